@@ -1,0 +1,71 @@
+"""The tuples that travel between the parts of a model."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class MaskPrediction(NamedTuple):
+    """Masks and their class logits, the only currency of heads, loss and fusion.
+
+    Attributes:
+        class_logits: ``[B, N, K + 1]``; index K is void (no object). At inference
+            they may be log-probabilities, which a softmax leaves unchanged.
+        mask_logits: ``[B, N, h, w]``, positive inside the mask.
+    """
+
+    class_logits: Tensor
+    mask_logits: Tensor
+
+
+class MaskTarget(NamedTuple):
+    """The ground truth of one image, padded to the batch.
+
+    Attributes:
+        labels: Class indices in ``[0, K)``, int64, ``[n]``.
+        masks: One binary mask per segment, bool, ``[n, H, W]``.
+    """
+
+    labels: Tensor
+    masks: Tensor
+
+
+class TextEmbeddings(NamedTuple):
+    """A vocabulary as a matrix: one unit row per synonym and a last row for void.
+
+    Attributes:
+        weight: L2-normalised rows, ``[V + 1, D]``; the last one is void.
+        class_ids: Class of each row, int64, ``[V + 1]``; K for the void row.
+        num_classes: K. If None it is read from ``class_ids``, which waits for the
+            device.
+    """
+
+    weight: Tensor
+    class_ids: Tensor
+    num_classes: int | None = None
+
+    def logits(self, regions: Tensor, scale: Tensor | float) -> Tensor:
+        """Score regions by cosine similarity; a class takes its best synonym.
+
+        Args:
+            regions: Region embeddings of any length, ``[..., D]``.
+            scale: Factor of the cosine, already exponentiated.
+
+        Returns:
+            Class logits, ``[..., K + 1]``, void last.
+
+        Source: EOV-Seg, section 3; the maximum over synonyms is in its code only.
+        """
+        num_classes = self.num_classes
+        if num_classes is None:
+            num_classes = int(self.class_ids[-1])
+        weight = self.weight.to(regions.dtype)
+        scores = scale * (F.normalize(regions, dim=-1) @ weight.T)  # [..., V + 1]
+        best = scores.new_zeros(*scores.shape[:-1], num_classes + 1)
+        index = self.class_ids.expand_as(scores)
+        return best.scatter_reduce(-1, index, scores, 'amax', include_self=False)
+
+
