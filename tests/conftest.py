@@ -1,0 +1,63 @@
+"""Fixtures shared by all tests."""
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _private_cache(tmp_path_factory):
+    """Keep cached text embeddings out of the user's home directory."""
+    before = os.environ.get('MMOVSEG_CACHE')
+    os.environ['MMOVSEG_CACHE'] = str(tmp_path_factory.mktemp('cache'))
+    yield
+    if before is None:
+        del os.environ['MMOVSEG_CACHE']
+    else:
+        os.environ['MMOVSEG_CACHE'] = before
+
+
+@pytest.fixture
+def seed():
+    """Seed every generator, so random weights and inputs repeat."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 (the global generator is what mmcv draws from)
+    torch.manual_seed(0)
+    return 0
+
+
+@pytest.fixture(scope='session')
+def tiny_clip():
+    """Register the tiny CLIPs; return their open_clip names by kind."""
+    import open_clip
+
+    import mmovseg
+
+    open_clip.add_model_config(Path(mmovseg.__file__).parent / 'models' / 'tiny_clip')
+    return {'resnet': 'tiny-rn', 'convnext': 'tiny-convnext', 'vit': 'tiny-vit'}
+
+
+@pytest.fixture
+def vocabulary():
+    """Three classes, four names; class 1 is the only stuff."""
+    from mmovseg.vocabulary import Vocabulary
+
+    return Vocabulary(
+        synonyms=(('dog', 'puppy'), ('grass',), ('kite',)),
+        is_thing=(True, False, True),
+    )
+
+
+@pytest.fixture(scope='session')
+def shared():
+    """The folder of reference tensors and samples; skip where it is missing."""
+    path = ROOT.parent / 'shared'
+    if not (path / 'golden').is_dir():
+        pytest.skip('needs the shared reference folder next to the repository')
+    return path
