@@ -1,0 +1,21 @@
+"""Small modules that parts are made of; none is named in a config."""
+
+from .channel_layer_norm import ChannelLayerNorm
+from .decoder_stage import DecoderStage
+from .deformable_upsample import DeformableUpsample
+from .dynamic_depthwise_attention import DynamicDepthwiseAttention
+from .init import init_linear
+from .lite_aggregator import LiteAggregator
+from .tdee import TDEE
+from .vocabulary_aware_selection import VocabularyAwareSelection
+
+__all__ = [
+    'TDEE',
+    'ChannelLayerNorm',
+    'DecoderStage',
+    'DeformableUpsample',
+    'DynamicDepthwiseAttention',
+    'LiteAggregator',
+    'VocabularyAwareSelection',
+    'init_linear',
+]

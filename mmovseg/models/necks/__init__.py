@@ -1,0 +1,5 @@
+"""Necks."""
+
+from .vas_neck import VASNeck
+
+__all__ = ['VASNeck']

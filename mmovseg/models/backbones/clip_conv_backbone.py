@@ -1,0 +1,137 @@
+"""Frozen convolutional CLIP image towers."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmovseg.registry import MODELS
+
+from ..clip import create_clip
+from ..functional import mask_pool, resize_masks
+
+
+@MODELS.register_module()
+class CLIPConvBackbone(BaseModule):
+    """CLIP ResNet or ConvNeXt as a frozen feature pyramid.
+
+    Channels and strides are measured on the model, so any ResNet of open_clip and
+    any timm tower with four stages works without a table of names.
+
+    Args:
+        model_name: A name of open_clip, such as ``'RN50'``.
+        pretrained: A tag of open_clip, a local file, or None (random, no network).
+        init_cfg: Unused; the tower comes from open_clip.
+
+    Attributes:
+        out_channels: Channels of the four maps.
+        strides: Strides of the four maps.
+        embed_dims: Width of CLIP's shared embedding.
+        is_resnet: True for CLIP ResNets, which pool by attention.
+
+    Raises:
+        ValueError: If the model is unknown or its image tower has no four stages.
+
+    Source: EOV-Seg, feature extractor; DenseCLIP-like use after FC-CLIP.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        pretrained: str | None = None,
+        *,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.visual = create_clip(model_name, pretrained).visual
+        self.is_resnet = hasattr(self.visual, 'attnpool')
+        if not self.is_resnet and not hasattr(self.visual, 'trunk'):
+            raise ValueError(
+                f'{model_name!r} has no convolutional image tower; use '
+                'CLIPViTBackbone for it.'
+            )
+        probe = torch.zeros(1, 3, 64, 64)
+        with torch.no_grad():
+            maps = self(probe)
+            embedding = self.pool_masks(maps[-1], maps[-1].new_ones(1, 1, 1, 1))
+        self.out_channels = tuple(x.shape[1] for x in maps)
+        self.strides = tuple(64 // x.shape[-1] for x in maps)
+        self.embed_dims = embedding.shape[-1]
+
+    def init_weights(self) -> None:
+        """Leave CLIP's weights alone (MMEngine would initialise timm's children)."""
+
+    def train(self, mode: bool = True) -> CLIPConvBackbone:
+        """Stay in eval mode whatever ``mode`` is."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Compute the four maps.
+
+        Args:
+            images: Normalised images, ``[B, 3, H, W]``.
+
+        Returns:
+            Maps ``[B, C_i, H / s_i, W / s_i]``, finest first, contiguous.
+        """
+        # A ResNet counts its stem as the first of five maps.
+        indices = [1, 2, 3, 4] if self.is_resnet else [0, 1, 2, 3]
+        output = self.visual.forward_intermediates(
+            images, indices=indices, intermediates_only=True
+        )
+        return tuple(x.contiguous() for x in output['image_intermediates'])
+
+    @torch.no_grad()
+    def pool_masks(self, features: Tensor, mask_logits: Tensor) -> Tensor:
+        """Embed regions as CLIP embeds images, from the last map.
+
+        Args:
+            features: The last map, ``[B, C, h, w]``.
+            mask_logits: ``[B, N, h', w']``, resized to the map.
+
+        Returns:
+            Region embeddings, ``[B, N, D]``; for ResNets meaningless where the
+            resized mask has no positive pixel.
+
+        Source: EOV-Seg, appendix, inference details; pooling from its code.
+        """
+        if self.is_resnet:
+            masks = resize_masks(mask_logits, features.shape[-2:]) > 0
+            return self._attention_pool(features, masks)
+        pooled = mask_pool(features, mask_logits)  # [B, N, C]
+        batch, queries, channels = pooled.shape
+        pooled = pooled.reshape(-1, channels, 1, 1)
+        pooled = self.visual.head(self.visual.trunk.forward_head(pooled))
+        return pooled.reshape(batch, queries, -1)
+
+    def _attention_pool(self, features: Tensor, masks: Tensor) -> Tensor:
+        """Run CLIP's attention pooling with one key mask per region.
+
+        All regions share query, keys and values; only the mask differs, so the
+        products are computed once per image.
+        """
+        pool = self.visual.attnpool
+        batch, channels, height, width = features.shape
+        position = pool.positional_embedding
+        side = round((len(position) - 1) ** 0.5)
+        grid = position[1:].T.reshape(1, channels, side, side)
+        grid = resize_masks(grid, (height, width))
+        tokens = (features + grid).flatten(2).transpose(1, 2)  # [B, hw, C]
+        query = features.mean((-2, -1)) + position[0]  # [B, C]
+        heads = pool.num_heads
+
+        def split(x: Tensor) -> Tensor:  # [B, L, C] -> [B, heads, L, C / heads]
+            return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+        q = split(pool.q_proj(query).unsqueeze(1))
+        k, v = split(pool.k_proj(tokens)), split(pool.v_proj(tokens))
+        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # [B, heads, 1, hw]
+        masks = masks.flatten(2).unsqueeze(1)  # [B, 1, N, hw]
+        # The lowest number instead of -inf: a mask without pixels stays finite.
+        lowest = torch.finfo(scores.dtype).min
+        attention = F.softmax(scores.masked_fill(~masks, lowest), dim=-1)
+        regions = (attention @ v).transpose(1, 2).flatten(2)  # [B, N, C]
+        return pool.c_proj(regions)

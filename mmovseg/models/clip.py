@@ -1,0 +1,105 @@
+"""Frozen CLIP models, built through open_clip's public functions only."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+TINY_CLIP_DIR = Path(__file__).parent / 'tiny_clip'
+
+
+@cache
+def register_tiny_models() -> None:
+    """Make the packaged tiny CLIPs known to open_clip, once per process."""
+    open_clip.add_model_config(TINY_CLIP_DIR)
+
+
+def resolve_model_name(model_name: str, pretrained: str | None) -> str:
+    """Return the name whose activation is the one the weights were trained with.
+
+    open_clip keeps GELU and QuickGELU models apart by name, and 3.x only warns when
+    a tag trained with QuickGELU (all of OpenAI's) is asked for under the plain name.
+
+    Args:
+        model_name: A name of open_clip, such as ``'RN50'``.
+        pretrained: A tag of open_clip, a file, or None.
+
+    Returns:
+        ``'RN50-quickgelu'`` for ``('RN50', 'openai')``; the name itself for a file,
+        None, or a tag trained with GELU.
+    """
+    if pretrained is None or model_name.endswith('-quickgelu'):
+        return model_name
+    tag = open_clip.get_pretrained_cfg(model_name, pretrained)
+    return f'{model_name}-quickgelu' if tag.get('quick_gelu') else model_name
+
+
+def create_clip(model_name: str, pretrained: str | None = None) -> nn.Module:
+    """Build a frozen CLIP with both towers.
+
+    Args:
+        model_name: A name of open_clip or of a JSON file in ``models/tiny_clip``.
+        pretrained: A tag of open_clip (downloaded once), a local file (safetensors,
+            or a pickle that is loaded weights-only), or None for random weights
+            without any network use.
+
+    Returns:
+        An open_clip model without gradients, in eval mode, in float32.
+
+    Raises:
+        ValueError: If the name, or the tag of the name, does not exist.
+        FileNotFoundError: If ``pretrained`` looks like a file and is missing.
+    """
+    register_tiny_models()
+    if model_name not in open_clip.list_models():
+        raise ValueError(
+            f'Unknown CLIP model {model_name!r}; open_clip.list_models() shows the '
+            'names, open_clip.add_model_config(folder) adds your own JSON files.'
+        )
+    if pretrained is not None and not Path(pretrained).is_file():
+        tags = open_clip.list_pretrained_tags_by_model(model_name)
+        if Path(pretrained).suffix or '/' in str(pretrained):
+            raise FileNotFoundError(f'CLIP weights {str(pretrained)!r} do not exist.')
+        if str(pretrained) not in tags:
+            raise ValueError(
+                f'{model_name!r} has no weights {pretrained!r}; open_clip knows '
+                f'{tags}, and a local file or None work too.'
+            )
+    model = open_clip.create_model(
+        resolve_model_name(model_name, pretrained),
+        pretrained=None if pretrained is None else str(pretrained),
+        weights_only=True,
+    )
+    return freeze(model)
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """Switch off gradients and training behaviour of a module, in place."""
+    return module.requires_grad_(False).eval()
+
+
+def resize_position_embedding(
+    embedding: Tensor, size: tuple[int, int], *, mode: str = 'bilinear'
+) -> Tensor:
+    """Resize the grid rows of a position table; the class row stays as it is.
+
+    Args:
+        embedding: ``[1 + G * G, C]``, the row of the class token first.
+        size: Height and width of the new grid, in patches.
+        mode: Interpolation, without align_corners.
+
+    Returns:
+        ``[1 + size[0] * size[1], C]``.
+    """
+    head, grid = embedding[:1], embedding[1:]
+    side = round(len(grid) ** 0.5)
+    if (side, side) == tuple(size):
+        return embedding
+    grid = grid.T.reshape(1, -1, side, side)
+    grid = F.interpolate(grid, size=size, mode=mode, align_corners=False)
+    return torch.cat([head, grid.flatten(2)[0].T])

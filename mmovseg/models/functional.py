@@ -1,0 +1,101 @@
+"""Pure functions on masks, regions and class scores."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize_masks(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize mask logits bilinearly (corners not aligned) where the size differs.
+
+    Args:
+        mask_logits: ``[B, N, h, w]``.
+        size: Height and width wanted.
+
+    Returns:
+        ``[B, N, *size]``.
+    """
+    if mask_logits.shape[-2:] == tuple(size):
+        return mask_logits
+    return F.interpolate(mask_logits, size=size, mode='bilinear', align_corners=False)
+
+
+def mask_pool(features: Tensor, mask_logits: Tensor) -> Tensor:
+    """Average features inside each hard mask; no gradient passes through the mask.
+
+    Args:
+        features: ``[B, C, H, W]``.
+        mask_logits: ``[B, N, h, w]``, resized to the features where they differ.
+
+    Returns:
+        ``[B, N, C]``; zeros for a mask without a positive pixel.
+
+    Source: EOV-Seg, lightweight decoder; threshold and epsilon from its code.
+    """
+    masks = resize_masks(mask_logits.detach(), features.shape[-2:]) > 0
+    masks = masks.to(features.dtype)
+    # An integer area, then a clamp: the code's 1e-8 vanishes in half precision.
+    area = masks.sum((-2, -1), dtype=torch.float32).clamp(min=1).to(features.dtype)
+    total = torch.einsum('bchw,bnhw->bnc', features, masks)
+    return total / area.unsqueeze(-1)
+
+
+def geometric_ensemble(
+    in_vocab: Tensor,
+    out_vocab: Tensor,
+    seen: Tensor,
+    *,
+    alpha: float,
+    beta: float,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """Mix trained and frozen-CLIP class scores per class, in log space.
+
+    Args:
+        in_vocab: Trained class logits without void, ``[B, N, K]``.
+        out_vocab: Frozen CLIP class logits, temperature applied, ``[B, N, K]``.
+        seen: True where the class was in the training vocabulary, ``[K]``.
+        alpha: Weight of CLIP for seen classes, in [0, 1].
+        beta: Weight of CLIP for unseen classes, in [0, 1].
+        valid: True where CLIP's score of a query counts, ``[B, N]``; None for
+            everywhere. The others keep ``in_vocab``.
+
+    Returns:
+        Unnormalised log-probabilities, float32, ``[B, N, K]``.
+
+    Raises:
+        ValueError: If ``alpha`` or ``beta`` is outside [0, 1].
+
+    Source: EOV-Seg, equation 11 of the appendix.
+    """
+    for name, value in (('alpha', alpha), ('beta', beta)):
+        if not 0 <= value <= 1:
+            raise ValueError(f'{name} must be in [0, 1], got {value}.')
+    # Products of probabilities underflow at CLIP's temperature, sums of logs do not.
+    trained = in_vocab.float().log_softmax(-1)
+    frozen = out_vocab.float().log_softmax(-1)
+    weight = trained.new_full(seen.shape, beta).masked_fill(seen, alpha)
+    mixed = (1 - weight) * trained + weight * frozen
+    if valid is None:
+        return mixed
+    # Selected, not multiplied: an empty mask may give NaN on the CLIP side.
+    return torch.where(valid.unsqueeze(-1), mixed, trained)
+
+
+def append_void(class_logits: Tensor, mixed: Tensor) -> Tensor:
+    """Put the void probability of the trained scores beside the mixed class scores.
+
+    Args:
+        class_logits: Trained class logits, void last, ``[B, N, K + 1]``.
+        mixed: Unnormalised log-probabilities of the classes, ``[B, N, K]``.
+
+    Returns:
+        Log-probabilities over classes and void, float32, ``[B, N, K + 1]``.
+
+    Source: EOV-Seg's code (after ODISE and FC-CLIP).
+    """
+    void = class_logits.float().softmax(-1)[..., -1:]
+    classes = mixed.float().softmax(-1) * (1 - void)
+    return (torch.cat([classes, void], -1) + 1e-8).log()

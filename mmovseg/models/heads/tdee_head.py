@@ -1,0 +1,76 @@
+"""Region embeddings from two experts."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmovseg.registry import MODELS
+
+from ..functional import mask_pool
+from ..layers import TDEE, init_linear
+
+
+@MODELS.register_module()
+class TDEEHead(BaseModule):
+    """Embed each mask from image and spatial features, in CLIP's text space.
+
+    Args:
+        channels: Width C of image features and object kernels.
+        spatial_channels: Channels of the spatial features.
+        embed_channels: Width D of the text embeddings.
+        init_cfg: MMEngine's initialisation config.
+
+    Attributes:
+        logit_scale: Learned log of the cosine's factor.
+
+    Source: EOV-Seg, two-way dynamic embedding experts; the final MLP and the added
+    object kernel from its code.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        spatial_channels: int,
+        *,
+        embed_channels: int,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.mask_proj = nn.Sequential(
+            nn.LayerNorm(channels), nn.Linear(channels, channels)
+        )
+        self.spatial_proj = nn.Sequential(
+            nn.LayerNorm(spatial_channels), nn.Linear(spatial_channels, channels)
+        )
+        self.tdee = TDEE(channels)
+        self.embed = nn.Sequential(
+            nn.Linear(channels, channels),
+            nn.ReLU(),
+            nn.Linear(channels, channels),
+            nn.ReLU(),
+            nn.Linear(channels, embed_channels),
+        )
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.apply(init_linear)
+
+    def forward(
+        self, pixels: Tensor, spatial: Tensor, mask_logits: Tensor, kernels: Tensor
+    ) -> Tensor:
+        """Embed regions.
+
+        Args:
+            pixels: Image features, ``[B, C, h, w]``.
+            spatial: Spatial features, ``[B, S, h, w]``.
+            mask_logits: ``[B, N, h, w]``.
+            kernels: Object kernels, ``[B, N, C]``.
+
+        Returns:
+            Region embeddings, not normalised, ``[B, N, D]``.
+        """
+        mask = self.mask_proj(mask_pool(pixels, mask_logits))
+        spatial = self.spatial_proj(mask_pool(spatial, mask_logits))
+        return self.embed(self.tdee(mask, spatial) + kernels)

@@ -1,0 +1,35 @@
+"""Dynamic depthwise attention between kernels and region features."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class DynamicDepthwiseAttention(nn.Module):
+    """Convolve each query's feature along its channels with taps made by the query.
+
+    Args:
+        channels: Width C.
+        kernel_size: Number of taps, odd.
+
+    Source: EOV-Seg, equation 2.
+    """
+
+    def __init__(self, channels: int, kernel_size: int = 3) -> None:
+        super().__init__()
+        self.taps = nn.Linear(channels, kernel_size)
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, queries: Tensor, features: Tensor) -> Tensor:
+        """Mix features by queries, both ``[B, N, C]``, to ``[B, N, C]``."""
+        batch, num_queries, channels = features.shape
+        taps = self.taps(queries).flatten(0, 1).unsqueeze(1)  # [B * N, 1, taps]
+        # One grouped convolution for the whole batch: every query is its own group.
+        mixed = F.conv1d(
+            features.reshape(1, -1, channels),
+            taps,
+            padding=taps.shape[-1] // 2,
+            groups=batch * num_queries,
+        )
+        return self.norm(mixed.reshape(batch, num_queries, channels))

@@ -1,0 +1,81 @@
+"""Four backbone maps to one map of stride 4."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .deformable_upsample import DeformableUpsample
+
+
+class LiteAggregator(nn.Module):
+    """Deformable feature pyramid, summed at stride 4, with coordinates appended.
+
+    Args:
+        in_channels: Channels of the maps, finest (stride 4) first.
+        hidden_channels: Width A of the sum.
+        out_channels: Channels of the result.
+
+    Source: EOV-Seg, equation 1; shared bias and coordinates from its code.
+    """
+
+    def __init__(
+        self, in_channels: tuple[int, ...], hidden_channels: int, out_channels: int
+    ) -> None:
+        super().__init__()
+        widths = [channels // 2 for channels in in_channels]
+        self.laterals = nn.ModuleList(
+            nn.Conv2d(channels, width, 1)
+            for channels, width in zip(in_channels, widths, strict=True)
+        )
+        self.upsamples = nn.ModuleList(
+            DeformableUpsample(coarse, fine)
+            for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.projections = nn.ModuleList(
+            nn.Conv2d(width, hidden_channels, 1, bias=False) for width in widths
+        )
+        self.bias = nn.Parameter(torch.zeros(1, hidden_channels, 1, 1))
+        self.fuse = nn.Conv2d(hidden_channels, hidden_channels, 3, padding=1)
+        self.out = nn.Conv2d(hidden_channels + 2, out_channels, 1)
+        for parameter in self.parameters():
+            # The reference's last word on initialisation: also for `bias` and for the
+            # offsets, which therefore do not start at zero.
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+
+    def forward(self, features: tuple[Tensor, ...]) -> Tensor:
+        """Aggregate the maps.
+
+        Args:
+            features: ``[B, C_i, H_i, W_i]``, finest first, each half the size of the
+                one before.
+
+        Returns:
+            ``[B, C, H_0, W_0]``.
+        """
+        size = features[0].shape[-2:]
+        x = self.laterals[-1](features[-1])
+        total = self._project(-1, x, size)
+        for level in reversed(range(len(features) - 1)):
+            x = self.laterals[level](features[level]) + self.upsamples[level](x)
+            total = total + self._project(level, x, size)
+        total = self.fuse(total + self.bias)
+        return self.out(torch.cat([total, self._coordinates(total)], 1))
+
+    def _project(self, level: int, x: Tensor, size: tuple[int, int]) -> Tensor:
+        x = self.projections[level](x)
+        if x.shape[-2:] == size:
+            return x
+        return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
+
+    @staticmethod
+    def _coordinates(x: Tensor) -> Tensor:
+        """Return x and y in [-1, 1], end points included, ``[B, 2, H, W]``."""
+        batch, _, height, width = x.shape
+        kwargs = dict(device=x.device, dtype=x.dtype)
+        columns = torch.linspace(-1, 1, width, **kwargs).expand(height, width)
+        rows = torch.linspace(-1, 1, height, **kwargs).unsqueeze(1)
+        grid = torch.stack([columns, rows.expand(height, width)])
+        return grid.expand(batch, -1, -1, -1)

@@ -1,0 +1,119 @@
+"""What all open-vocabulary segmentors share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from mmovseg.registry import MODELS
+from mmovseg.vocabulary import Vocabulary
+
+from ..structures import MaskPrediction, TextEmbeddings
+from ..targets import collect_targets
+
+
+class OVSegmentor(BaseModel):
+    """A vocabulary becomes text embeddings, an image becomes masks scored by them.
+
+    Subclasses implement :meth:`segment`; loss, results and vocabulary are written
+    here once.
+
+    Args:
+        text_classifier: Config of the text classifier.
+        criterion: Config of the loss.
+        fusion: Config of the fusion of masks into results.
+        train_vocabulary: Packaged name, path or list; the classes of the annotation.
+        test_vocabulary: The same for inference; None means ``train_vocabulary``.
+        data_preprocessor: Config of the preprocessor.
+        init_cfg: MMEngine's initialisation config.
+    """
+
+    def __init__(
+        self,
+        text_classifier: dict,
+        criterion: dict,
+        *,
+        fusion: dict,
+        train_vocabulary: str | Sequence[str],
+        test_vocabulary: str | Sequence[str] | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        self.text_classifier = MODELS.build(text_classifier)
+        self.criterion = MODELS.build(criterion)
+        self.fusion = MODELS.build(fusion)
+        self.train_vocabulary = Vocabulary.load(train_vocabulary)
+        self.set_vocabulary(
+            train_vocabulary if test_vocabulary is None else test_vocabulary
+        )
+
+    def set_vocabulary(
+        self, vocabulary: Vocabulary | str | Path | Sequence[str]
+    ) -> None:
+        """Choose the classes that :meth:`predict` finds, from the next batch on.
+
+        Args:
+            vocabulary: A vocabulary, a packaged name, a path or a list of names.
+        """
+        self.vocabulary = Vocabulary.load(vocabulary)
+        seen = torch.tensor(self.vocabulary.seen_in(self.train_vocabulary))
+        device = next(self.parameters()).device
+        # Depends on the vocabulary, not on weights: kept out of checkpoints.
+        self.register_buffer('seen', seen.to(device), persistent=False)
+
+    @abstractmethod
+    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
+        """Predict masks and class logits.
+
+        Args:
+            inputs: Normalised, padded images, ``[B, 3, H, W]``.
+            text: The vocabulary.
+
+        Returns:
+            One prediction per supervised stage, best last; at inference only the
+            last counts.
+        """
+
+    def forward(
+        self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'
+    ) -> dict[str, Tensor] | list | MaskPrediction:
+        """Run in one of MMEngine's modes.
+
+        Args:
+            inputs: Normalised, padded images, ``[B, 3, H, W]``.
+            data_samples: mmdet's or mmseg's data samples, one per image.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+
+        Returns:
+            Losses by name, data samples with results, or the raw prediction.
+
+        Raises:
+            ValueError: If the mode is another one.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            return self.segment(inputs, self.text_classifier(self.vocabulary))[-1]
+        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}.")
+
+    def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
+        """Compute the losses of all stages, by name, already weighted."""
+        text = self.text_classifier(self.train_vocabulary)
+        size = inputs.shape[-2:]
+        targets = collect_targets(data_samples, self.train_vocabulary, size)
+        return self.criterion(self.segment(inputs, text), targets)
+
+    def predict(self, inputs: Tensor, data_samples: list | None = None) -> list:
+        """Segment a batch into data samples with the fusion's results."""
+        text = self.text_classifier(self.vocabulary)
+        prediction = self.segment(inputs, text)[-1]
+        size = tuple(inputs.shape[-2:])
+        return self.fusion(prediction, data_samples, self.vocabulary, size)

@@ -1,0 +1,119 @@
+"""EOV-Seg: efficient open-vocabulary panoptic segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from mmovseg.registry import MODELS
+
+from ..functional import append_void, geometric_ensemble, resize_masks
+from ..structures import MaskPrediction, TextEmbeddings
+from .base import OVSegmentor
+
+
+@MODELS.register_module()
+class EOVSeg(OVSegmentor):
+    """Single-stage open-vocabulary panoptic segmentation on one shared frozen CLIP.
+
+    Args:
+        backbone: Config of the frozen convolutional CLIP.
+        spatial_backbone: Config of the frozen spatial branch.
+        neck: Config of the neck.
+        decoder: Config of the decoder.
+        ensemble: ``alpha`` and ``beta`` (weights of CLIP for seen and unseen
+            classes), and ``valid_only`` (a mask without a pixel at CLIP's last map
+            keeps its trained scores).
+        text_classifier: See :class:`OVSegmentor`.
+        criterion: See :class:`OVSegmentor`.
+        fusion: See :class:`OVSegmentor`.
+        train_vocabulary: See :class:`OVSegmentor`.
+        test_vocabulary: See :class:`OVSegmentor`.
+        data_preprocessor: See :class:`OVSegmentor`.
+        init_cfg: See :class:`OVSegmentor`.
+
+    Source: EOV-Seg, AAAI 2025.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        spatial_backbone: dict,
+        *,
+        neck: dict,
+        decoder: dict,
+        ensemble: dict,
+        text_classifier: dict,
+        criterion: dict,
+        fusion: dict,
+        train_vocabulary: str | Sequence[str],
+        test_vocabulary: str | Sequence[str] | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            text_classifier,
+            criterion,
+            fusion=fusion,
+            train_vocabulary=train_vocabulary,
+            test_vocabulary=test_vocabulary,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        self.backbone = MODELS.build(backbone)
+        self.spatial_backbone = MODELS.build(spatial_backbone)
+        text_channels = self.text_classifier.embed_dims
+        self.neck = MODELS.build(
+            neck,
+            default_args=dict(
+                in_channels=self.backbone.out_channels, text_channels=text_channels
+            ),
+        )
+        self.decoder = MODELS.build(
+            decoder,
+            default_args=dict(
+                spatial_channels=self.spatial_backbone.embed_dims,
+                embed_channels=text_channels,
+            ),
+        )
+        self.ensemble = dict(ensemble)
+        self.valid_only = self.ensemble.pop('valid_only', False)
+
+    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
+        """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
+        features = self.backbone(inputs)
+        pixels = self.neck(features, text)
+        spatial = self.spatial_backbone(inputs)
+        stages = self.decoder(pixels, spatial, text, all_stages=self.training)
+        if self.training:
+            return stages
+        return [self.mix_zero_shot(stages[-1], features[-1], text)]
+
+    def mix_zero_shot(
+        self, prediction: MaskPrediction, features: Tensor, text: TextEmbeddings
+    ) -> MaskPrediction:
+        """Ensemble the trained class scores with those of the frozen CLIP.
+
+        Args:
+            prediction: The last stage.
+            features: CLIP's last map, ``[B, C, H / 32, W / 32]``.
+            text: The test vocabulary.
+
+        Returns:
+            The same masks with class log-probabilities.
+
+        Source: EOV-Seg, equation 11.
+        """
+        masks = resize_masks(prediction.mask_logits, features.shape[-2:])
+        regions = self.backbone.pool_masks(features, masks)
+        scale = self.text_classifier.logit_scale.exp().clamp(max=100)
+        mixed = geometric_ensemble(
+            prediction.class_logits[..., :-1],
+            text.logits(regions, scale)[..., :-1],
+            self.seen,
+            valid=(masks > 0).any(-1).any(-1) if self.valid_only else None,
+            **self.ensemble,
+        )
+        class_logits = append_void(prediction.class_logits, mixed)
+        return prediction._replace(class_logits=class_logits)
