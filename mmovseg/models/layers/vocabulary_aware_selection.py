@@ -54,9 +54,11 @@ class VocabularyAwareSelection(nn.Module):
         image = self.embed(features)
         guide = self.guide(text.to(features.dtype)) * text.shape[-1] ** -0.5
         scores = torch.einsum('bdhw,vd->bvhw', image, guide)
-        # The largest softmax entry, without writing the softmax.
-        peak = scores.amax(1, keepdim=True) - scores.logsumexp(1, keepdim=True)
-        return peak.exp() * self.scale + self.offset
+        # The largest softmax entry is 1 / sum(exp(score - peak)); exact where a
+        # difference of large logarithms is not.
+        peak = scores.amax(1, keepdim=True)
+        probability = (scores - peak).exp().sum(1, keepdim=True).reciprocal()
+        return probability * self.scale + self.offset
 
     def forward(self, features: Tensor, text: Tensor) -> Tensor:
         """Map ``[B, C, h, w]`` to the same shape, given text rows ``[V + 1, D]``."""
