@@ -1,0 +1,43 @@
+"""EOV-Seg (S): frozen CLIP RN50-quickgelu, two-way experts with ViT-B/16's first block."""
+
+clip = dict(model_name='RN50-quickgelu', pretrained='openai')
+model = dict(
+    type='EOVSeg',
+    # ImageNet statistics, not CLIP's: the released weights expect them.
+    data_preprocessor=dict(
+        type='ImgDataPreprocessor',
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+    ),
+    backbone=dict(type='CLIPConvBackbone', **clip),
+    text_classifier=dict(type='TextClassifier', templates='vild', **clip),
+    spatial_backbone=dict(
+        type='CLIPViTBackbone',
+        model_name='ViT-B-16-quickgelu',
+        pretrained='openai',
+        num_blocks=1,
+    ),
+    neck=dict(type='VASNeck', hidden_channels=128, out_channels=256),
+    decoder=dict(
+        type='LiteDecoder',
+        channels=256,
+        num_stages=3,
+        num_queries=100,
+        head=dict(type='TDEEHead'),
+    ),
+    # Number of points and weight of void: released code (Mask2Former's values).
+    criterion=dict(
+        type='MaskSetLoss',
+        class_weight=2.0,
+        mask_weight=5.0,
+        dice_weight=5.0,
+        void_weight=0.1,
+        num_points=12544,
+    ),
+    # Thresholds: released configs.
+    fusion=dict(type='MaskFusion', object_mask_thr=0.0, iou_thr=0.8),
+    # valid_only: released configs (True for this size).
+    ensemble=dict(alpha=0.4, beta=0.8, valid_only=True),
+)

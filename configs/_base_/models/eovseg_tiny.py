@@ -1,0 +1,41 @@
+"""EOV-Seg, tiny: CLIP towers of a few layers from packaged JSON files.
+
+Random frozen towers until trained ones ship, so the ensemble leaves CLIP out. One
+synonym per prompt, no templates: a random text tower tells prompts apart by the words
+they do not share. Widths and counts: chosen to train in minutes on two cores.
+"""
+
+clip = dict(model_name='tiny-rn', pretrained=None)
+model = dict(
+    type='EOVSeg',
+    data_preprocessor=dict(
+        type='ImgDataPreprocessor',
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+    ),
+    backbone=dict(type='CLIPConvBackbone', **clip),
+    text_classifier=dict(type='TextClassifier', templates='plain', **clip),
+    spatial_backbone=dict(
+        type='CLIPViTBackbone', model_name='tiny-vit', pretrained=None, num_blocks=1
+    ),
+    neck=dict(type='VASNeck', hidden_channels=64, out_channels=128),
+    decoder=dict(
+        type='LiteDecoder',
+        channels=128,
+        num_stages=2,
+        num_queries=20,
+        head=dict(type='TDEEHead'),
+    ),
+    criterion=dict(
+        type='MaskSetLoss',
+        class_weight=2.0,
+        mask_weight=5.0,
+        dice_weight=5.0,
+        void_weight=0.1,
+        num_points=2048,
+    ),
+    fusion=dict(type='MaskFusion', object_mask_thr=0.0, iou_thr=0.8),
+    ensemble=dict(alpha=0.0, beta=0.0, valid_only=True),
+)
