@@ -1,0 +1,93 @@
+# `make` builds what a target needs in .venv (or .venv-ops) and does nothing when
+# the files that describe the environment have not changed.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+VENV_OPS ?= .venv-ops
+PY := $(VENV)/bin/python
+PY_OPS := $(VENV_OPS)/bin/python
+PIN := -c requirements/constraints.txt
+MMCV := $(shell sed -n 's/^onedl-mmcv==/onedl-mmcv==/p' requirements/constraints.txt)
+ENV_FILES := pyproject.toml setup.py $(wildcard requirements/*.txt)
+TEST ?= tests
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A MIM-style build of the ops is for .venv-ops alone.
+unexport MMCV_WITH_OPS
+
+.PHONY: help venv venv-ops demo lint format test test-all test-ops configs wheel clean
+
+help:  ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+venv: $(VENV)/.stamp  ## Create or update .venv
+
+venv-ops: $(VENV_OPS)/.stamp  ## Create or update .venv-ops (mmcv with compiled ops)
+
+demo: $(VENV)/.stamp  ## Draw shapes, train on them, evaluate: work_dirs/demo
+	$(PY) demo/shapeworld_demo.py --work-dir work_dirs/demo
+
+lint: $(VENV)/.stamp  ## Style, spelling and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/typos
+	$(VENV)/bin/mypy
+
+format: $(VENV)/.stamp  ## Let ruff rewrite what it can
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+# One process per core and one thread per process: the tests are many and small.
+test: $(VENV)/.stamp  ## The tests that need neither ops, GPU nor weights
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto $(TEST)
+
+test-all: $(VENV)/.stamp  ## Every test this machine can run without mmcv's ops
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m 'not ops' $(TEST)
+
+test-ops: $(VENV_OPS)/.stamp  ## The tests with mmdet's and mmseg's own models
+	OMP_NUM_THREADS=2 $(PY_OPS) -m pytest -m ops $(TEST)
+
+configs: $(VENV)/.stamp  ## Load and build every config
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests/test_configs.py
+
+wheel: $(VENV)/.stamp  ## Build the wheel and use it from a clean environment
+	rm -rf build dist
+	$(PY) -m pip wheel -q --no-deps --no-build-isolation -w dist .
+	$(PY) tests/test_packaging/check_wheel.py dist/*.whl
+
+clean:  ## Remove what builds, tests and the demo leave (not the environments)
+	rm -rf build dist work_dirs .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+define new_venv
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; ok = (3, 10) <= v <= (3, 12); \
+	sys.exit(None if ok else "mmovseg needs Python 3.10, 3.11 or 3.12, but $(PYTHON) is \
+	%d.%d: run make PYTHON=/path/to/python3.11" % v)'
+	$(PYTHON) -m venv $(1)
+endef
+
+# The ops build leaves a wheel with compiled ops in pip's cache under the same name;
+# --no-cache-dir keeps it out of the pure environment.
+$(VENV)/.stamp: $(ENV_FILES)
+	$(call new_venv,$(VENV))
+	$(PY) -m pip install -q $(PIN) --no-cache-dir --no-deps $(MMCV)
+	$(PY) -m pip install -q $(PIN) -r requirements/test.txt -r requirements/lint.txt -e '.[onedl]'
+	@touch $@
+
+# About ten minutes on two cores the first time; later pip's cache has the wheel.
+# A cached wheel without ops, or for another torch, does not import: build anew then.
+$(VENV_OPS)/.stamp: $(ENV_FILES)
+	$(call new_venv,$(VENV_OPS))
+	$(PY_OPS) -m pip install -q $(PIN) torch torchvision setuptools wheel ninja psutil
+	@echo 'Installing $(MMCV) with compiled ops; building it takes about ten minutes.'
+	MMCV_WITH_OPS=1 $(PY_OPS) -m pip install -q $(PIN) --no-build-isolation $(MMCV)
+	$(PY_OPS) -c 'import mmcv.ops' || { \
+	  $(PY_OPS) -m pip cache remove 'onedl_mmcv*'; \
+	  MMCV_WITH_OPS=1 $(PY_OPS) -m pip install -q $(PIN) --no-build-isolation \
+	    --force-reinstall --no-deps $(MMCV); \
+	  $(PY_OPS) -c 'import mmcv.ops'; }
+	$(PY_OPS) -m pip install -q $(PIN) -r requirements/test.txt -e '.[onedl]'
+	@touch $@
