@@ -1,5 +1,12 @@
-"""Models; importing this package registers all of them."""
+"""Models; importing this package registers all of them.
 
-from . import backbones, fusion, heads, losses, necks
+Every registered part is importable from here, for configs that import their types.
+"""
 
-__all__ = ['backbones', 'fusion', 'heads', 'losses', 'necks', 'segmentors', 'text']
+from .backbones import *  # noqa: F403
+from .fusion import *  # noqa: F403
+from .heads import *  # noqa: F403
+from .losses import *  # noqa: F403
+from .necks import *  # noqa: F403
+from .segmentors import *  # noqa: F403
+from .text import *  # noqa: F403

@@ -1,0 +1,6 @@
+"""Vocabularies and prompt templates; standard library only."""
+
+from .templates import get_templates
+from .vocabulary import Vocabulary
+
+__all__ = ['Vocabulary', 'get_templates']
