@@ -20,6 +20,12 @@ TRANSFORMS = Registry(
     scope='mmovseg',
     locations=['mmovseg.datasets.transforms'],
 )
+DATA_SAMPLERS = Registry(
+    'data sampler',
+    parent=root.DATA_SAMPLERS,
+    scope='mmovseg',
+    locations=['mmovseg.datasets'],
+)
 METRICS = Registry(
     'metric', parent=root.METRICS, scope='mmovseg', locations=['mmovseg.evaluation']
 )

@@ -1,0 +1,91 @@
+"""Checkpoints that a kill can not truncate."""
+
+from __future__ import annotations
+
+import os
+import os.path as osp
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from mmovseg.registry import HOOKS
+
+
+class AtomicLocalBackend(LocalBackend):
+    """Local files that appear under their name only when they are complete."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes to ``filepath``, replacing what was there in one step."""
+        filepath = str(filepath)
+        os.makedirs(osp.dirname(filepath) or '.', exist_ok=True)
+        # One fixed name: what a killed run left is overwritten by the next one.
+        partial = f'{filepath}.part'
+        with open(partial, 'wb') as file:
+            file.write(obj)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, filepath)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write text to ``filepath``, replacing what was there in one step."""
+        self.put(obj.encode(encoding), filepath)
+
+
+register_backend('AtomicLocalBackend', AtomicLocalBackend, force=True)
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """Save checkpoints so that ``last_checkpoint`` always names a complete file.
+
+    MMEngine's hook writes in place and deletes the oldest checkpoint before it
+    writes the new one, so a kill at the wrong moment leaves a truncated file, or
+    with ``max_keep_ckpts=1`` none. Here a checkpoint is written under another name
+    and renamed, ``last_checkpoint`` likewise, and only then is the oldest deleted.
+    Arguments are those of :class:`mmengine.hooks.CheckpointHook`.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        """Find the folder, and switch to atomic writing if it is a local one."""
+        super().before_train(runner)
+        if type(self.file_backend) is LocalBackend:
+            self.backend_args = {'backend': 'AtomicLocalBackend'}
+
+    def _save_checkpoint_with_step(
+        self, runner: Runner, step: int, meta: dict[str, int]
+    ) -> None:
+        stale = None
+        if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
+            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+                stale = self.keep_ckpt_ids.popleft()
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if not is_main_process():
+            return
+        AtomicLocalBackend().put_text(
+            self.last_ckpt, osp.join(runner.work_dir, 'last_checkpoint')
+        )
+        if stale is not None:
+            path = self.file_backend.join_path(
+                self.out_dir, self.filename_tmpl.format(stale)
+            )
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)
