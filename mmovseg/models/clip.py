@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from pathlib import Path
 
@@ -70,11 +71,17 @@ def create_clip(model_name: str, pretrained: str | None = None) -> nn.Module:
                 f'{model_name!r} has no weights {pretrained!r}; open_clip knows '
                 f'{tags}, and a local file or None work too.'
             )
-    model = open_clip.create_model(
-        resolve_model_name(model_name, pretrained),
-        pretrained=None if pretrained is None else str(pretrained),
-        weights_only=True,
-    )
+    # open_clip warns on the root logger that weights are random: here that is asked
+    # for, often because a checkpoint follows.
+    logging.disable(logging.WARNING if pretrained is None else logging.NOTSET)
+    try:
+        model = open_clip.create_model(
+            resolve_model_name(model_name, pretrained),
+            pretrained=None if pretrained is None else str(pretrained),
+            weights_only=True,
+        )
+    finally:
+        logging.disable(logging.NOTSET)
     return freeze(model)
 
 

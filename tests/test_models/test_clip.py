@@ -1,0 +1,89 @@
+import pytest
+import torch
+
+from mmovseg.models.clip import (
+    create_clip,
+    resize_position_embedding,
+    resolve_model_name,
+)
+
+
+@pytest.mark.parametrize(
+    ('name', 'pretrained', 'expected'),
+    [
+        ('RN50', 'openai', 'RN50-quickgelu'),
+        ('RN50x4', 'openai', 'RN50x4-quickgelu'),
+        ('ViT-B-16', 'openai', 'ViT-B-16-quickgelu'),
+        ('ViT-L-14-336', 'openai', 'ViT-L-14-336-quickgelu'),
+        ('RN50-quickgelu', 'openai', 'RN50-quickgelu'),
+        ('RN50', None, 'RN50'),
+        ('ViT-B-16', 'laion2b_s34b_b88k', 'ViT-B-16'),
+        (
+            'convnext_large_d_320',
+            'laion2b_s29b_b131k_ft_soup',
+            'convnext_large_d_320',
+        ),
+    ],
+)
+def test_openai_weights_get_quick_gelu(name, pretrained, expected):
+    assert resolve_model_name(name, pretrained) == expected
+
+
+def test_quick_gelu_reaches_the_text_tower(tiny_clip):
+    model = create_clip(tiny_clip['resnet'])
+    activation = model.transformer.resblocks[0].mlp.gelu
+    x = torch.tensor([1.5])
+    torch.testing.assert_close(activation(x), x * torch.sigmoid(1.702 * x))
+
+
+def test_a_local_file_restores_the_weights_without_a_network(tiny_clip, tmp_path):
+    from safetensors.torch import save_file
+
+    source = create_clip(tiny_clip['vit'])
+    state = {k: v.contiguous() for k, v in source.state_dict().items()}
+    save_file(state, tmp_path / 'clip.safetensors')
+    torch.save(state, tmp_path / 'clip.pt')
+    for name in ('clip.safetensors', 'clip.pt'):
+        loaded = create_clip(tiny_clip['vit'], str(tmp_path / name)).state_dict()
+        assert all(torch.equal(value, loaded[key]) for key, value in state.items())
+
+
+def test_a_pickle_with_code_is_refused(tiny_clip, tmp_path):
+    path = tmp_path / 'clip.pt'
+    witness = tmp_path / 'ran'
+
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(witness), 'w'))
+
+    torch.save({'state_dict': Evil()}, path)
+    with pytest.raises(Exception, match='(?i)weights'):
+        create_clip(tiny_clip['vit'], str(path))
+    assert not witness.exists()
+
+
+@pytest.mark.parametrize(
+    ('name', 'pretrained', 'error', 'message'),
+    [
+        ('RN51', None, ValueError, 'RN51'),
+        ('RN50', 'opanai', ValueError, 'opanai'),
+        ('RN50', 'missing/clip.pt', FileNotFoundError, 'missing/clip.pt'),
+    ],
+)
+def test_wrong_names_are_named(name, pretrained, error, message):
+    with pytest.raises(error, match=message):
+        create_clip(name, pretrained)
+
+
+def test_position_table_resizes_its_grid_and_keeps_the_class_row():
+    table = torch.arange(5.0).unsqueeze(1)  # class row 0, grid 1 2 / 3 4
+    assert resize_position_embedding(table, (2, 2)) is table
+    wide = resize_position_embedding(table, (2, 4))
+    expected = [0, 1, 1.25, 1.75, 2, 3, 3.25, 3.75, 4]
+    torch.testing.assert_close(wide[:, 0], torch.tensor(expected))
+
+
+def test_position_table_with_as_many_tokens_but_another_shape_is_resized():
+    table = torch.arange(5.0).unsqueeze(1)
+    tall = resize_position_embedding(table, (4, 1))
+    torch.testing.assert_close(tall[:, 0], torch.tensor([0, 1.5, 2.0, 3.0, 3.5]))

@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from mmovseg.models.functional import (
+    append_void,
+    geometric_ensemble,
+    mask_pool,
+    resize_masks,
+)
+
+
+def test_mask_pool_averages_inside_each_mask(seed):
+    features = torch.randn(2, 3, 4, 5)
+    logits = torch.randn(2, 6, 4, 5)
+    pooled = mask_pool(features, logits)
+    for b in range(2):
+        for n in range(6):
+            inside = features[b][:, logits[b, n] > 0]
+            torch.testing.assert_close(pooled[b, n], inside.mean(-1))
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+def test_mask_pool_of_an_empty_mask_is_zero(dtype):
+    pooled = mask_pool(torch.ones(1, 2, 3, 3, dtype=dtype), -torch.ones(1, 1, 3, 3))
+    assert pooled.dtype == dtype
+    assert (pooled == 0).all()
+
+
+def test_mask_pool_thresholds_after_resizing():
+    logits = torch.tensor([[[[-3.0, 1.0], [-3.0, 1.0]]]])
+    # A 1x1 map sees the mean of the logits, -1: outside, although half is inside.
+    assert mask_pool(torch.ones(1, 1, 1, 1), logits) == 0
+    assert resize_masks(logits, (2, 2)) is logits
+
+
+def test_mask_pool_lets_no_gradient_through_the_mask():
+    features = torch.rand(1, 2, 2, 2, requires_grad=True)
+    logits = torch.ones(1, 1, 2, 2, requires_grad=True)
+    mask_pool(features, logits).sum().backward()
+    assert logits.grad is None
+    torch.testing.assert_close(features.grad, torch.full((1, 2, 2, 2), 0.25))
+
+
+def test_ensemble_is_the_weighted_product_of_probabilities(seed):
+    trained, frozen = torch.randn(2, 3, 4), torch.randn(2, 3, 4)
+    seen = torch.tensor([True, False, True, False])
+    gamma = torch.tensor([0.4, 0.8, 0.4, 0.8])
+    expected = trained.softmax(-1) ** (1 - gamma) * frozen.softmax(-1) ** gamma
+    mixed = geometric_ensemble(trained, frozen, seen, alpha=0.4, beta=0.8)
+    torch.testing.assert_close(mixed, expected.log())
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float16])
+def test_ensemble_is_finite_for_certain_scores_and_ignores_invalid_nan(dtype):
+    trained = torch.tensor([[[100.0, -100.0], [1.0, 2.0]]], dtype=dtype)
+    frozen = torch.tensor([[[-100.0, 100.0], [float('nan')] * 2]], dtype=dtype)
+    mixed = geometric_ensemble(
+        trained,
+        frozen,
+        torch.tensor([True, False]),
+        alpha=0.4,
+        beta=0.8,
+        valid=torch.tensor([[True, False]]),
+    )
+    final = append_void(torch.cat([trained, trained[..., :1]], -1), mixed)
+    assert final.isfinite().all()
+    torch.testing.assert_close(mixed[0, 1], trained[0, 1].float().log_softmax(-1))
+
+
+@pytest.mark.parametrize('bad', [dict(alpha=-0.1, beta=0.5), dict(alpha=0.5, beta=2)])
+def test_ensemble_refuses_weights_outside_the_unit_interval(bad):
+    with pytest.raises(ValueError, match=r'\[0, 1\], got'):
+        geometric_ensemble(torch.zeros(1), torch.zeros(1), torch.ones(1) > 0, **bad)
+
+
+def test_void_keeps_its_trained_probability():
+    trained = torch.tensor([[[0.0, 0.0, 0.0]]])
+    final = append_void(trained, torch.tensor([[[0.0, -1e9]]])).exp()
+    torch.testing.assert_close(final, torch.tensor([[[2 / 3, 0.0, 1 / 3]]]))

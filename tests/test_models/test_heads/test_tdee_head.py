@@ -1,0 +1,16 @@
+import torch
+
+from mmovseg.models.functional import mask_pool
+from mmovseg.models.heads import TDEEHead
+
+
+@torch.no_grad()
+def test_embeds_both_pools_and_adds_the_kernel(seed):
+    head = TDEEHead(8, 6, embed_channels=5)
+    pixels, spatial = torch.randn(2, 8, 4, 4), torch.randn(2, 6, 4, 4)
+    masks, kernels = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 8)
+    mask = head.mask_proj(mask_pool(pixels, masks))
+    space = head.spatial_proj(mask_pool(spatial, masks))
+    expected = head.embed(head.tdee(mask, space) + kernels)
+    torch.testing.assert_close(head(pixels, spatial, masks, kernels), expected)
+    torch.testing.assert_close(head.logit_scale.exp(), torch.tensor(1 / 0.07))

@@ -1,0 +1,31 @@
+import torch
+import torch.nn.functional as F
+
+from mmovseg.models.layers import VocabularyAwareSelection
+
+
+@torch.no_grad()
+def test_weight_is_the_largest_probability_scaled_and_shifted(seed):
+    layer = VocabularyAwareSelection(4, 6).eval()
+    layer.scale.fill_(1.7)
+    layer.offset.fill_(0.2)
+    features = torch.randn(2, 4, 3, 5)
+    text = F.normalize(torch.randn(7, 6), dim=-1)
+    image = layer.embed(features)
+    scores = torch.einsum('bchw,nc->bhwn', image, layer.guide(text)) / 6**0.5
+    weight = scores.softmax(-1).amax(-1) * 1.7 + 0.2
+    torch.testing.assert_close(layer.attention(features, text)[:, 0], weight)
+    expected = features * weight.unsqueeze(1)
+    torch.testing.assert_close(layer(features, text), expected)
+
+
+def test_equal_widths_need_no_projection():
+    layer = VocabularyAwareSelection(4, 4)
+    assert isinstance(layer.embed, torch.nn.Identity)
+
+
+def test_gradient_reaches_the_text(seed):
+    layer = VocabularyAwareSelection(4, 6)
+    text = torch.randn(3, 6, requires_grad=True)
+    layer(torch.randn(2, 4, 3, 3), text).sum().backward()
+    assert (text.grad != 0).any()
