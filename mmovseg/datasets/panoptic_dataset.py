@@ -1,0 +1,157 @@
+"""Panoptic data sets in COCO format, classes as the annotation file has them."""
+
+from __future__ import annotations
+
+import os.path as osp
+import warnings
+from typing import ClassVar
+
+from mmdet.datasets import CocoPanopticDataset
+from mmengine import fileio
+
+from ..registry import DATASETS
+from .panoptic_format import PanopticAnnotations, PanopticImage
+
+
+@DATASETS.register_module()
+class PanopticDataset(CocoPanopticDataset):
+    """COCO-format panoptic data set whose classes come from the JSON.
+
+    Names, order and thing flags are those of the JSON's ``categories``, so one class
+    serves COCO, ADE20K in official order, and any set of one's own. Differences to
+    ``mmdet.CocoPanopticDataset``, whose arguments it takes:
+
+    * ``metainfo`` has ``classes``, ``thing_classes``, ``stuff_classes``, ``is_thing``
+      and ``category_ids`` in label order, and ``palette`` if categories have colours.
+    * Segments with a box narrower than a pixel are kept (the loading transform takes
+      boxes from the masks), and the PNG is found under the annotation's file name.
+    * ``filter_cfg=dict(filter_empty_gt=True)`` drops images without any segment to
+      learn from, not images without things.
+    * Missing PNGs are reported when the data set is loaded.
+
+    Every sample has ``ignore_index``, the value of unlabelled pixels in the semantic
+    map: 255, or 65535 where 255 is a class.
+    """
+
+    METAINFO: ClassVar[dict] = {}  # everything comes from the JSON
+
+    def load_data_list(self) -> list[dict]:
+        """Read the JSON; see the class for what is checked.
+
+        Raises:
+            FileNotFoundError: If PNGs are missing.
+            ValueError: If the file is no panoptic JSON or contradicts itself.
+        """
+        annotations = PanopticAnnotations.load(self.ann_file, self.backend_args)
+        self.cat_ids = list(annotations.labels)
+        self.cat2label = annotations.labels
+        self._set_classes(annotations)
+        if self.data_prefix.get('seg'):
+            self._check_pngs(annotations)
+        return [
+            self._parse_image(image, annotations)
+            for image in annotations.images.values()
+        ]
+
+    def _set_classes(self, annotations: PanopticAnnotations) -> None:
+        names, is_thing = annotations.names, annotations.is_thing
+        wanted = self._metainfo.get('classes')
+        if wanted is not None and tuple(wanted) != names:
+            warnings.warn(
+                f'metainfo names {len(wanted)} classes that are not the {len(names)} '
+                f'categories of {self.ann_file}, in its order; the file counts.',
+                stacklevel=2,
+            )
+        self._metainfo.update(
+            classes=names,
+            thing_classes=tuple(n for n, t in zip(names, is_thing, strict=True) if t),
+            stuff_classes=tuple(
+                n for n, t in zip(names, is_thing, strict=True) if not t
+            ),
+            is_thing=is_thing,
+            category_ids=tuple(annotations.labels),
+        )
+        if all('color' in cat for cat in annotations.categories):
+            self._metainfo['palette'] = [
+                tuple(cat['color']) for cat in annotations.categories
+            ]
+
+    def _check_pngs(self, annotations: PanopticAnnotations) -> None:
+        folder = self.data_prefix['seg']
+        if not fileio.isdir(folder, backend_args=self.backend_args):
+            raise FileNotFoundError(
+                f'{self.ann_file} needs the PNG folder {folder}, which does not exist.'
+            )
+        present = set(
+            fileio.list_dir_or_file(
+                folder, list_dir=False, recursive=True, backend_args=self.backend_args
+            )
+        )
+        missing = [
+            image.png_name
+            for image in annotations.images.values()
+            if image.png_name not in present
+        ]
+        if missing:
+            raise FileNotFoundError(
+                f'{len(missing)} of {len(annotations.images)} PNGs that '
+                f'{self.ann_file} tells of are missing in {folder}: '
+                + ', '.join(missing[:5])
+                + (', ...' if len(missing) > 5 else '')
+            )
+
+    def _parse_image(
+        self, image: PanopticImage, annotations: PanopticAnnotations
+    ) -> dict:
+        is_thing = annotations.is_thing
+        instances, segments = [], []
+        for segment in image.segments:
+            label = annotations.labels[segment['category_id']]
+            target = is_thing[label] and not segment.get('iscrowd', 0)
+            segments.append(
+                {'id': segment['id'], 'category': label, 'is_thing': target}
+            )
+            if target:
+                x, y, w, h = segment.get('bbox', (0, 0, image.width, image.height))
+                instances.append(
+                    {
+                        'bbox': [x, y, x + w, y + h],
+                        'bbox_label': label,
+                        'ignore_flag': 0,
+                    }
+                )
+        folder = self.data_prefix.get('seg')
+        return {
+            'img_path': osp.join(self.data_prefix.get('img', ''), image.file_name),
+            'img_id': image.id,
+            'seg_map_path': osp.join(folder, image.png_name) if folder else None,
+            'height': image.height,
+            'width': image.width,
+            'instances': instances,
+            'segments_info': segments,
+            'ignore_index': 255 if len(is_thing) <= 255 else 65535,
+        }
+
+    def filter_data(self) -> list[dict]:
+        """Drop the images that ``filter_cfg`` excludes (training only).
+
+        Images without things stay: their stuff is worth learning.
+        """
+        if self.test_mode or not self.filter_cfg:
+            return self.data_list
+        min_size = self.filter_cfg.get('min_size', 0)
+        need_segments = self.filter_cfg.get('filter_empty_gt', False)
+        return [
+            info
+            for info in self.data_list
+            if min(info['height'], info['width']) >= min_size
+            and not (need_segments and not self._has_target(info))
+        ]
+
+    def _has_target(self, info: dict) -> bool:
+        """Whether a segment is stuff or a thing that is not a crowd."""
+        is_thing = self._metainfo['is_thing']
+        return any(
+            seg['is_thing'] or not is_thing[seg['category']]
+            for seg in info['segments_info']
+        )
