@@ -1,0 +1,5 @@
+"""From masks and class logits to results."""
+
+from .mask_fusion import MaskFusion
+
+__all__ = ['MaskFusion']

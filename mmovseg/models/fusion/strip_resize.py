@@ -1,0 +1,111 @@
+"""Mask logits at output size, a strip of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class StripResize:
+    """Resize masks to the padded input, crop, resize to the output, strip by strip.
+
+    Both resizes are bilinear and linear in the rows, so an output row is a fixed mix
+    of at most four map rows. A strip reads only the rows that it needs, and its
+    values do not depend on where strips are cut.
+
+    Args:
+        map_size: Height and width of the mask logits.
+        padded_size: Height and width of the network's input, padding included.
+        img_shape: Height and width of the image inside the padded input.
+        ori_shape: Height and width of the output.
+        device: Where the mask logits are.
+    """
+
+    def __init__(
+        self,
+        map_size: tuple[int, int],
+        padded_size: tuple[int, int],
+        *,
+        img_shape: tuple[int, int],
+        ori_shape: tuple[int, int],
+        device: torch.device | str = 'cpu',
+    ) -> None:
+        self.padded_width = padded_size[1]
+        self.img_width = img_shape[1]
+        self.size = ori_shape
+        # Kept on the host too: the rows to read are found without waiting.
+        self.host_index, weight = row_taps(
+            map_size[0], padded_size[0], img_shape[0], ori_shape[0]
+        )
+        self.index, self.weight = self.host_index.to(device), weight.to(device)
+
+    def strips(self, num_masks: int, max_values: int) -> Iterator[slice]:
+        """Cut the output rows so that a strip of all masks has few enough values."""
+        height, width = self.size
+        step = max(1, max_values // (max(num_masks, 1) * width))
+        for start in range(0, height, step):
+            yield slice(start, min(start + step, height))
+
+    def __call__(self, mask_logits: Tensor, rows: slice) -> Tensor:
+        """Resize to some output rows.
+
+        Args:
+            mask_logits: ``[N, h, w]``, of any floating type.
+            rows: Output rows, from ``strips``.
+
+        Returns:
+            ``[N, len(rows), W]``, float32.
+        """
+        first = int(self.host_index[rows].min())
+        last = int(self.host_index[rows].max())
+        band = mask_logits[:, first : last + 1].float()
+        band = self._resize_columns(band)  # [N, b, W]
+        index = self.index[rows] - first  # [r, taps]
+        weight = self.weight[rows].unsqueeze(-1)  # [r, taps, 1]
+        strip = band.index_select(1, index[:, 0]).mul_(weight[:, 0])
+        for tap in range(1, index.shape[1]):
+            strip.addcmul_(band.index_select(1, index[:, tap]), weight[:, tap])
+        return strip
+
+    def _resize_columns(self, band: Tensor) -> Tensor:
+        band = _interpolate_columns(band, self.padded_width)[..., : self.img_width]
+        return _interpolate_columns(band, self.size[1])
+
+
+def _interpolate_columns(band: Tensor, width: int) -> Tensor:
+    if width == band.shape[-1]:
+        return band
+    return F.interpolate(band[None], (band.shape[-2], width), mode='bilinear')[0]
+
+
+@lru_cache(maxsize=64)
+def row_taps(
+    map_size: int, padded_size: int, img_size: int, ori_size: int
+) -> tuple[Tensor, Tensor]:
+    """Find the map rows that an output row mixes, and their weights.
+
+    Found by sending every unit vector through the two resizes.
+
+    Args:
+        map_size: Rows of the map.
+        padded_size: Rows after the first resize.
+        img_size: Rows kept of these.
+        ori_size: Rows after the second resize.
+
+    Returns:
+        Row indices, int64, and float32 weights, ``[ori_size, taps]`` each.
+    """
+    mix = torch.eye(map_size).unsqueeze(1)  # [h, 1, h]
+    mix = F.interpolate(mix, padded_size, mode='linear')[..., :img_size]
+    mix = F.interpolate(mix, ori_size, mode='linear')[:, 0].T  # [H, h]
+    used = (mix > 0).byte()
+    first = used.argmax(1)
+    last = map_size - 1 - used.flip(1).argmax(1)
+    taps = int((last - first).max()) + 1
+    index = (first[:, None] + torch.arange(taps)).clamp(max=map_size - 1)
+    beyond = first[:, None] + torch.arange(taps) > last[:, None]
+    return index, mix.gather(1, index).masked_fill(beyond, 0)
