@@ -53,7 +53,5 @@ def get_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
         raise ValueError('At least one prompt template is needed, got none.')
     for template in templates:
         if not isinstance(template, str) or template.count('{}') != 1:
-            raise ValueError(
-                f"A template must contain '{{}}' once, got {template!r}."
-            )
+            raise ValueError(f"A template must contain '{{}}' once, got {template!r}.")
     return tuple(templates)

@@ -94,9 +94,7 @@ class Vocabulary:
     @cached_property
     def class_ids(self) -> tuple[int, ...]:
         """The class of every entry of :attr:`all_names`."""
-        return tuple(
-            index for index, names in enumerate(self.synonyms) for _ in names
-        )
+        return tuple(index for index, names in enumerate(self.synonyms) for _ in names)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -125,7 +123,9 @@ class Vocabulary:
         """List the packaged vocabularies, the names :meth:`load` understands."""
         files = DATA_DIR.rglob('*.txt')
         return tuple(
-            sorted(file.relative_to(DATA_DIR).with_suffix('').as_posix() for file in files)
+            sorted(
+                file.relative_to(DATA_DIR).with_suffix('').as_posix() for file in files
+            )
         )
 
     @classmethod
@@ -275,7 +275,9 @@ def _is_file_name(source: object) -> bool:
 def _parse_class(text: str, where: str) -> tuple[bool | None, tuple[str, ...]]:
     """Split ``[kind:] name; name``; the kind is None where there is no prefix."""
     if not isinstance(text, str):
-        raise TypeError(f'{where}: expected a string such as "dog; puppy", got {text!r}.')
+        raise TypeError(
+            f'{where}: expected a string such as "dog; puppy", got {text!r}.'
+        )
     prefix, colon, names = text.partition(':')
     kinds = {'thing': True, 'stuff': False}
     if not colon:
@@ -293,7 +295,9 @@ def _parse_class(text: str, where: str) -> tuple[bool | None, tuple[str, ...]]:
 def _check_names(names: Iterable[str], where: str) -> tuple[str, ...]:
     """Return the names of one class as a tuple, or raise with the place."""
     if isinstance(names, str):
-        raise TypeError(f'{where}: expected a tuple of names, got the string {names!r}.')
+        raise TypeError(
+            f'{where}: expected a tuple of names, got the string {names!r}.'
+        )
     names = tuple(names)
     if not names:
         raise ValueError(f'{where}: a class needs at least one name.')
