@@ -1,0 +1,117 @@
+"""A resumed run repeats an uninterrupted one, and its files survive a kill."""
+
+import json
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmovseg.engine.runtime import use_safe_checkpoints
+
+HERE = Path(__file__).parent
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+class KillAt(Hook):
+    def __init__(self, iteration):
+        self.iteration = iteration
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.iter == self.iteration:
+            raise Killed
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _toy():
+    """Let the config's custom_imports find toy.py."""
+    sys.path.insert(0, str(HERE))
+    yield
+    sys.path.remove(str(HERE))
+
+
+def run(work_dir, num_workers=0, resume=False, kill_at=None):
+    cfg = Config.fromfile(HERE / 'toy_config.py')
+    cfg.work_dir = str(work_dir)
+    cfg.resume = resume
+    cfg.train_dataloader.num_workers = num_workers
+    # MMEngine keeps one visualizer of a name per process, with its first folder.
+    cfg.experiment_name = cfg.visualizer.name = uuid.uuid4().hex
+    use_safe_checkpoints()
+    runner = Runner.from_cfg(cfg)
+    if kill_at is not None:
+        runner.register_hook(KillAt(kill_at))
+    try:
+        runner.train()
+    except Killed:
+        return None
+    return {name: value.clone() for name, value in runner.model.state_dict().items()}
+
+
+def losses(work_dir):
+    """Return the logged loss by step; a repeated step must repeat its value."""
+    curve = {}
+    for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        for line in path.read_text().splitlines():
+            entry = json.loads(line)
+            if 'loss' in entry:
+                step = entry['step']
+                assert curve.setdefault(step, entry['loss']) == entry['loss']
+    return curve
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+    """Run all twelve iterations; return folder, loss curve and final weights."""
+    work_dir = tmp_path_factory.mktemp('whole')
+    weights = run(work_dir)
+    curve = losses(work_dir)
+    assert len(curve) == 12
+    return work_dir, curve, weights
+
+
+# The whole run has no workers, so this also says that their number does not matter.
+@pytest.mark.parametrize(('num_workers', 'kill_at'), [(0, 9), (2, 5)])
+def test_resumed_run_equals_uninterrupted_run(tmp_path, whole, num_workers, kill_at):
+    _, curve, weights = whole
+    run(tmp_path, num_workers, kill_at=kill_at)
+    resumed = run(tmp_path, num_workers, resume=True)
+    assert losses(tmp_path) == curve
+    for name, value in weights.items():
+        assert torch.equal(value, resumed[name]), name
+
+
+def test_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    # The third checkpoint (iteration 12) is cut in half.
+    from mmovseg.engine import atomic_checkpoint_hook
+
+    replace = atomic_checkpoint_hook.os.replace
+
+    def killed(source, target):
+        if 'iter_12' in str(target):
+            with open(source, 'r+b') as file:
+                file.truncate(100)
+            raise Killed
+        replace(source, target)
+
+    monkeypatch.setattr(atomic_checkpoint_hook.os, 'replace', killed)
+    assert run(tmp_path) is None
+    monkeypatch.undo()
+    last = Path((tmp_path / 'last_checkpoint').read_text())
+    assert last.name == 'iter_8.pth'
+    assert torch.load(last, weights_only=False)['meta']['iter'] == 8
+    assert run(tmp_path, resume=True) is not None
+    assert {path.name for path in tmp_path.glob('iter_*')} == {'iter_12.pth'}
+
+
+def test_hook_keeps_the_newest_checkpoints(whole):
+    work_dir, _, _ = whole
+    assert [path.name for path in work_dir.glob('*.pth*')] == ['iter_12.pth']
+    assert Path((work_dir / 'last_checkpoint').read_text()) == work_dir / 'iter_12.pth'

@@ -1,0 +1,133 @@
+"""Modules import downwards only (CONTRIBUTING.md), and never compiled ops."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'mmovseg'
+
+_BASICS = {'structures', 'functional', 'registry', 'vocabulary'}
+_TORCH = {'torch', 'torchvision', 'numpy'}
+_PART = {*_BASICS, 'layers', 'clip'}
+_PART_LIBRARIES = {*_TORCH, 'mmengine', 'scipy', 'open_clip', 'timm'}
+_DATA_LIBRARIES = {*_TORCH, 'mmengine', 'mmcv', 'mmdet', 'mmseg'}
+_ALL = {
+    *(_PART | {'engine', 'datasets', 'evaluation', 'apis', 'targets', 'version'}),
+    *('backbones', 'text', 'necks', 'heads', 'losses', 'fusion', 'segmentors'),
+}
+# Layer: (layers of mmovseg it may import, other packages it may import). None: any.
+# A layer may always import itself.
+RULES = {
+    'vocabulary': (set(), set()),
+    'version': (set(), set()),
+    'registry': (set(), {'mmengine'}),
+    'structures': (set(), _TORCH),
+    'functional': (set(), _TORCH),
+    'clip': (set(), {*_TORCH, 'open_clip', 'safetensors'}),
+    'layers': (_BASICS, _PART_LIBRARIES - {'open_clip'}),
+    'targets': (_BASICS, _PART_LIBRARIES - {'open_clip'}),
+    'backbones': (_PART, _PART_LIBRARIES),
+    'text': (_PART, _PART_LIBRARIES | {'safetensors', 'tqdm'}),
+    'necks': (_PART, _PART_LIBRARIES - {'open_clip'}),
+    'heads': (_PART, _PART_LIBRARIES - {'open_clip'}),
+    'losses': (_PART, _PART_LIBRARIES - {'open_clip'}),
+    'fusion': (_PART, _PART_LIBRARIES - {'open_clip'}),
+    'segmentors': (_BASICS | {'targets'}, _PART_LIBRARIES - {'open_clip'}),
+    'engine': ({'registry'}, {*_TORCH, 'mmengine'}),
+    'datasets': (
+        {'registry', 'vocabulary'},
+        _DATA_LIBRARIES | {'PIL', 'cv2', 'scipy', 'pycocotools'},
+    ),
+    'evaluation': (
+        {'registry', 'vocabulary'},
+        _DATA_LIBRARIES | {'PIL', 'cv2', 'scipy', 'pycocotools'},
+    ),
+    'apis': (_ALL, None),
+}
+# Packages whose import needs, or may need, mmcv's compiled ops.
+FORBIDDEN = ('mmdet.models', 'mmdet.engine', 'mmcv.ops', 'mmseg.models', 'mmseg.apis')
+
+
+def layer_of(module):
+    """Return the layer of a dotted module below mmovseg; None for plain packages."""
+    parts = module.split('.')[1:]
+    if parts[:1] == ['models']:
+        parts = parts[1:]
+    return parts[0] if parts else None
+
+
+def imports_of(path):
+    """Yield every module a file imports, as an absolute dotted name."""
+    package = path.relative_to(ROOT).with_suffix('').parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            # One dot is the folder of the file, also for an __init__.py.
+            above = package[: len(package) - node.level] if node.level else ()
+            base = '.'.join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield f'{base}.{alias.name}'
+
+
+def faults(path):
+    """Return the imports of a file that its layer does not allow."""
+    module = '.'.join(path.relative_to(ROOT).with_suffix('').parts)
+    module = module.removesuffix('.__init__')
+    layer = layer_of(module)
+    found = []
+    for name in imports_of(path):
+        if name.startswith(FORBIDDEN):
+            found.append(f'{module} imports {name}')
+        if layer is None:  # mmovseg/__init__.py and mmovseg/models/__init__.py
+            continue
+        inner, outer = RULES[layer]
+        top = name.split('.')[0]
+        if top == 'mmovseg':
+            wanted = layer_of(name)
+            if wanted is None or wanted not in inner | {layer}:
+                found.append(f'{module} imports {name}')
+        elif outer is not None and top not in outer | sys.stdlib_module_names:
+            found.append(f'{module} imports {name}')
+    return found
+
+
+SOURCES = sorted(p for p in PACKAGE.rglob('*.py') if '.mim' not in p.parts)
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_module_imports_its_own_layer_and_below(path):
+    assert not faults(path)
+
+
+def test_every_layer_has_a_rule():
+    layers = {
+        layer_of('.'.join(path.relative_to(ROOT).with_suffix('').parts))
+        for path in SOURCES
+    }
+    assert layers - {'__init__'} <= set(RULES)
+
+
+@pytest.mark.parametrize(
+    ('place', 'line'),
+    [
+        ('models/heads/x.py', 'from mmovseg.models.necks import VASNeck'),
+        ('models/heads/x.py', 'from ..necks.vas_neck import VASNeck'),
+        ('models/heads/x.py', 'def f():\n    import mmcv.ops'),
+        ('models/layers/x.py', 'from mmovseg.models.heads import TDEEHead'),
+        ('models/structures.py', 'from mmovseg import registry'),
+        ('models/text/x.py', 'import mmdet'),
+        ('datasets/x.py', 'from mmovseg.models import EOVSeg'),
+        ('vocabulary/x.py', 'import torch'),
+        ('apis/x.py', 'from mmdet.models import Mask2Former'),
+    ],
+)
+def test_the_check_finds_a_fault(tmp_path, monkeypatch, place, line):
+    monkeypatch.setitem(globals(), 'ROOT', tmp_path)
+    path = tmp_path / 'mmovseg' / place
+    path.parent.mkdir(parents=True)
+    path.write_text(line)
+    assert faults(path)

@@ -1,0 +1,102 @@
+"""The training script and its launcher, on the toy model of test_engine."""
+
+import json
+import os
+import runpy
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'tests' / 'test_engine' / 'toy_config.py'
+
+
+def run(*command, expect=0):
+    """Run from another folder than the source tree, as a user may."""
+    path = os.pathsep.join([str(CONFIG.parent), str(ROOT)])
+    env = dict(os.environ, PYTHONPATH=path, PYTHON=sys.executable, OMP_NUM_THREADS='1')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        env['PORT'] = str(free.getsockname()[1])
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=ROOT.parent,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == expect, done.stdout[-3000:]
+    return done.stdout
+
+
+def train(*options):
+    return run(sys.executable, ROOT / 'tools' / 'train.py', CONFIG, *options)
+
+
+def logged(work_dir):
+    """Return one dictionary of scalars per training step, in order of time."""
+    entries = []
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        lines = path.read_text().splitlines()
+        entries += [entry for entry in map(json.loads, lines) if 'loss' in entry]
+    return entries
+
+
+def test_train_writes_logs_and_checkpoints_then_resumes(tmp_path):
+    log = train('--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=4')
+    assert 'Exp name' in log
+    assert [entry['step'] for entry in logged(tmp_path)] == [1, 2, 3, 4]
+    assert (tmp_path / 'iter_4.pth').is_file()
+
+    train('--work-dir', tmp_path, '--resume', '--cfg-options', 'train_cfg.max_iters=6')
+    steps = [entry['step'] for entry in logged(tmp_path)]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--resume', 'missing.pth'], r"there is no 'missing\.pth'"),
+        (['--cfg-options', 'modle.x=1'], "Did you mean 'model'"),
+        (['--cfg-options', 'train_cfg=None'], r'has no train_cfg.*tools/test\.py'),
+        (['--cfg-options', 'auto_scale_lr=None', '--auto-scale-lr'], 'base_batch_size'),
+    ],
+)
+def test_mistakes_end_with_one_line(monkeypatch, options, message):
+    monkeypatch.syspath_prepend(str(CONFIG.parent))
+    monkeypatch.setattr(sys, 'argv', ['train.py', str(CONFIG), *options])
+    script = runpy.run_path(str(ROOT / 'tools' / 'train.py'))
+    with pytest.raises(SystemExit, match=message):
+        script['main']()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
+def test_dist_train_runs_on_a_cpu_and_scales_the_learning_rate(tmp_path):
+    log = run(
+        ROOT / 'tools' / 'dist_train.sh',
+        CONFIG,
+        2,
+        '--work-dir',
+        tmp_path,
+        '--auto-scale-lr',
+        '--cfg-options',
+        'train_cfg.max_iters=5',
+        # A batch of 2 × 6 is twice the config's base: twice its learning rate.
+        'train_dataloader.batch_size=6',
+    )
+    assert 'sync_bn is ignored' in log
+    assert 'Distributed training: True' in log
+    assert 'GPU number: 2' in log
+    entries = logged(tmp_path)
+    assert [entry['step'] for entry in entries] == [1, 2, 3, 4, 5]
+    assert entries[0]['lr'] == pytest.approx(0.02)
+
+
+def test_scripts_without_arguments_explain_themselves():
+    for name in ('dist_train', 'dist_test', 'slurm_train', 'slurm_test'):
+        assert f'tools/{name}.sh ' in run(ROOT / 'tools' / f'{name}.sh', expect=2)
