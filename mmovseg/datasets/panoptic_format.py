@@ -7,6 +7,7 @@ published format description is followed; ``panopticapi`` is not needed.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ def check_segment_ids(path: str, in_png: np.ndarray, in_json: list[int]) -> None
         for what, ids in (
             ('ids only in the PNG', present - listed),
             ('ids only in the JSON', listed - present),
-            ('ids listed twice', {i for i in listed if in_json.count(i) > 1}),
+            ('ids listed twice', {i for i, n in Counter(in_json).items() if n > 1}),
         )
         if ids
     ]

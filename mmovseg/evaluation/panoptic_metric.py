@@ -1,0 +1,321 @@
+"""Panoptic quality, computed while the model runs."""
+
+from __future__ import annotations
+
+import logging
+import os.path as osp
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from prettytable import PrettyTable
+
+from ..datasets.panoptic_format import (
+    PanopticAnnotations,
+    check_segment_ids,
+    read_segment_ids,
+)
+from ..registry import METRICS
+
+DEFAULT_DIVISOR = 1000  # mmdet's INSTANCE_OFFSET
+
+
+@dataclass(frozen=True)
+class SegmentTable:
+    """The segments of one map, in a fixed order."""
+
+    ids: np.ndarray  # [n] values in the map, ascending
+    labels: np.ndarray  # [n] class
+    is_crowd: np.ndarray  # [n] bool
+
+
+@dataclass(frozen=True)
+class ImageStats:
+    """Matches of one image, for the classes that occur in it."""
+
+    image_id: Any
+    labels: np.ndarray  # [c] class
+    iou: np.ndarray  # [c] sum over true positives
+    counts: np.ndarray  # [c, 3] true positives, false positives, false negatives
+
+
+def count_overlaps(
+    ground_truth: np.ndarray, prediction: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count the pixels of every pair of values that occurs.
+
+    Args:
+        ground_truth: Values of at least 0, any shape.
+        prediction: Values of at least 0, same shape.
+
+    Returns:
+        Ground truth value, predicted value and number of pixels of each pair, ``[p]``.
+    """
+    base = int(prediction.max(initial=0)) + 1
+    pairs = ground_truth.astype(np.int64) * base + prediction
+    pairs, pixels = np.unique(pairs, return_counts=True)
+    return pairs // base, pairs % base, pixels
+
+
+def match_segments(
+    pairs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    truth: SegmentTable,
+    guess: SegmentTable,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Match predicted with annotated segments by the rules of panoptic quality.
+
+    A pair of one class matches when its IoU exceeds 0.5; VOID pixels of the ground
+    truth do not count in the union. Crowds match nothing. A predicted segment that
+    lies by more than half on VOID and crowds of its class is no false positive.
+
+    Args:
+        pairs: What :func:`count_overlaps` returns.
+        truth: Annotated segments.
+        guess: Predicted segments; pixels of other values are VOID.
+
+    Returns:
+        IoU of every annotated segment with its match, 0 without one, ``[n]``;
+        whether it is missed, ``[n]``; whether a predicted segment is a false
+        positive, ``[m]``.
+    """
+    overlap = np.zeros((len(truth.ids) + 1, len(guess.ids) + 1), np.int64)
+    # Last row: VOID of the ground truth. Last column: VOID of the prediction.
+    rows = np.searchsorted(truth.ids, pairs[0])
+    rows[~np.isin(pairs[0], truth.ids)] = -1
+    columns = np.searchsorted(guess.ids, pairs[1])
+    columns[~np.isin(pairs[1], guess.ids)] = -1
+    np.add.at(overlap, (rows, columns), pairs[2])
+
+    guess_area = overlap[:, :-1].sum(0)
+    on_void = overlap[-1, :-1]
+    same_class = truth.labels[:, None] == guess.labels  # [n, m]
+    inner = overlap[:-1, :-1]
+    union = overlap[:-1].sum(1)[:, None] + guess_area - inner - on_void
+    iou = np.where(
+        same_class & ~truth.is_crowd[:, None], inner / np.maximum(union, 1), 0
+    )
+    iou[iou <= 0.5] = 0  # above it, at most one in a row or column is left
+    on_crowd = np.where(same_class & truth.is_crowd[:, None], inner, 0).sum(0)
+    missed = ~truth.is_crowd & ~iou.any(1)
+    wrong = ~iou.any(0) & (2 * (on_void + on_crowd) <= guess_area)
+    return iou.sum(1), missed, wrong
+
+
+@METRICS.register_module()
+class PanopticMetric(BaseMetric):
+    """PQ, SQ and RQ over all classes, things and stuff, in percent.
+
+    The definition is the official one (VOID pixels, crowds), computed in process and
+    image by image; neither ``panopticapi`` nor files of predictions are needed, and
+    only a few numbers per image are kept. Classes without any segment, annotated or
+    wrongly predicted, do not enter the mean. Label ``i`` is the i-th category of the
+    JSON.
+
+    Reads ``pred_panoptic_seg``: ``sem_seg``, ``[1, H, W]`` at the size of the
+    annotation, coded ``label + divisor * instance``. Two codings are understood:
+
+    * mmdet's, without ``label_divisor`` in the metainfo: divisor 1000, a stuff
+      segment has instance 0, VOID is ``ignore_index`` (default: number of classes).
+    * That of ``MaskFusion``, with ``label_divisor``: every segment has an instance
+      number of at least 1, so that values below the divisor are VOID. It survives
+      ``mmdet.CocoPanopticMetric``, which sets VOID to 0 in the tensor it reads. With
+      mmdet's coding list that metric last, or class 0 collects all VOID.
+
+    Crowds: the official code looks at one crowd of a class in an image only, this one
+    at all of them; published sets have at most one.
+
+    Images of the JSON without a prediction are not scored; their number is
+    ``num_missing``.
+
+    Args:
+        ann_file: Panoptic JSON.
+        seg_prefix: Folder of its PNGs.
+        classwise: Whether to log a table of all classes.
+        backend_args: Storage backend of JSON and PNGs, as in ``mmengine.fileio``.
+        collect_device: Where to gather results of several processes.
+        prefix: Of the names of the results.
+
+    Raises:
+        FileNotFoundError: If the JSON is missing.
+        ValueError: If it is no panoptic JSON.
+    """
+
+    default_prefix = 'panoptic'
+
+    def __init__(
+        self,
+        ann_file: str,
+        seg_prefix: str,
+        *,
+        classwise: bool = False,
+        backend_args: dict | None = None,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.annotations = PanopticAnnotations.load(ann_file, backend_args)
+        self.seg_prefix = seg_prefix
+        self.classwise = classwise
+        self.backend_args = backend_args
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Compare a batch of predictions with their annotations.
+
+        Raises:
+            KeyError: If an image is not in the JSON.
+            ValueError: If a prediction does not fit its annotation in size or in
+                classes, or JSON and PNG disagree.
+        """
+        for sample in data_samples:
+            self.results.append(self._compare(sample))
+
+    def _compare(self, sample: dict) -> ImageStats:
+        image_id = sample['img_id']
+        if image_id not in self.annotations.images:
+            raise KeyError(f'Image {image_id!r} is not in the panoptic JSON.')
+        image = self.annotations.images[image_id]
+        path = osp.join(self.seg_prefix, image.png_name)
+        ids = read_segment_ids(path, self.backend_args)
+        prediction = sample['pred_panoptic_seg']
+        codes = prediction['sem_seg'].detach().cpu().numpy()
+        codes = codes.reshape(codes.shape[-2:]).astype(np.int64)  # the caller's stays
+        if codes.min(initial=0) < 0:
+            raise ValueError(
+                f'The prediction for {image.file_name} has the negative value '
+                f'{codes.min()}; code void as ignore_index.'
+            )
+        if codes.shape != ids.shape:
+            raise ValueError(
+                f'The prediction for {image.file_name} is {codes.shape} (height, '
+                f'width), its annotation {path} is {ids.shape}.'
+            )
+        pairs = count_overlaps(ids, codes)
+        truth = self._annotated_segments(path, np.unique(pairs[0]), image.segments)
+        guess = self._predicted_segments(
+            image.file_name, np.unique(pairs[1]), prediction
+        )
+        iou, missed, wrong = match_segments(pairs, truth, guess)
+        labels = np.union1d(truth.labels, guess.labels)
+        stats = np.zeros((len(labels), 3), np.int64)
+        total = np.zeros(len(labels))
+        at_truth = np.searchsorted(labels, truth.labels)
+        np.add.at(total, at_truth, iou)
+        np.add.at(stats[:, 0], at_truth, iou > 0)
+        np.add.at(stats[:, 1], np.searchsorted(labels, guess.labels), wrong)
+        np.add.at(stats[:, 2], at_truth, missed)
+        return ImageStats(image_id, labels, total, stats)
+
+    def _annotated_segments(
+        self, path: str, present: np.ndarray, segments: list[dict]
+    ) -> SegmentTable:
+        check_segment_ids(path, present, [segment['id'] for segment in segments])
+        segments = sorted(segments, key=lambda segment: segment['id'])
+        return SegmentTable(
+            ids=np.array([segment['id'] for segment in segments], np.int64),
+            labels=np.array(
+                [
+                    self.annotations.labels[segment['category_id']]
+                    for segment in segments
+                ],
+                np.int64,
+            ),
+            is_crowd=np.array(
+                [segment.get('iscrowd', 0) for segment in segments], bool
+            ),
+        )
+
+    def _predicted_segments(
+        self, file_name: str, codes: np.ndarray, prediction: dict
+    ) -> SegmentTable:
+        num_classes = len(self.annotations.categories)
+        names = prediction.get('label_names')
+        if names is not None and len(names) != num_classes:
+            raise ValueError(
+                f'The model predicts {len(names)} classes, the data set has '
+                f'{num_classes}: set the vocabulary of the data set.'
+            )
+        ignore_index = prediction.get('ignore_index', num_classes)
+        divisor = prediction.get('label_divisor')
+        is_void = codes == ignore_index
+        if divisor is not None:
+            is_void |= codes < divisor
+        else:
+            divisor = DEFAULT_DIVISOR
+            is_void |= codes % divisor == num_classes
+        codes = codes[~is_void]
+        labels = codes % divisor
+        if labels.max(initial=0) >= num_classes:
+            raise ValueError(
+                f'The prediction for {file_name} has label {labels.max()}, but the '
+                f'data set has {num_classes} classes (divisor {divisor}).'
+            )
+        return SegmentTable(codes, labels, np.zeros(len(codes), bool))
+
+    def compute_metrics(self, results: list[ImageStats]) -> dict[str, float]:
+        """Sum over images and average over classes.
+
+        Args:
+            results: One entry per image. Images that a distributed sampler repeated
+                count once.
+
+        Returns:
+            ``PQ``, ``SQ``, ``RQ`` (also ``_th``, ``_st``) in percent, nan where there
+            is no class to average; ``num_missing``.
+        """
+        num_classes = len(self.annotations.categories)
+        iou = np.zeros(num_classes)
+        counts = np.zeros((num_classes, 3), np.int64)
+        images = {stats.image_id: stats for stats in results}
+        for stats in images.values():
+            iou[stats.labels] += stats.iou
+            counts[stats.labels] += stats.counts
+        tp, fp, fn = counts.T
+        weight = tp + (fp + fn) / 2
+        occurs = weight > 0
+        with np.errstate(invalid='ignore', divide='ignore'):
+            quality = 100 * np.stack(
+                [iou / weight, np.where(tp, iou / tp, 0), tp / weight], -1
+            )  # [K, 3]
+        is_thing = np.array(self.annotations.is_thing)
+        groups = {'': occurs, '_th': occurs & is_thing, '_st': occurs & ~is_thing}
+        metrics = {}
+        for suffix, group in groups.items():
+            mean = quality[group].mean(0) if group.any() else np.full(3, np.nan)
+            for name, value in zip(('PQ', 'SQ', 'RQ'), mean, strict=True):
+                metrics[name + suffix] = float(value)
+        metrics['num_missing'] = len(self.annotations.images) - len(images)
+        if metrics['num_missing']:
+            print_log(
+                f'{metrics["num_missing"]} of {len(self.annotations.images)} images '
+                'have no prediction and are not scored.',
+                logger='current',
+                level=logging.WARNING,
+            )
+        self._log_tables(metrics, groups, quality, counts)
+        return metrics
+
+    def _log_tables(
+        self,
+        metrics: dict[str, float],
+        groups: dict[str, np.ndarray],
+        quality: np.ndarray,
+        counts: np.ndarray,
+    ) -> None:
+        summary = PrettyTable(['', 'PQ', 'SQ', 'RQ', 'classes'])
+        titles = {'': 'all', '_th': 'things', '_st': 'stuff'}
+        for suffix, group in groups.items():
+            row = [f'{metrics[name + suffix]:.2f}' for name in ('PQ', 'SQ', 'RQ')]
+            summary.add_row([titles[suffix], *row, int(group.sum())])
+        print_log(f'Panoptic quality\n{summary}', logger='current')
+        if not self.classwise:
+            return
+        table = PrettyTable(['class', 'PQ', 'SQ', 'RQ', 'TP', 'FP', 'FN'])
+        for label, name in enumerate(self.annotations.names):
+            row = [f'{value:.2f}' for value in quality[label]]
+            if not groups[''][label]:
+                row = ['-'] * 3
+            table.add_row([name, *row, *counts[label]])
+        print_log(f'Panoptic quality per class\n{table}', logger='current')
