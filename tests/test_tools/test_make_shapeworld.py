@@ -1,0 +1,88 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools import mask as rle
+
+from mmovseg.datasets import PanopticDataset
+from mmovseg.datasets.panoptic_format import read_segment_ids
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def tool():
+    path = ROOT / 'tools' / 'dataset_converters' / 'make_shapeworld.py'
+    spec = importlib.util.spec_from_file_location('make_shapeworld', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def options(out, num_train=3, size=48):
+    return [
+        '--out',
+        str(out),
+        '--num-train',
+        str(num_train),
+        '--num-val',
+        '2',
+        '--size',
+        str(size),
+    ]
+
+
+def test_data_set_loads_and_agrees_with_itself(tool, tmp_path):
+    tool.main(options(tmp_path))
+    pipeline = ['LoadImageFromFile', 'LoadPanopticAnnotations']
+    for split, length in (('train', 3), ('val', 2)):
+        dataset = PanopticDataset(
+            ann_file=f'annotations/panoptic_{split}.json',
+            data_root=str(tmp_path),
+            data_prefix={'img': split, 'seg': f'annotations/panoptic_{split}'},
+            pipeline=[{'type': f'mmovseg.{name}'} for name in pipeline],
+        )
+        assert len(dataset) == length
+        path = tmp_path / 'annotations' / f'instances_{split}.json'
+        instances = json.loads(path.read_text())
+        assert len({ann['id'] for ann in instances['annotations']} - {0}) == len(
+            instances['annotations']
+        )
+        for results in dataset:
+            assert results['img'].shape == (48, 48, 3)
+            # The boxes written are those of the masks read.
+            boxes = [instance['bbox'] for instance in results['instances']]
+            np.testing.assert_array_equal(results['gt_bboxes'].tensor, boxes)
+            assert (results['gt_seg_map'] != 255).all()
+            masks = [
+                rle.decode(ann['segmentation'])
+                for ann in instances['annotations']
+                if ann['image_id'] == results['img_id']
+            ]
+            np.testing.assert_array_equal(results['gt_masks'].masks, masks)
+
+
+def test_second_run_leaves_it_and_other_settings_redraw(tool, tmp_path, capsys):
+    tool.main(options(tmp_path))
+    picture = tmp_path / 'train' / '000001.png'
+    before, time = picture.read_bytes(), picture.stat().st_mtime_ns
+    tool.main(options(tmp_path))
+    assert picture.stat().st_mtime_ns == time
+    assert capsys.readouterr().out.count('up to date') == 2
+    # More pictures begin with the same ones; none is left of a larger set.
+    tool.main(options(tmp_path, num_train=4))
+    assert picture.read_bytes() == before
+    tool.main(options(tmp_path, num_train=2))
+    assert len(list((tmp_path / 'train').iterdir())) == 2
+    tool.main(options(tmp_path, num_train=2, size=32))
+    assert read_segment_ids(str(picture)).shape == (32, 32)
+
+
+def test_train_and_val_differ(tool, tmp_path):
+    tool.main(options(tmp_path))
+    first = [
+        (tmp_path / split / '000000.png').read_bytes() for split in ('train', 'val')
+    ]
+    assert first[0] != first[1]
