@@ -1,0 +1,31 @@
+"""Inference and drawing; importing this package registers the inferencer."""
+
+from .checkpoint import load_checkpoint, read_checkpoint
+from .config import check_config, load_config
+from .images import ImageError, load_image
+from .inferencer import OVSegInferencer
+from .init_model import init_model
+from .results import Result, read_result
+from .visualization import (
+    draw_instances,
+    draw_panoptic,
+    draw_semantic,
+    side_by_side,
+)
+
+__all__ = [
+    'ImageError',
+    'OVSegInferencer',
+    'Result',
+    'check_config',
+    'draw_instances',
+    'draw_panoptic',
+    'draw_semantic',
+    'init_model',
+    'load_checkpoint',
+    'load_config',
+    'load_image',
+    'read_checkpoint',
+    'read_result',
+    'side_by_side',
+]

@@ -1,0 +1,89 @@
+"""Segment photos into the classes you name.
+
+    python demo/image_demo.py demo/images --config eovseg_r50_coco \
+        --checkpoint eovseg_r50.pth --classes "cat, cup; mug, spoon, stuff: table"
+
+Three files per photo go to --out-dir: NAME_overlay.png (the drawing), NAME_labels.png
+(the label map) and NAME.json (the segments: name, score, area, box x y w h).
+A panoptic label map holds ids as COCO's do (id = R + 256 G + 65536 B, 0 is none), an
+instance map the ids of the best segments, a semantic one the class indices.
+
+Exit status: 0, or 1 if a photo could not be used (the others are done), or 2 if the
+config, the checkpoint or the classes are wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from mmovseg.apis import ImageError, OVSegInferencer
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('photos', nargs='+', metavar='PHOTO', help='files and folders')
+    add(
+        '--classes',
+        help='names with "," between classes and ";" between synonyms; "stuff:" marks '
+        'stuff. Or a packaged vocabulary (coco_panoptic), or a file. Default: the '
+        "model's own",
+    )
+    add('--task', choices=('panoptic', 'instance', 'semantic'), default='panoptic')
+    add('--out-dir', default='outputs', help='default: %(default)s')
+    add(
+        '--config',
+        default='eovseg_tiny_shapeworld',
+        help='file or packaged name; default: %(default)s',
+    )
+    add('--checkpoint', help='file or URL; without one the results are random')
+    add('--device', help='default: a GPU if there is one')
+    add('--batch-size', type=int, default=1)
+    add('--score-thr', type=float, help='default: 0.3 for instances, else 0')
+    add(
+        '--trust-checkpoint',
+        action='store_true',
+        help='load a checkpoint even if it can run code',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    try:
+        inferencer = OVSegInferencer(
+            args.config,
+            args.checkpoint,
+            device=args.device,
+            vocabulary=args.classes,
+            trust_checkpoint=args.trust_checkpoint,
+        )
+    except (ValueError, FileNotFoundError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    try:
+        results = inferencer(
+            args.photos,
+            args.batch_size,
+            task=args.task,
+            out_dir=args.out_dir,
+            score_thr=args.score_thr,
+        )
+    except ImageError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    done = [x for x in results['predictions'] if x is not None]
+    for result in done:
+        names = ', '.join(dict.fromkeys(x['name'] for x in result['segments']))
+        print(f'{result["image"]}: {len(result["segments"])} segments ({names})')
+    print(f'{len(done)} photos done; drawings, label maps, lists: {args.out_dir}')
+    for failed in results['errors']:
+        print(f'error: {failed["message"]}', file=sys.stderr)
+    return 1 if results['errors'] else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""Find configs by name, and find mistakes in them before anything is built."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+import mmovseg
+
+from ..models.clip import resolve_model_name
+from ..registry import MODELS
+
+# What MMEngine's runner and our tools read from the top level of a config.
+RUNNER_KEYS = {
+    *('model', 'work_dir', 'train_dataloader', 'val_dataloader', 'test_dataloader'),
+    *('train_cfg', 'val_cfg', 'test_cfg', 'auto_scale_lr', 'optim_wrapper'),
+    *('param_scheduler', 'val_evaluator', 'test_evaluator', 'default_hooks'),
+    *('custom_hooks', 'data_preprocessor', 'load_from', 'resume', 'launcher'),
+    *('env_cfg', 'log_processor', 'log_level', 'visualizer', 'default_scope'),
+    *('randomness', 'experiment_name', 'test_pipeline', 'custom_imports'),
+}
+
+
+def config_folders() -> list[Path]:
+    """Return where packaged configs are: a checkout, or an installed wheel."""
+    package = Path(mmovseg.__file__).parent
+    folders = (package.parent / 'configs', package / '.mim' / 'configs')
+    return [folder for folder in folders if (folder / '_base_').is_dir()]
+
+
+def load_config(
+    config: str | Path | Config | Mapping[str, Any],
+    cfg_options: Mapping[str, Any] | None = None,
+) -> Config:
+    """Load a config and check its model.
+
+    Args:
+        config: A path, the name of a packaged config (``'eovseg_r50_coco'``), or a
+            loaded one, which is copied.
+        cfg_options: Values to change, by dotted name (``'model.fusion.iou_thr'``).
+
+    Returns:
+        The config.
+
+    Raises:
+        FileNotFoundError: If there is neither such a file nor such a packaged config.
+        ValueError: If a key is misspelt; the message names it.
+    """
+    if isinstance(config, (str, Path)):
+        cfg = Config.fromfile(_find_config(str(config)))
+    elif isinstance(config, Config):
+        cfg = copy.deepcopy(config)
+    elif isinstance(config, Mapping):
+        cfg = Config(copy.deepcopy(dict(config)))
+    else:
+        raise TypeError(f'A config is a path, name or dict, got {type(config)}.')
+    if cfg_options:
+        cfg.merge_from_dict(dict(cfg_options))
+    check_config(cfg)
+    return cfg
+
+
+def check_config(cfg: Mapping[str, Any]) -> None:
+    """Look for misspelt keys at the top level and anywhere in the model.
+
+    Args:
+        cfg: A loaded config.
+
+    Raises:
+        ValueError: If a key is unknown to the class it goes to, a type is not
+            registered, or a top-level key resembles one that is absent.
+    """
+    problems = []
+    for key in cfg:
+        close = difflib.get_close_matches(key, RUNNER_KEYS - set(cfg), 1, 0.87)
+        if close and key not in RUNNER_KEYS:
+            problems.append(f'{key}: did you mean {close[0]!r}?')
+    if 'model' in cfg:
+        problems += _check_component(cfg['model'], 'model')
+    elif not problems:
+        problems.append("there is no 'model'")
+    if problems:
+        name = getattr(cfg, 'filename', None) or 'the config'
+        raise ValueError('\n  '.join([f'Mistakes in {name}:', *problems]))
+
+
+def without_downloads(
+    model: Mapping[str, Any], keep: Callable[[str], bool] = lambda path: False
+) -> ConfigDict:
+    """Copy a model config whose CLIPs start from random weights.
+
+    A checkpoint holds the weights of every CLIP, so none has to be fetched. The tag
+    of pretrained weights also chooses the activation, which the name then carries.
+
+    Args:
+        model: Model config.
+        keep: Says by dotted name which components stay as they are.
+
+    Returns:
+        The copy.
+    """
+    model = copy.deepcopy(ConfigDict(model))
+    for path, part in _walk(model, ''):
+        if {'model_name', 'pretrained'} <= set(part) and not keep(path):
+            tag = part['pretrained']
+            part['model_name'] = resolve_model_name(part['model_name'], tag)
+            part['pretrained'] = None
+    return model
+
+
+def _find_config(name: str) -> Path:
+    if Path(name).is_file():
+        return Path(name)
+    folders = config_folders()
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    known = {
+        path.stem: path
+        for folder in reversed(folders)
+        for path in sorted(folder.rglob('*.py'))
+        if '_base_' not in path.parts
+    }
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(Path(name).stem, known, 3, 0.5) or sorted(known)
+    raise FileNotFoundError(
+        f'Config {name!r} is neither a file nor packaged; packaged are for example '
+        f'{", ".join(close) or "none"}.'
+    )
+
+
+def _walk(value: Any, path: str) -> Iterator[tuple[str, dict]]:
+    """Yield every dict below a value with its dotted name, outer ones first."""
+    items: Sequence[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        yield path, value
+        items = list(value.items())
+    elif isinstance(value, (list, tuple)):
+        items = list(enumerate(value))
+    for key, item in items:
+        yield from _walk(item, f'{path}.{key}' if path else str(key))
+
+
+def _check_component(config: Any, path: str) -> Iterator[str]:
+    """Compare the keys of every typed dict with its class, before it is built."""
+    foreign = ' '  # below a class of another package its own rules hold
+    for place, part in _walk(config, path):
+        kind = part.get('type')
+        if kind is None or f'{place}.'.startswith(foreign):
+            continue
+        if isinstance(kind, str) and '.' in kind and not kind.startswith('mmovseg.'):
+            foreign = f'{place}.'
+            continue
+        accepted = _accepted_keys(kind)
+        if accepted is None:
+            close = difflib.get_close_matches(str(kind), MODELS.module_dict, 1)
+            if close:
+                yield f'{place}.type: {kind!r} is unknown; did you mean {close[0]!r}?'
+            continue
+        for key in part:
+            if key in accepted or key in ('type', '_scope_'):
+                continue
+            close = difflib.get_close_matches(key, accepted, 1)
+            hint = f'did you mean {close[0]!r}?' if close else f'known: {accepted}'
+            yield f'{place}.{key}: {kind} has no such argument; {hint}'
+
+
+def _accepted_keys(kind: Any) -> Collection[str] | None:
+    """Return the names a registered class takes, or None if it is unknown."""
+    if isinstance(kind, str):
+        kind = MODELS.get(kind)
+        if kind is None:
+            return None
+    parameters = inspect.signature(kind).parameters.values()
+    if any(x.kind is x.VAR_KEYWORD for x in parameters):
+        return _Anything()
+    return [x.name for x in parameters]
+
+
+class _Anything(list):
+    def __contains__(self, key: object) -> bool:
+        return True

@@ -1,0 +1,364 @@
+"""From photos and names to segments."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mmcv.transforms  # noqa: F401 (registers the transforms of the pipelines)
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.infer import BaseInferencer
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
+from mmengine.structures import BaseDataElement
+from PIL import Image
+from rich.progress import track
+from torch import nn
+
+from ..registry import INFERENCERS, TRANSFORMS
+from ..vocabulary import Vocabulary
+from .config import load_config
+from .images import ImageError, array_to_bgr, find_images, load_image, pil_to_bgr
+from .init_model import init_model
+from .results import TASKS, Result, read_result
+
+# Pipelines limit the longer side to 2560: beyond this ratio the other one vanishes.
+MAX_ASPECT = 256
+
+
+class _Photo(NamedTuple):
+    index: int  # among the inputs
+    name: str  # of its files
+    bgr: np.ndarray  # [H, W, 3]
+
+
+class _Outcome(NamedTuple):
+    name: str
+    sample: BaseDataElement
+    result: Result
+
+
+@INFERENCERS.register_module()
+class OVSegInferencer(BaseInferencer):
+    """Segment photos into classes given by name.
+
+    Args:
+        model: Path or packaged name of a config, a loaded config, or a model with its
+            config in ``cfg``, as :func:`init_model` builds it.
+        weights: Checkpoint; see :func:`init_model`.
+        device: None takes a GPU if there is one.
+        vocabulary: The classes; see :meth:`set_vocabulary`. None keeps the model's.
+        cfg_options: Values of the config to change, by dotted name.
+        allow_missing: See :func:`init_model`.
+        trust_checkpoint: See :func:`init_model`.
+        show_progress: Show a progress bar.
+
+    Raises:
+        FileNotFoundError: If the config or the weights do not exist.
+        ValueError: If the config or the weights are wrong; see :func:`init_model`.
+
+    Example:
+        >>> inferencer = OVSegInferencer('eovseg_r50_coco', 'eovseg_r50.pth')
+        >>> inferencer.set_vocabulary('person; man, dog, stuff: grass')
+        >>> inferencer('photos/', out_dir='outputs')['predictions'][0]['segments']
+    """
+
+    forward_kwargs: set = {'task'}
+    visualize_kwargs: set = set()
+    postprocess_kwargs: set = set()
+
+    def __init__(
+        self,
+        model: str | Path | Config | Mapping[str, Any] | nn.Module,
+        weights: str | Path | None = None,
+        *,
+        device: str | torch.device | None = None,
+        vocabulary: Vocabulary | str | Path | Sequence[str] | None = None,
+        cfg_options: Mapping[str, Any] | None = None,
+        allow_missing: Sequence[str] = (),
+        trust_checkpoint: bool = False,
+        show_progress: bool = True,
+    ) -> None:
+        self._built = model if isinstance(model, nn.Module) else None
+        self._options = dict(
+            allow_missing=allow_missing, trust_checkpoint=trust_checkpoint
+        )
+        if self._built is not None:
+            cfg = self._built.cfg
+            device = device or next(self._built.parameters()).device
+        else:
+            cfg = load_config(model, cfg_options)
+            if weights is None:
+                warnings.warn(
+                    'No weights: the results come from a model that has not been '
+                    'trained.',
+                    stacklevel=2,
+                )
+        init_default_scope(cfg.get('default_scope', 'mmovseg'))
+        super().__init__(
+            cfg, weights, device, scope='mmovseg', show_progress=show_progress
+        )
+        if vocabulary is not None:
+            self.set_vocabulary(vocabulary)
+
+    def set_vocabulary(
+        self, vocabulary: Vocabulary | str | Path | Sequence[str]
+    ) -> None:
+        """Choose the classes of the next call, without rebuilding the model.
+
+        Args:
+            vocabulary: A vocabulary, a list of names, a packaged name, a path, or one
+                string such as ``'person; man, dog, stuff: grass'``, where names are
+                things unless marked.
+        """
+        if isinstance(vocabulary, str):
+            vocabulary = Vocabulary.from_string(vocabulary)
+        self.model.set_vocabulary(Vocabulary.load(vocabulary))
+
+    def __call__(
+        self,
+        inputs: Any,
+        batch_size: int = 1,
+        *,
+        task: str = 'panoptic',
+        return_datasamples: bool = False,
+        return_vis: bool = False,
+        out_dir: str | Path = '',
+        score_thr: float | None = None,
+    ) -> dict[str, list]:
+        """Segment photos; one that cannot be used does not stop the others.
+
+        Args:
+            inputs: A path, a folder, an array (see :func:`array_to_bgr`; BGR), a
+                Pillow image, or a list of these.
+            batch_size: Photos per step. In a batch smaller photos are padded to the
+                largest, which changes their result slightly.
+            task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
+            return_datasamples: Return data samples, with all maps and masks.
+            return_vis: Return the drawings too.
+            out_dir: Write three files per photo; see :meth:`Result.save`.
+            score_thr: See :func:`read_result`.
+
+        Returns:
+            ``predictions``: per photo :meth:`Result.to_dict` or a data sample, None
+            where it could not be used. ``visualization``: per photo an RGB array
+            (empty without ``return_vis``). ``errors``: per unusable photo a dict of
+            ``input`` and ``message``.
+
+        Raises:
+            ImageError: If not a single photo can be used.
+            ValueError: If there is no such task.
+        """
+        if task not in TASKS:
+            raise ValueError(f'task must be one of {TASKS}, got {task!r}.')
+        if batch_size < 1:
+            raise ValueError(f'batch_size must be at least 1, got {batch_size}.')
+        sources = self._inputs_to_list(inputs)
+        predictions: list[Any] = [None] * len(sources)
+        drawings: list[np.ndarray | None] = [None] * len(sources)
+        errors: list[dict[str, str]] = []
+        for photos in self._read_batches(sources, batch_size, errors):
+            samples = self.forward(self.preprocess(photos), task=task)
+            outcomes = [
+                _Outcome(photo.name, sample, self._read(sample, task, score_thr))
+                for photo, sample in zip(photos, samples, strict=True)
+            ]
+            images = [photo.bgr[..., ::-1] for photo in photos]
+            drawn = self.visualize(images, outcomes) if return_vis else images
+            found = self.postprocess(outcomes, drawn, return_datasamples)
+            for i, photo in enumerate(photos):
+                predictions[photo.index], drawings[photo.index] = found[i], drawn[i]
+                if out_dir:
+                    outcomes[i].result.save(out_dir, photo.name, images[i])
+        if len(errors) == len(sources):
+            raise ImageError('\n'.join(error['message'] for error in errors))
+        return dict(
+            predictions=predictions,
+            visualization=drawings if return_vis else [],
+            errors=errors,
+        )
+
+    def preprocess(self, inputs: Sequence[_Photo], **kwargs: Any) -> Any:
+        """Run the test pipeline on photos and collate them."""
+        return self.collate_fn([self.pipeline(photo) for photo in inputs])
+
+    @torch.no_grad()
+    def forward(self, inputs: Any, task: str = 'panoptic') -> list[BaseDataElement]:
+        """Run the model, computing no other result than that of the task."""
+        with _only(self.model, task):
+            return self.model.test_step(inputs)
+
+    def visualize(
+        self, inputs: Sequence[np.ndarray], preds: Sequence[_Outcome], **kwargs: Any
+    ) -> list[np.ndarray]:
+        """Draw results on RGB images."""
+        return [x.result.draw(image) for image, x in zip(inputs, preds, strict=True)]
+
+    def postprocess(
+        self,
+        preds: Sequence[_Outcome],
+        visualization: Sequence[np.ndarray],
+        return_datasamples: bool = False,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Return data samples or plain values."""
+        if return_datasamples:
+            return [x.sample for x in preds]
+        return [x.result.to_dict(x.name) for x in preds]
+
+    def _read(self, sample: BaseDataElement, task: str, thr: float | None) -> Result:
+        vocabulary = self.model.vocabulary
+        names, is_thing = vocabulary.names, vocabulary.is_thing
+        return read_result(sample, task, names, is_thing=is_thing, score_thr=thr)
+
+    def _inputs_to_list(self, inputs: Any) -> list[Any]:
+        """Flatten inputs; the images of a folder take its place."""
+        if not isinstance(inputs, (list, tuple)):
+            inputs = [inputs]
+        sources: list[Any] = []
+        for item in inputs:
+            if isinstance(item, (str, PathLike)) and Path(item).is_dir():
+                sources += find_images(item)
+            else:
+                sources.append(item)
+        if not sources:
+            raise ImageError('There is no photo to segment: the list is empty.')
+        return sources
+
+    def _read_batches(
+        self, sources: Sequence[Any], batch_size: int, errors: list[dict[str, str]]
+    ) -> Iterator[list[_Photo]]:
+        """Read photos a batch at a time; report those that cannot be used."""
+        names = _make_names(sources)
+        photos: list[_Photo] = []
+        steps = track(range(len(sources)), 'Inference', disable=not self.show_progress)
+        for index in steps:
+            try:
+                bgr = _read_photo(sources[index])
+            except ImageError as error:
+                shown = names[index]
+                if isinstance(sources[index], (str, PathLike)):
+                    shown = str(sources[index])
+                errors.append(dict(input=shown, message=f'{error}'))
+                print_log(f'Skipped: {error}', logger='current', level=logging.ERROR)
+            else:
+                photos.append(_Photo(index, names[index], bgr))
+            if len(photos) == batch_size or (photos and index == len(sources) - 1):
+                yield photos
+                photos = []
+
+    def _init_model(
+        self, cfg: Config, weights: str | Path | None, device: str | torch.device
+    ) -> nn.Module:
+        """Build the model safely, or take the one that was given."""
+        if self._built is not None:
+            return self._built.to(device).eval()
+        return init_model(cfg, weights, device, **self._options)
+
+    def _init_pipeline(self, cfg: Config) -> _Pipeline:
+        """Build the test pipeline without its loaders."""
+        return _Pipeline(_find_pipeline(cfg))
+
+    def _init_collate(self, cfg: Config) -> Callable:
+        """Stack nothing: photos of a batch may differ in size."""
+        return pseudo_collate
+
+    def _init_visualizer(self, cfg: Config) -> None:
+        """There is none: results draw themselves."""
+
+
+class _Pipeline:
+    """A test pipeline that starts from arrays."""
+
+    def __init__(self, transforms: Sequence[Mapping[str, Any]]) -> None:
+        kept = [x for x in transforms if not _type_name(x).startswith('Load')]
+        self.transforms = Compose([TRANSFORMS.build(x) for x in kept])
+
+    def __call__(self, photo: _Photo) -> dict[str, Any]:
+        """Make inputs and data sample; ``ori_shape`` is the size of the result."""
+        image, size = photo.bgr, photo.bgr.shape[:2]
+        # A line of pixels is thickened, or resizing would leave nothing of it.
+        axis, other = (0, 1) if size[0] < size[1] else (1, 0)
+        times = -(-size[other] // (MAX_ASPECT * size[axis]))
+        if times > 1:
+            image = image.repeat(times, axis)
+        return self.transforms(
+            dict(
+                img=image,
+                img_path=photo.name,
+                img_id=photo.index,
+                img_shape=image.shape[:2],
+                ori_shape=size,
+                height=size[0],
+                width=size[1],
+                seg_fields=[],
+            )
+        )
+
+
+def _type_name(transform: Mapping[str, Any]) -> str:
+    kind = transform['type']
+    return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__
+
+
+def _find_pipeline(cfg: Config) -> Sequence[Mapping[str, Any]]:
+    if 'test_pipeline' in cfg:
+        return cfg.test_pipeline
+    part = cfg.get('test_dataloader', {})
+    while part and 'pipeline' not in part and 'dataset' in part:
+        part = part['dataset']
+    if 'pipeline' not in part:
+        raise ValueError(
+            'The config says nothing about reading images: it needs a test_pipeline '
+            'or a test_dataloader.'
+        )
+    return part['pipeline']
+
+
+def _read_photo(source: Any) -> np.ndarray:
+    if isinstance(source, (str, PathLike)):
+        return load_image(source)
+    if isinstance(source, np.ndarray):
+        return array_to_bgr(source)
+    if isinstance(source, Image.Image):
+        return pil_to_bgr(source)
+    raise ImageError(
+        f'A photo is a path, a numpy array or a Pillow image, got {type(source)}.'
+    )
+
+
+def _make_names(sources: Sequence[Any]) -> list[str]:
+    """Name the files of each photo; no two alike, whatever their folders."""
+    names: list[str] = []
+    for index, source in enumerate(sources):
+        name = f'image_{index}'
+        if isinstance(source, (str, PathLike)):
+            name = Path(str(source)).stem
+        taken = {x.lower() for x in names}  # some file systems ignore case
+        unique, number = name, 2
+        while unique.lower() in taken:
+            unique, number = f'{name}_{number}', number + 1
+        names.append(unique)
+    return names
+
+
+@contextmanager
+def _only(model: nn.Module, task: str) -> Iterator[None]:
+    """Make the fusion compute one task; each costs time and memory."""
+    fusion = getattr(model, 'fusion', None)
+    before = {x: getattr(fusion, x) for x in TASKS if hasattr(fusion, x)}
+    try:
+        for name in before:
+            setattr(fusion, name, name == task)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(fusion, name, value)

@@ -1,0 +1,218 @@
+"""Results of a data sample as plain values and as files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from mmengine.structures import BaseDataElement
+from pycocotools import mask as rle
+from scipy.ndimage import find_objects
+
+from .images import write_json, write_png
+from .visualization import draw_instances, draw_panoptic, draw_semantic
+
+TASKS = ('panoptic', 'instance', 'semantic')
+# mmdet's default; the other tasks have one segment per pixel and show all.
+SCORE_THR = dict(panoptic=0.0, instance=0.3, semantic=0.0)
+
+
+class Result(NamedTuple):
+    """The result of one task for one image.
+
+    Attributes:
+        task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
+        label_map: ``[H, W]``. Panoptic and instance: the ``id`` of a segment, 0 for
+            none; where instances overlap, that of the best. Semantic: class indices.
+        segments: Plain values, best score first where there are scores: ``id``,
+            ``label`` (class index), ``name``, ``isthing``, ``score`` (None if
+            semantic), ``area`` in pixels, ``box`` as x, y, width, height. Instances
+            also have their whole ``mask`` as COCO's compressed RLE.
+        names: Class names.
+    """
+
+    task: str
+    label_map: np.ndarray
+    segments: list[dict[str, Any]]
+    names: tuple[str, ...]
+
+    def to_dict(self, image: str = '') -> dict[str, Any]:
+        """Return what is written to the JSON file."""
+        height, width = self.label_map.shape
+        return dict(
+            image=image,
+            height=height,
+            width=width,
+            task=self.task,
+            segments=self.segments,
+        )
+
+    def draw(self, image: np.ndarray) -> np.ndarray:
+        """Draw on an RGB image of the same size; returns RGB with a legend."""
+        if self.task == 'semantic':
+            return draw_semantic(image, self.label_map, self.names)
+        if self.task == 'instance':
+            return draw_instances(
+                image,
+                [rle.decode(segment['mask']) for segment in self.segments],
+                [segment['label'] for segment in self.segments],
+                self.names,
+                scores=[segment['score'] for segment in self.segments],
+            )
+        infos = [dict(x, category_id=x['label']) for x in self.segments]
+        return draw_panoptic(image, self.label_map, infos, self.names)
+
+    def save(self, folder: str | Path, name: str, image: np.ndarray) -> list[Path]:
+        """Write overlay, label map and segments.
+
+        * ``NAME_overlay.png``: the drawing.
+        * ``NAME_labels.png``: the label map. Panoptic: ids as COCO does it, ``id = R +
+          256 * G + 65536 * B``. Others: grey, 8 bits for fewer than 255 classes or
+          instances, else 16.
+        * ``NAME.json``: :meth:`to_dict`.
+
+        Args:
+            folder: Made if missing.
+            name: Start of the file names.
+            image: RGB.
+
+        Returns:
+            The paths, in this order.
+        """
+        folder = Path(folder)
+        overlay = folder / f'{name}_overlay.png'
+        labels, segments = folder / f'{name}_labels.png', folder / f'{name}.json'
+        write_png(overlay, self.draw(image))
+        write_png(labels, self.encode_labels())
+        write_json(segments, self.to_dict(name))
+        return [overlay, labels, segments]
+
+    def encode_labels(self) -> np.ndarray:
+        """Return the label map as the array of a PNG; see :meth:`save`."""
+        if self.task == 'panoptic':
+            ids = self.label_map.astype(np.int64)
+            channels = [ids % 256, ids // 256 % 256, ids // 65536]
+            return np.stack(channels, -1).astype(np.uint8)
+        semantic = self.task == 'semantic'
+        count = len(self.names) if semantic else len(self.segments)
+        return self.label_map.astype(np.uint8 if count < 255 else np.uint16)
+
+
+def read_result(
+    sample: BaseDataElement,
+    task: str,
+    names: Sequence[str],
+    *,
+    is_thing: Sequence[bool],
+    score_thr: float | None = None,
+) -> Result:
+    """Take the result of a task from a data sample.
+
+    Args:
+        sample: With the field of the task, as :class:`MaskFusion` fills it.
+        task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
+        names: Class names.
+        is_thing: Thing flags.
+        score_thr: Drop segments with a lower score. None: 0.3 for instances, else 0.
+            Semantic results have no scores.
+
+    Returns:
+        The result.
+
+    Raises:
+        ValueError: If there is no such task, or the sample has no such result.
+    """
+    readers = dict(panoptic=_read_panoptic, instance=_read_instances)
+    readers['semantic'] = _read_semantic
+    if task not in readers:
+        raise ValueError(f'task must be one of {TASKS}, got {task!r}.')
+    field = _FIELDS[task]
+    if field not in sample:
+        raise ValueError(f'The model gave no {field}, so there is no {task} result.')
+    threshold = SCORE_THR[task] if score_thr is None else score_thr
+    label_map, segments = readers[task](getattr(sample, field), threshold)
+    for segment in segments:
+        label = segment['label']
+        segment.update(name=names[label], isthing=bool(is_thing[label]))
+    order = ('id', 'label', 'name', 'isthing', 'score', 'area', 'box', 'mask')
+    segments = [{key: x[key] for key in order if key in x} for x in segments]
+    return Result(task, label_map, segments, tuple(names))
+
+
+_FIELDS = dict(
+    panoptic='pred_panoptic_seg', instance='pred_instances', semantic='pred_sem_seg'
+)
+
+
+def _read_panoptic(result: Any, score_thr: float) -> tuple[np.ndarray, list[dict]]:
+    codes = result.sem_seg[0].cpu().numpy()
+    kept = [x for x in result.segments_info if x['score'] >= score_thr]
+    kept.sort(key=lambda x: -x['score'])
+    # Our codes grow with the class count; running numbers always fit a PNG.
+    sorted_codes = np.array(sorted(x['id'] for x in kept), dtype=codes.dtype)
+    number = {x['id']: i for i, x in enumerate(kept, 1)}
+    label_map = np.zeros(codes.shape, np.int32)
+    if kept:
+        place = np.searchsorted(sorted_codes, codes).clip(max=len(kept) - 1)
+        numbers = np.array([number[int(code)] for code in sorted_codes])
+        label_map = np.where(sorted_codes[place] == codes, numbers[place], 0)
+    boxes = _find_boxes(label_map)
+    segments = [
+        dict(
+            id=i,
+            label=int(x['category_id']),
+            score=float(x['score']),
+            area=int(x['area']),
+            box=boxes[i],
+        )
+        for i, x in enumerate(kept, 1)
+    ]
+    return label_map.astype(np.int32), segments
+
+
+def _read_semantic(result: Any, score_thr: float) -> tuple[np.ndarray, list[dict]]:
+    labels = result.sem_seg[0].cpu().numpy()
+    boxes = _find_boxes(labels + 1)
+    areas = np.bincount(labels.ravel())
+    segments = [
+        dict(id=i - 1, label=i - 1, score=None, area=int(areas[i - 1]), box=box)
+        for i, box in boxes.items()
+    ]
+    return labels.astype(np.int32), segments
+
+
+def _read_instances(result: Any, score_thr: float) -> tuple[np.ndarray, list[dict]]:
+    scores = result.scores.float().cpu()
+    order = scores.argsort(descending=True, stable=True)
+    order = [i for i in order.tolist() if scores[i] >= score_thr]
+    masks = result.masks[order].cpu().numpy()
+    label_map = np.zeros(masks.shape[1:], np.int32)
+    segments = []
+    for number, (i, mask) in enumerate(zip(order, masks, strict=True), 1):
+        coded = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+        x1, y1, x2, y2 = (int(x) for x in result.bboxes[i].tolist())
+        segments.append(
+            dict(
+                id=number,
+                label=int(result.labels[i]),
+                score=float(scores[i]),
+                area=int(mask.sum()),
+                box=[x1, y1, x2 - x1, y2 - y1],
+                mask=dict(size=coded['size'], counts=coded['counts'].decode()),
+            )
+        )
+        label_map[mask & (label_map == 0)] = number
+    return label_map, segments
+
+
+def _find_boxes(numbers: np.ndarray) -> dict[int, list[int]]:
+    """Return x, y, width, height of every positive number that occurs."""
+    boxes = {}
+    for number, place in enumerate(find_objects(numbers.astype(np.int32)), 1):
+        if place is not None:
+            rows, columns = place
+            x, y = columns.start, rows.start
+            boxes[number] = [x, y, columns.stop - x, rows.stop - y]
+    return boxes
