@@ -135,6 +135,14 @@ def test_more_than_255_classes(dtype):
     assert target.masks.flatten(1).int().argmax(1).tolist() == [3, 1, 2, 0]
 
 
+def test_a_uint8_map_of_more_than_255_classes():
+    """The void index 300 does not fit into the map's own type."""
+    vocabulary = Vocabulary(tuple((f'class {i}',) for i in range(300)), (False,) * 300)
+    sample = seg_sample([[7, 254, 255]], torch.uint8, ignore_index=255)
+    [target] = collect_targets([sample], vocabulary, (1, 3))
+    assert target.labels.tolist() == [7, 254]
+
+
 def test_a_declared_ignore_index_is_no_target(vocabulary):
     sample = seg_sample(MAP, ignore_index=1)
     [target] = collect_targets([sample], vocabulary, (2, 3))
