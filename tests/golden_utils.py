@@ -1,0 +1,50 @@
+"""Build our models with the reference weights, from names and shapes."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+GOLDEN = ROOT / 'tests' / 'golden'
+
+
+def load_module(path):
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+converter = load_module(ROOT / 'tools/model_converters/eovseg_to_mmovseg.py')
+fill = load_module(GOLDEN / 'fill.py')
+
+
+def official_shapes(size):
+    text = (GOLDEN / f'eovseg_{size}.json').read_text()
+    return json.loads(text)['state_dict']
+
+
+def reference_state_dict(size, *, prefixes=('',)):
+    """Return our state dict of the reference weights, parts by our prefixes."""
+    shapes = {
+        name: shape
+        for name, shape in official_shapes(size).items()
+        if (converter.rename(name) or '-').startswith(prefixes)
+    }
+    return converter.convert(fill.fill_state_dict(shapes))[0]
+
+
+def relative_error(value, expected):
+    value = np.asarray(value.detach() if hasattr(value, 'detach') else value)
+    value, expected = value.astype(np.float64), np.asarray(expected, np.float64)
+    return np.linalg.norm(value - expected) / np.linalg.norm(expected)
+
+
+def unpack(bits, size):
+    """Return the packed masks ``[N, bytes]`` as logits of +-1, ``[1, N, h, w]``."""
+    height, width = size
+    masks = np.unpackbits(bits, axis=1)[:, : height * width]
+    return torch.from_numpy(masks.reshape(1, -1, height, width) * 2.0 - 1).float()
