@@ -2,36 +2,41 @@
 
 Every node has the scope ``mmovseg`` and knows the package that registers its
 members, so ``type='mmovseg.VASNeck'`` works in any OpenMMLab config without
-``custom_imports``.
+``custom_imports``. There is one for every root, also where we register nothing:
+MMEngine warns about a default scope that lacks one.
 """
 
 from mmengine import registry as root
 from mmengine.registry import Registry
 
-MODELS = Registry(
-    'model', parent=root.MODELS, scope='mmovseg', locations=['mmovseg.models']
-)
-DATASETS = Registry(
-    'dataset', parent=root.DATASETS, scope='mmovseg', locations=['mmovseg.datasets']
-)
-TRANSFORMS = Registry(
-    'transform',
-    parent=root.TRANSFORMS,
-    scope='mmovseg',
-    locations=['mmovseg.datasets.transforms'],
-)
-DATA_SAMPLERS = Registry(
-    'data sampler',
-    parent=root.DATA_SAMPLERS,
-    scope='mmovseg',
-    locations=['mmovseg.datasets'],
-)
-METRICS = Registry(
-    'metric', parent=root.METRICS, scope='mmovseg', locations=['mmovseg.evaluation']
-)
-HOOKS = Registry(
-    'hook', parent=root.HOOKS, scope='mmovseg', locations=['mmovseg.engine']
-)
-INFERENCERS = Registry(
-    'inferencer', parent=root.INFERENCERS, scope='mmovseg', locations=['mmovseg.apis']
-)
+
+def _node(parent: Registry, *locations: str) -> Registry:
+    return Registry(
+        parent.name, parent=parent, scope='mmovseg', locations=list(locations)
+    )
+
+
+MODELS = _node(root.MODELS, 'mmovseg.models')
+DATASETS = _node(root.DATASETS, 'mmovseg.datasets')
+DATA_SAMPLERS = _node(root.DATA_SAMPLERS, 'mmovseg.datasets')
+TRANSFORMS = _node(root.TRANSFORMS, 'mmovseg.datasets.transforms')
+METRICS = _node(root.METRICS, 'mmovseg.evaluation')
+HOOKS = _node(root.HOOKS, 'mmovseg.engine')
+INFERENCERS = _node(root.INFERENCERS, 'mmovseg.apis')
+
+EVALUATOR = _node(root.EVALUATOR)
+FUNCTIONS = _node(root.FUNCTIONS)
+LOG_PROCESSORS = _node(root.LOG_PROCESSORS)
+LOOPS = _node(root.LOOPS)
+MODEL_WRAPPERS = _node(root.MODEL_WRAPPERS)
+OPTIM_WRAPPERS = _node(root.OPTIM_WRAPPERS)
+OPTIM_WRAPPER_CONSTRUCTORS = _node(root.OPTIM_WRAPPER_CONSTRUCTORS)
+OPTIMIZERS = _node(root.OPTIMIZERS)
+PARAM_SCHEDULERS = _node(root.PARAM_SCHEDULERS)
+RUNNERS = _node(root.RUNNERS)
+RUNNER_CONSTRUCTORS = _node(root.RUNNER_CONSTRUCTORS)
+STRATEGIES = _node(root.STRATEGIES)
+TASK_UTILS = _node(root.TASK_UTILS)
+VISBACKENDS = _node(root.VISBACKENDS)
+VISUALIZERS = _node(root.VISUALIZERS)
+WEIGHT_INITIALIZERS = _node(root.WEIGHT_INITIALIZERS)

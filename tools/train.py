@@ -8,7 +8,11 @@ import sys
 from mmengine.config import DictAction
 from mmengine.runner import Runner
 
-from mmovseg.engine.runtime import adapt_to_device, load_config, use_safe_checkpoints
+from mmovseg.apis.runtime import (
+    adapt_to_device,
+    load_run_config,
+    use_safe_checkpoints,
+)
 
 
 def parse_args():
@@ -50,13 +54,13 @@ def parse_args():
 
 
 def build_config(args):
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = load_run_config(args.config, args.cfg_options)
     cfg.launcher = args.launcher
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if cfg.get(key) is None:
-            raise KeyError(
+            raise ValueError(
                 f'{args.config} has no {key}: it is for evaluation (tools/test.py).'
             )
     if args.amp:
@@ -64,7 +68,7 @@ def build_config(args):
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:
         if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
-            raise KeyError(
+            raise ValueError(
                 f'--auto-scale-lr: {args.config} has no auto_scale_lr.base_batch_size.'
             )
         cfg.auto_scale_lr.enable = True
@@ -83,8 +87,8 @@ def main():
     use_safe_checkpoints()
     try:
         cfg = build_config(args)
-    except (OSError, KeyError, ValueError) as error:
-        sys.exit(f'error: {error.args[0]}')
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
     Runner.from_cfg(cfg).train()
 
 

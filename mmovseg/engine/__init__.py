@@ -1,4 +1,4 @@
-"""Hooks, and what the command-line tools share."""
+"""Hooks of the training loop."""
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .seed_iteration_hook import SeedIterationHook

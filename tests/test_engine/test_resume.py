@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmovseg.engine.runtime import use_safe_checkpoints
+from mmovseg.apis.runtime import use_safe_checkpoints
 
 HERE = Path(__file__).parent
 
@@ -52,6 +52,9 @@ def run(work_dir, num_workers=0, resume=False, kill_at=None):
         runner.train()
     except Killed:
         return None
+    finally:
+        # Left to the garbage collector, worker processes take ten seconds to end.
+        runner.train_loop.dataloader_iterator = None
     return {name: value.clone() for name, value in runner.model.state_dict().items()}
 
 

@@ -1,0 +1,125 @@
+"""What tools/train.py and tools/test.py share: configs, devices, checkpoints."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import os
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import is_distributed
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
+
+from .checkpoint import read_checkpoint
+from .config import RUNNER_KEYS, load_config
+
+# Rank, world size and local rank as each launcher passes them.
+_LAUNCHER_VARIABLES = {
+    'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    'mpi': (
+        'OMPI_COMM_WORLD_RANK',
+        'OMPI_COMM_WORLD_SIZE',
+        'OMPI_COMM_WORLD_LOCAL_RANK',
+    ),
+}
+
+
+def load_run_config(config: str, options: dict[str, Any] | None = None) -> Config:
+    """Load a config with command-line options, and check both.
+
+    Args:
+        config: Config file, or the name of a packaged one.
+        options: ``--cfg-options``, dotted keys to values.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        ValueError: If a key of the config is misspelt, or an option starts with a key
+            that neither the config nor the runner has.
+    """
+    known = {*load_config(config), *RUNNER_KEYS, 'sync_bn', 'find_unused_parameters'}
+    for option in options or {}:
+        key = option.split('.')[0]
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            hint = f' Did you mean {close[0]!r}?' if close else ''
+            raise ValueError(f'--cfg-options {option}: no such key in {config}.{hint}')
+    return load_config(config, options)
+
+
+def adapt_to_device(cfg: Config) -> None:
+    """Change a config made for GPUs so that it runs where there is none.
+
+    Without an accelerator it switches to the gloo backend, starts the processes'
+    group (MMEngine's own start selects a CUDA device), passes DistributedDataParallel
+    no device ids, and drops ``sync_bn``, which has no CPU implementation. Does
+    nothing where there is an accelerator.
+
+    Raises:
+        ValueError: If the config asks for mixed precision on a CPU, or if the
+            launcher's environment variables are missing.
+    """
+    if get_device() != 'cpu':
+        return
+    if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
+        raise ValueError('Mixed precision (--amp, AmpOptimWrapper) needs a GPU.')
+    launcher = cfg.get('launcher', 'none')
+    if launcher == 'none':
+        return
+    dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
+    dist_cfg['backend'] = 'gloo'
+    if not is_distributed():
+        _init_gloo(launcher, dist_cfg.get('timeout', 1800))
+    wrapper = cfg.get('model_wrapper_cfg') or dict(
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
+    cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+    if cfg.pop('sync_bn', None) is not None:
+        print_log(
+            'There is no GPU: sync_bn is ignored, so every process normalises with '
+            'the statistics of its own samples.',
+            logger='current',
+        )
+
+
+def _init_gloo(launcher: str, timeout: float) -> None:
+    names = _LAUNCHER_VARIABLES[launcher]
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f'--launcher {launcher} needs the environment variables {missing}: start '
+            'the program with tools/dist_*.sh or tools/slurm_*.sh.'
+        )
+    rank, world_size, local_rank = (int(os.environ[name]) for name in names)
+    os.environ['LOCAL_RANK'] = str(local_rank)
+    os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
+    os.environ.setdefault('MASTER_PORT', '29500')
+    torch.distributed.init_process_group(
+        'gloo',
+        rank=rank,
+        world_size=world_size,
+        timeout=datetime.timedelta(seconds=timeout),
+    )
+
+
+def use_safe_checkpoints() -> None:
+    """Make MMEngine's runner read local checkpoints with :func:`read_checkpoint`.
+
+    Its own loader falls back to a full unpickle, with a warning, when a file holds
+    anything but tensors and known types.
+    """
+    CheckpointLoader.register_scheme('', load_from_local, force=True)
+
+
+def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU, whatever ``map_location`` asks for.
+
+    Models and optimizers copy to their own device when they load a state.
+    """
+    return read_checkpoint(filename)

@@ -1,0 +1,57 @@
+"""Our types are found by name alone, and a config of ours finds MMEngine's."""
+
+import subprocess
+import sys
+
+import mmengine.registry
+import pytest
+from mmengine.registry import Registry
+
+import mmovseg.registry
+
+NAMES = {
+    'MODELS': [
+        *('CLIPConvBackbone', 'CLIPViTBackbone', 'EOVSeg', 'LiteDecoder', 'MaskFusion'),
+        *('MaskSetLoss', 'TDEEHead', 'TextClassifier', 'VASNeck'),
+    ],
+    'DATASETS': ['PanopticDataset'],
+    'DATA_SAMPLERS': ['SeededSampler'],
+    'TRANSFORMS': ['LoadPanopticAnnotations', 'SeedSample'],
+    'METRICS': ['PanopticMetric', 'InstanceMetric', 'SemanticMetric'],
+    'HOOKS': ['AtomicCheckpointHook', 'SeedIterationHook'],
+    'INFERENCERS': ['OVSegInferencer'],
+}
+
+
+@pytest.mark.parametrize('kind', NAMES)
+def test_all_parts_are_registered(kind):
+    registry = getattr(mmovseg.registry, kind)
+    for name in NAMES[kind]:
+        assert registry.get(name).__module__.startswith('mmovseg.')
+
+
+def test_every_root_registry_has_a_node():
+    """Otherwise MMEngine warns whenever it builds one of that kind in our scope."""
+    roots = {
+        name: value
+        for name, value in vars(mmengine.registry).items()
+        if isinstance(value, Registry)
+    }
+    for name, value in roots.items():
+        node = getattr(mmovseg.registry, name)
+        assert node.parent is value and node.scope == 'mmovseg'
+
+
+@pytest.mark.parametrize('package', ['mmengine', 'mmseg'])
+def test_prefix_is_enough_for_another_package(package):
+    # mmdet's node imports mmdet.models, so it is tested with ops (tests/test_ops).
+    code = f"""
+import sys
+from {package}.registry import DATASETS, MODELS
+assert 'mmovseg' not in sys.modules
+neck = MODELS.build(dict(type='mmovseg.VASNeck', in_channels=(8, 8, 8, 8)))
+print(type(neck).__module__, DATASETS.get('mmovseg.PanopticDataset').__name__)
+"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'mmovseg.models.necks.vas_neck PanopticDataset' in done.stdout

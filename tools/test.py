@@ -1,0 +1,94 @@
+"""Evaluate a model: tools/test.py CONFIG CHECKPOINT [options]; see dist_test.sh."""
+
+import argparse
+import os
+import os.path as osp
+import sys
+
+from mmengine.config import DictAction
+from mmengine.evaluator import DumpResults
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmovseg.apis.checkpoint import get_state_dict, load_state_dict, read_checkpoint
+from mmovseg.apis.config import without_downloads
+from mmovseg.apis.runtime import adapt_to_device, load_run_config
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description='Evaluate a model.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='folder of logs [work_dirs/<config name>]')
+    parser.add_argument('--out', metavar='FILE.pkl', help='write all predictions here')
+    parser.add_argument('--show', action='store_true', help='show the results')
+    parser.add_argument('--show-dir', help='folder for pictures of the results')
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='read a checkpoint that holds more than weights; it can run any code',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override config values, e.g. model.test_vocabulary=my_names.txt',
+    )
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
+    )
+    # Passed by older versions of torch.distributed.launch.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args()
+    if args.out and not args.out.endswith(('.pkl', '.pickle')):
+        parser.error(f'--out must end with .pkl or .pickle, got {args.out!r}.')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def build_config(args):
+    cfg = load_run_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    name = osp.splitext(osp.basename(args.config))[0]
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
+    for key in ('test_dataloader', 'test_evaluator', 'test_cfg'):
+        if cfg.get(key) is None:
+            raise ValueError(
+                f'{args.config} has no {key}: there is nothing to evaluate.'
+            )
+    # The checkpoint holds all weights, and main loads them only if all of them fit.
+    cfg.model = without_downloads(cfg.model)
+    cfg.load_from, cfg.resume = None, False
+    if args.show or args.show_dir:
+        hook = dict(type='ResultVisualizationHook', show=args.show)
+        hook['out_dir'] = args.show_dir
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
+    adapt_to_device(cfg)
+    return cfg
+
+
+def main():
+    args = parse_args()
+    try:
+        # Read first: a file that is refused should not cost a minute of building.
+        checkpoint = read_checkpoint(
+            args.checkpoint, trust_checkpoint=args.trust_checkpoint
+        )
+        state = get_state_dict(checkpoint, args.checkpoint)
+        cfg = build_config(args)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    runner = Runner.from_cfg(cfg)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    try:
+        load_state_dict(model, state, name=args.checkpoint)
+    except ValueError as error:
+        sys.exit(f'error: {error}')
+    if args.out:
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    runner.test()
+
+
+if __name__ == '__main__':
+    main()
