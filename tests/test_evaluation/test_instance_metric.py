@@ -76,7 +76,7 @@ def test_labels_find_their_category_among_stuff(instances):
     swapped = predict([3, 1], [5, 30])
     assert average_precision(instances, swapped, (7, 3, 90, 12)) == 0
     # Stuff among the instances is nobody's business.
-    more = predict([0, 1, 2, 3], [5, 5, 30, 30])
+    more = predict([0, 2, 1, 3], [30, 5, 5, 30])
     assert average_precision(instances, more, (7, 3, 90, 12)) == pytest.approx(1)
 
 
