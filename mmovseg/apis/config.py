@@ -83,8 +83,10 @@ def check_config(cfg: Mapping[str, Any]) -> None:
             problems.append(f'{key}: did you mean {close[0]!r}?')
     if 'model' in cfg:
         problems += _check_component(cfg['model'], 'model')
-    elif not problems:
-        problems.append("there is no 'model'")
+    else:
+        close = difflib.get_close_matches('model', cfg, 1)
+        hint = f'; is {close[0]!r} meant to be it?' if close else ''
+        problems.append(f"there is no 'model'{hint}")
     if problems:
         name = getattr(cfg, 'filename', None) or 'the config'
         raise ValueError('\n  '.join([f'Mistakes in {name}:', *problems]))

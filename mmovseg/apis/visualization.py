@@ -235,7 +235,7 @@ def _write_names(canvas: np.ndarray, found: list[_Name], size: int) -> np.ndarra
     for radius, x, y, room, _, text in sorted(found, key=lambda name: -name.area):
         left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor='mm')
         half_w, half_h = (right - left) / 2 + size / 3, (bottom - top) / 2 + size / 5
-        if radius < 0.4 * size or 2 * half_w > min(width, 2 * room):
+        if not text or radius < 0.4 * size or 2 * half_w > min(width, 2 * room):
             continue  # too small to carry a name; the legend has it
         x = min(max(x, half_w), width - half_w)
         y = min(max(y, half_h), height - half_h)

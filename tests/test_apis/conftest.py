@@ -1,0 +1,75 @@
+"""A model whose masks are known: it finds red, green and blue by their colour."""
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from torch import nn
+
+from mmovseg.models.fusion import MaskFusion
+from mmovseg.models.structures import MaskPrediction
+from mmovseg.registry import MODELS
+from mmovseg.vocabulary import Vocabulary
+
+COLOURS = Vocabulary((('red',), ('green',), ('blue',)), is_thing=(True, False, True))
+
+
+@MODELS.register_module(force=True)
+class ColourSegmentor(BaseModel):
+    """Query i is the pixels where channel i of RGB is bright, at stride 4."""
+
+    def __init__(self, width=1, data_preprocessor=None):
+        super().__init__(data_preprocessor)
+        self.linear = nn.Linear(3, width)
+        self.fusion = MaskFusion()
+        self.vocabulary = COLOURS
+        self.batch_sizes = []
+
+    def set_vocabulary(self, vocabulary):
+        self.vocabulary = vocabulary
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        self.batch_sizes.append(len(inputs))
+        masks = nn.functional.max_pool2d(inputs, 4) - 0.5  # [B, 3, h, w]
+        num = len(self.vocabulary)
+        probs = torch.full((len(inputs), 3, num + 1), 0.01)
+        for query in range(min(3, num)):
+            probs[:, query, query] = 0.9 - 0.1 * query
+        return self.fusion(
+            MaskPrediction(probs.log(), masks * 40),
+            data_samples,
+            self.vocabulary,
+            tuple(inputs.shape[-2:]),
+        )
+
+
+def make_config(**pipeline_options):
+    resize = dict(type='mmdet.Resize', scale=(128, 64), keep_ratio=True)
+    return Config(
+        dict(
+            default_scope='mmovseg',
+            model=dict(
+                type='ColourSegmentor',
+                data_preprocessor=dict(
+                    type='ImgDataPreprocessor',
+                    bgr_to_rgb=True,
+                    pad_size_divisor=32,
+                    mean=[0, 0, 0],
+                    std=[255, 255, 255],
+                ),
+            ),
+            test_pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(resize, **pipeline_options),
+                dict(
+                    type='mmdet.PackDetInputs',
+                    meta_keys=('img_path', 'ori_shape', 'img_shape'),
+                ),
+            ],
+        )
+    )
+
+
+@pytest.fixture
+def colour_config():
+    return make_config()

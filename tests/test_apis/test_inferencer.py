@@ -1,0 +1,229 @@
+"""OVSegInferencer with a model whose masks are known."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import BaseDataElement
+from PIL import Image
+
+from mmovseg.apis import ImageError, OVSegInferencer, init_model
+from mmovseg.registry import INFERENCERS
+from mmovseg.vocabulary import Vocabulary
+
+RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)  # BGR
+
+
+def halves(left, right, height=64, width=128):
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, : width // 2] = left
+    image[:, width // 2 :] = right
+    return image
+
+
+@pytest.fixture
+def inferencer(colour_config):
+    return OVSegInferencer(init_model(colour_config), show_progress=False)
+
+
+def found(prediction):
+    return {x['name']: x['box'] for x in prediction['segments']}
+
+
+def test_an_array(inferencer):
+    (prediction,) = inferencer(halves(RED, GREEN))['predictions']
+    assert found(prediction) == {'red': [0, 0, 64, 64], 'green': [64, 0, 64, 64]}
+    assert [x['score'] for x in prediction['segments']] == pytest.approx(
+        [0.9 / 0.93, 0.8 / 0.83]
+    )
+
+
+def test_the_result_has_the_size_of_the_photo(inferencer):
+    """128x64 is the network's input; padding to 32 changes nothing."""
+    (prediction,) = inferencer(halves(RED, BLUE, 300, 500))['predictions']
+    assert (prediction['height'], prediction['width']) == (300, 500)
+    boxes = found(prediction)
+    assert boxes['red'] == pytest.approx([0, 0, 250, 300], abs=12)
+    assert boxes['blue'] == pytest.approx([250, 0, 250, 300], abs=12)
+
+
+def test_every_kind_of_input_is_the_same(inferencer, tmp_path):
+    image = halves(RED, GREEN)
+    picture = Image.fromarray(image[..., ::-1])
+    picture.save(tmp_path / 'a.png')
+    path = tmp_path / 'a.png'
+    inputs = [image, picture, path, str(path), tmp_path]
+    expected = found(inferencer(image)['predictions'][0])
+    for item in inputs:
+        (prediction,) = inferencer(item)['predictions']
+        assert found(prediction) == expected
+    predictions = inferencer(inputs, batch_size=2)['predictions']
+    assert [found(x) for x in predictions] == [expected] * 5
+    names = [x['image'] for x in predictions]
+    assert names == ['image_0', 'image_1', 'a', 'a_2', 'a_3']
+
+
+def test_batches(inferencer):
+    images = [halves(RED, GREEN), halves(GREEN, BLUE), halves(BLUE, RED)]
+    singly = inferencer(images)['predictions']
+    inferencer.model.batch_sizes.clear()
+    together = inferencer(images, batch_size=2)['predictions']
+    assert inferencer.model.batch_sizes == [2, 1]
+    assert singly == together
+
+
+@pytest.mark.parametrize(
+    'task, field',
+    [
+        ('panoptic', 'pred_panoptic_seg'),
+        ('instance', 'pred_instances'),
+        ('semantic', 'pred_sem_seg'),
+    ],
+)
+def test_only_the_task_is_computed(inferencer, task, field):
+    (sample,) = inferencer(halves(RED, GREEN), task=task, return_datasamples=True)[
+        'predictions'
+    ]
+    assert isinstance(sample, BaseDataElement)
+    results = {key for key in sample.keys() if key.startswith('pred')}  # noqa: SIM118
+    assert results == {field}
+    fusion = inferencer.model.fusion
+    assert fusion.panoptic and fusion.instance and fusion.semantic
+
+
+def test_instances_are_things(inferencer):
+    (prediction,) = inferencer(halves(RED, GREEN), task='instance')['predictions']
+    assert list(found(prediction)) == ['red']
+    (prediction,) = inferencer(halves(RED, GREEN), task='instance', score_thr=0.99)[
+        'predictions'
+    ]
+    assert prediction['segments'] == []
+
+
+def test_vocabulary_is_switched_between_photos(inferencer):
+    image = halves(RED, GREEN)
+    inferencer.set_vocabulary('apple; pomme, stuff: lawn')
+    assert set(found(inferencer(image)['predictions'][0])) == {'apple', 'lawn'}
+    inferencer.set_vocabulary(Vocabulary.from_names(['one', 'two', 'three', 'four']))
+    assert set(found(inferencer(image)['predictions'][0])) == {'one', 'two'}
+    with pytest.raises(ValueError, match='both called'):
+        inferencer.set_vocabulary(['a', 'a'])
+
+
+def test_drawings_and_files(inferencer, tmp_path):
+    image = halves(RED, GREEN, 400, 500)
+    result = inferencer(
+        image,
+        return_vis=True,
+        out_dir=tmp_path / 'out',
+    )
+    (drawing,) = result['visualization']
+    assert drawing.shape[1] == 500
+    assert drawing.shape[0] > 400
+    names = sorted(x.name for x in (tmp_path / 'out').iterdir())
+    assert names == ['image_0.json', 'image_0_labels.png', 'image_0_overlay.png']
+    assert inferencer(image)['visualization'] == []
+
+
+def test_a_bad_photo_does_not_stop_the_others(inferencer, tmp_path):
+    for name in ('a.png', 'b.png', 'c.png'):
+        Image.fromarray(halves(RED, GREEN)).save(tmp_path / name)
+    (tmp_path / 'b.png').write_bytes((tmp_path / 'b.png').read_bytes()[:50])
+    result = inferencer(tmp_path, batch_size=2, out_dir=tmp_path / 'out')
+    assert [x and x['image'] for x in result['predictions']] == ['a', None, 'c']
+    (error,) = result['errors']
+    assert error['input'] == str(tmp_path / 'b.png')
+    assert 'b.png' in error['message']
+    assert len(list((tmp_path / 'out').iterdir())) == 6
+    (result,) = inferencer([tmp_path / 'none.png', halves(RED, RED)])['errors']
+    assert 'none.png does not exist' in result['message']
+
+
+@pytest.mark.parametrize(
+    'inputs, message',
+    [
+        ('missing.png', 'missing.png does not exist'),
+        ([], 'list is empty'),
+        (torch.zeros(3, 4, 4), 'path, a numpy array or a Pillow image'),
+        ([np.zeros((4, 4, 3))], 'float64'),
+    ],
+)
+def test_without_a_single_photo_it_raises(inferencer, inputs, message):
+    with pytest.raises(ImageError, match=message):
+        inferencer(inputs)
+
+
+@pytest.mark.parametrize(
+    'shape',
+    [(1, 1), (1, 9), (9, 1), (1, 6000), (6000, 1), (3, 2), (6000, 400), (400, 6000)],
+)
+@pytest.mark.parametrize('task', ['panoptic', 'semantic'])
+def test_odd_sizes(inferencer, shape, task, tmp_path):
+    image = np.zeros((*shape, 3), np.uint8)
+    image[:] = RED
+    (prediction,) = inferencer(image, task=task, out_dir=tmp_path)['predictions']
+    assert found(prediction) == {'red': [0, 0, shape[1], shape[0]]}
+    labels = np.asarray(Image.open(tmp_path / 'image_0_labels.png'))
+    assert labels.shape[:2] == shape
+
+
+def test_grey_and_deep_arrays(inferencer):
+    for array in (
+        np.full((64, 128), 255, np.uint8),
+        np.full((64, 128, 1), 255, np.uint8),
+        np.full((64, 128), 65535, np.uint16),
+    ):
+        (prediction,) = inferencer(array)['predictions']
+        assert list(found(prediction)) == ['red']  # white is all; the best score wins
+
+
+def test_wrong_arguments_are_named(inferencer):
+    with pytest.raises(ValueError, match=r"task must be one of .* 'boxes'"):
+        inferencer(halves(RED, RED), task='boxes')
+    with pytest.raises(ValueError, match='batch_size'):
+        inferencer(halves(RED, RED), batch_size=0)
+
+
+def test_config_and_weights(colour_config, tmp_path):
+    model = init_model(colour_config)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'a.pth')
+    colour_config.dump(tmp_path / 'config.py')
+    inferencer = OVSegInferencer(
+        str(tmp_path / 'config.py'),
+        tmp_path / 'a.pth',
+        device='cpu',
+        vocabulary='a, b',
+        show_progress=False,
+    )
+    assert torch.equal(inferencer.model.linear.weight, model.linear.weight)
+    assert inferencer.model.vocabulary.names == ('a', 'b')
+    with pytest.warns(UserWarning, match='not been trained'):
+        OVSegInferencer(colour_config)
+
+
+def test_pipeline_of_the_test_loader(colour_config):
+    pipeline = colour_config.pop('test_pipeline')
+    with pytest.raises(ValueError, match='test_pipeline'):
+        OVSegInferencer(init_model(colour_config))
+    dataset = dict(type='Repeat', dataset=dict(type='X', pipeline=pipeline))
+    colour_config.test_dataloader = dict(dataset=dataset)
+    inferencer = OVSegInferencer(init_model(colour_config), show_progress=False)
+    assert len(found(inferencer(halves(RED, GREEN))['predictions'][0])) == 2
+
+
+def test_mmseg_pipeline(colour_config):
+    colour_config.test_pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='mmseg.ResizeShortestEdge', scale=64, max_size=128),
+        dict(type='mmseg.LoadAnnotations'),
+        dict(type='mmseg.PackSegInputs'),
+    ]
+    inferencer = OVSegInferencer(init_model(colour_config), show_progress=False)
+    (prediction,) = inferencer(halves(RED, GREEN), task='semantic')['predictions']
+    assert found(prediction) == {'red': [0, 0, 64, 64], 'green': [64, 0, 64, 64]}
+
+
+def test_can_be_built_by_name(colour_config):
+    inferencer = INFERENCERS.build(
+        dict(type='mmovseg.OVSegInferencer', model=init_model(colour_config))
+    )
+    assert isinstance(inferencer, OVSegInferencer)

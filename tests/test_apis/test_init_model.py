@@ -1,0 +1,78 @@
+"""Building models for inference."""
+
+import copy
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+import mmovseg
+from mmovseg.apis import init_model
+from mmovseg.models import EOVSeg
+
+TINY = Path(mmovseg.__file__).parents[1] / 'configs/_base_/models/eovseg_tiny.py'
+
+
+@pytest.fixture(scope='module')
+def tiny_config():
+    cfg = Config.fromfile(TINY)
+    cfg.model.train_vocabulary = ['cat', 'grass']
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tiny_config, tmp_path_factory):
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp('init') / 'tiny.pth'
+    torch.save(dict(state_dict=init_model(tiny_config).state_dict(), meta={}), path)
+    return path
+
+
+def test_checkpoint_is_loaded_without_downloads(tiny_config, checkpoint, monkeypatch):
+    """The config names weights that do not exist; they are not even looked for."""
+    monkeypatch.setattr(socket.socket, 'connect', lambda *args: 1 / 0)
+    cfg = copy.deepcopy(tiny_config)
+    for part in ('backbone', 'text_classifier', 'spatial_backbone'):
+        cfg.model[part].pretrained = 'missing/file.pt'
+    torch.manual_seed(2)
+    model = init_model(cfg, checkpoint, device='cpu')
+    assert isinstance(model, EOVSeg)
+    assert not model.training
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, state[name]), name
+    assert model.cfg.model.backbone.pretrained == 'missing/file.pt'
+    with pytest.raises(FileNotFoundError, match=r'missing/file\.pt'):
+        init_model(cfg)
+
+
+def test_text_tower_may_be_missing_only_if_said_so(tiny_config, checkpoint, tmp_path):
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    slim = {k: v for k, v in state.items() if not k.startswith('text_classifier.clip.')}
+    assert len(slim) < len(state)
+    torch.save(slim, tmp_path / 'slim.pth')
+    with pytest.raises(ValueError, match=r'missing in the file.*\n.*text_classifier'):
+        init_model(tiny_config, tmp_path / 'slim.pth')
+    allowed = ['text_classifier.clip.']
+    init_model(tiny_config, tmp_path / 'slim.pth', allow_missing=allowed)
+    # A random text tower would be useless: the component's own weights are needed.
+    cfg = copy.deepcopy(tiny_config)
+    cfg.model.text_classifier.pretrained = 'missing/file.pt'
+    with pytest.raises(FileNotFoundError, match=r'missing/file\.pt'):
+        init_model(cfg, tmp_path / 'slim.pth', allow_missing=allowed)
+
+
+def test_another_architecture_is_refused(tiny_config, checkpoint):
+    options = {'model.neck.hidden_channels': 32, 'model.decoder.num_stages': 3}
+    with pytest.raises(ValueError, match='another model') as error:
+        init_model(tiny_config, checkpoint, cfg_options=options)
+    assert 'other shape' in str(error.value)
+    assert 'neck.' in str(error.value)
+    assert 'missing in the file' in str(error.value)
+
+
+def test_misspelt_key_is_named(tiny_config):
+    with pytest.raises(ValueError, match=r"model\.neck\.hiden_channels.*'hidden_"):
+        init_model(tiny_config, cfg_options={'model.neck.hiden_channels': 32})

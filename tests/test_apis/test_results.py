@@ -1,0 +1,113 @@
+"""Results as plain values and files, from hand-made data samples."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from PIL import Image
+from pycocotools import mask as rle
+
+from mmovseg.apis.results import read_result
+
+NAMES, THINGS = ('cat', 'grass', 'cup'), (True, False, True)
+
+
+@pytest.fixture
+def sample():
+    codes = torch.full((1, 4, 6), 3)  # void
+    codes[0, :, :2] = 1001  # grass
+    codes[0, 1:3, 3:6] = 2000  # cat
+    info = [
+        dict(id=1001, category_id=1, isthing=False, score=0.4, area=8),
+        dict(id=2000, category_id=0, isthing=True, score=0.9, area=6),
+    ]
+    masks = torch.zeros(3, 4, 6, dtype=torch.bool)
+    masks[0, :2, :2] = masks[1, 1:3, 1:4] = masks[2, 3, 5] = True
+    labels = torch.tensor([[[1, 1, 0, 0, 0, 1]] * 4])
+    return BaseDataElement(
+        pred_panoptic_seg=PixelData(metainfo=dict(segments_info=info), sem_seg=codes),
+        pred_instances=InstanceData(
+            bboxes=torch.tensor([[0, 0, 2, 2], [1, 1, 4, 3], [5, 3, 6, 4.0]]),
+            labels=torch.tensor([2, 0, 0]),
+            scores=torch.tensor([0.5, 0.8, 0.1]),
+            masks=masks,
+        ),
+        pred_sem_seg=PixelData(sem_seg=labels, data=labels),
+    )
+
+
+def read(sample, task, **options):
+    return read_result(sample, task, NAMES, is_thing=THINGS, **options)
+
+
+def test_panoptic(sample):
+    result = read(sample, 'panoptic')
+    cat, grass = result.segments
+    assert cat == dict(
+        id=1, label=0, name='cat', isthing=True, score=0.9, area=6, box=[3, 1, 3, 2]
+    )
+    assert (grass['id'], grass['name'], grass['box']) == (2, 'grass', [0, 0, 2, 4])
+    assert result.label_map[1].tolist() == [2, 2, 0, 1, 1, 1]
+    result = read(sample, 'panoptic', score_thr=0.5)
+    assert [x['name'] for x in result.segments] == ['cat']
+    assert result.label_map[1].tolist() == [0, 0, 0, 1, 1, 1]
+    assert read(sample, 'panoptic', score_thr=1.0).label_map.max() == 0
+
+
+def test_instance(sample):
+    result = read(sample, 'instance')
+    assert [x['name'] for x in result.segments] == ['cat', 'cup']  # 0.1 is below 0.3
+    assert [x['id'] for x in result.segments] == [1, 2]
+    assert result.segments[0]['box'] == [1, 1, 3, 2]
+    assert result.label_map[:2].tolist() == [[2, 2, 0, 0, 0, 0], [2, 1, 1, 1, 0, 0]]
+    mask = rle.decode(result.segments[1]['mask'])
+    assert (mask == sample.pred_instances.masks[0].numpy()).all()
+    assert len(read(sample, 'instance', score_thr=0.0).segments) == 3
+
+
+def test_semantic(sample):
+    result = read(sample, 'semantic')
+    assert [x['label'] for x in result.segments] == [0, 1]
+    assert [x['area'] for x in result.segments] == [12, 12]
+    assert result.segments[0]['box'] == [2, 0, 3, 4]
+    assert result.segments[0]['score'] is None
+
+
+@pytest.mark.parametrize('task', ['panoptic', 'instance', 'semantic'])
+def test_files(sample, task, tmp_path):
+    result = read(sample, task)
+    image = np.zeros((4, 6, 3), np.uint8)
+    paths = result.save(tmp_path / 'new', 'a.b', image)
+    assert [x.name for x in paths] == ['a.b_overlay.png', 'a.b_labels.png', 'a.b.json']
+    record = json.loads(paths[2].read_text())
+    assert (record['image'], record['height'], record['width']) == ('a.b', 4, 6)
+    assert record['segments'] == result.segments
+    labels = np.asarray(Image.open(paths[1])).astype(int)
+    if task == 'panoptic':
+        labels = labels @ [1, 256, 65536]
+    assert (labels == result.label_map).all()
+    assert Image.open(paths[0]).size[0] >= 6
+
+
+def test_many_classes_need_sixteen_bits(sample):
+    names = tuple(f'c{i}' for i in range(300))
+    sample.pred_sem_seg.sem_seg[:] = 299
+    result = read_result(sample, 'semantic', names, is_thing=[True] * 300)
+    assert result.encode_labels().dtype == np.uint16
+    assert (result.encode_labels() == 299).all()
+
+
+def test_ids_above_255_use_the_next_channel(sample):
+    result = read(sample, 'panoptic')
+    result.label_map[0, 0] = 258
+    assert result.encode_labels()[0, 0].tolist() == [2, 1, 0]
+
+
+def test_missing_results_are_named(sample):
+    with pytest.raises(ValueError, match='task must be one of'):
+        read(sample, 'boxes')
+    del sample.pred_instances
+    with pytest.raises(ValueError, match='no pred_instances'):
+        read(sample, 'instance')

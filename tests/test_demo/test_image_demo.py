@@ -1,0 +1,138 @@
+"""demo/image_demo.py from a user's side, with an untrained tiny model."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+PHOTOS = sorted((ROOT / 'demo/images').glob('*.jpg'))
+
+
+@pytest.fixture(scope='module')
+def demo():
+    spec = importlib.util.spec_from_file_location(
+        'image_demo', ROOT / 'demo/image_demo.py'
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp('config') / 'tiny.py'
+    base = ROOT / 'configs/_base_'
+    path.write_text(f"""
+_base_ = [{str(base / 'models/eovseg_tiny.py')!r}]
+default_scope = 'mmovseg'
+model = dict(train_vocabulary=['cat', 'grass'])
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.Resize', scale=(256, 128), keep_ratio=True),
+    dict(type='mmdet.PackDetInputs', meta_keys=('ori_shape', 'img_shape')),
+]
+""")
+    return str(path)
+
+
+def test_the_photos_are_there():
+    assert [x.name for x in PHOTOS] == ['chelsea.jpg', 'coffee.jpg']
+    readme = (ROOT / 'demo/images/README.md').read_text()
+    for photo in PHOTOS:
+        assert f'`{photo.name}`' in readme
+        assert max(Image.open(photo).size) <= 512
+
+
+def test_command_line(config, tmp_path):
+    """As typed; no torch warnings count, only the exit status and the files."""
+    command = [sys.executable, ROOT / 'demo/image_demo.py', *PHOTOS]
+    command += ['--config', config, '--classes', 'cat, cup; mug, stuff: table']
+    command += ['--out-dir', tmp_path / 'out', '--batch-size', '2', '--device', 'cpu']
+    done = subprocess.run(
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=str(ROOT)),
+    )
+    assert done.returncode == 0, done.stderr
+    assert '2 photos done' in done.stdout
+    for photo in PHOTOS:
+        width, height = Image.open(photo).size
+        record = json.loads((tmp_path / f'out/{photo.stem}.json').read_text())
+        assert (record['width'], record['height']) == (width, height)
+        for segment in record['segments']:
+            assert segment['name'] in ('cat', 'cup', 'table')
+            assert segment['isthing'] == (segment['name'] != 'table')
+        labels = np.asarray(Image.open(tmp_path / f'out/{photo.stem}_labels.png'))
+        ids = labels.astype(int) @ [1, 256, 65536]
+        for segment in record['segments']:
+            assert (ids == segment['id']).sum() == segment['area']
+        overlay = Image.open(tmp_path / f'out/{photo.stem}_overlay.png')
+        assert overlay.size[0] == width
+
+
+@pytest.mark.parametrize('task', ['instance', 'semantic'])
+def test_other_tasks(demo, config, task, tmp_path):
+    arguments = [str(PHOTOS[0]), '--config', config, '--task', task]
+    arguments += ['--device', 'cpu', '--out-dir', str(tmp_path), '--score-thr', '0']
+    assert demo.main(arguments) == 0
+    record = json.loads((tmp_path / 'chelsea.json').read_text())
+    assert record['task'] == task
+    labels = np.asarray(Image.open(tmp_path / 'chelsea_labels.png'))
+    assert labels.dtype == np.uint8
+    assert labels.ndim == 2
+
+
+def test_folder_with_one_bad_file(demo, config, tmp_path, capsys):
+    for photo in PHOTOS:
+        (tmp_path / photo.name).write_bytes(photo.read_bytes())
+    (tmp_path / 'broken.jpg').write_bytes(PHOTOS[0].read_bytes()[:5000])
+    out = tmp_path / 'out'
+    status = demo.main(
+        [str(tmp_path), '--config', config, '--device', 'cpu', '--out-dir', str(out)]
+    )
+    assert status == 1
+    assert len(list(out.iterdir())) == 6
+    printed = capsys.readouterr()
+    assert '2 photos done' in printed.out
+    assert 'broken.jpg is truncated or damaged' in printed.err
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['--classes', 'cat, cat'], 'cat'),
+        (['--classes', ' , '], 'blank|empty|least one'),
+        (['--config', 'eovseg_r5_coco'], 'eovseg_r50_coco'),
+        (['--checkpoint', 'missing.pth'], 'missing.pth does not exist'),
+    ],
+)
+def test_mistakes_are_explained(demo, config, arguments, message, capsys, tmp_path):
+    common = [str(PHOTOS[0]), '--config', config, '--device', 'cpu', '--out-dir']
+    assert demo.main([*common, str(tmp_path / 'out'), *arguments]) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_checkpoint_with_code_is_refused(demo, config, tmp_path, capsys):
+    torch.save(dict(state_dict={}, meta=torch.nn.Linear(1, 1)), tmp_path / 'a.pth')
+    arguments = [str(PHOTOS[0]), '--config', config, '--device', 'cpu']
+    arguments += ['--checkpoint', str(tmp_path / 'a.pth')]
+    assert demo.main(arguments) == 2
+    assert '--trust-checkpoint' in capsys.readouterr().err
+
+
+def test_no_usable_photo(demo, config, tmp_path, capsys):
+    (tmp_path / 'a.png').write_bytes(b'')
+    arguments = ['--config', config, '--device', 'cpu', '--out-dir', str(tmp_path)]
+    assert demo.main([str(tmp_path / 'a.png'), *arguments]) == 1
+    assert 'a.png is empty' in capsys.readouterr().err
