@@ -19,6 +19,7 @@ NAMES = {
     'TRANSFORMS': ['LoadPanopticAnnotations', 'SeedSample'],
     'METRICS': ['PanopticMetric', 'InstanceMetric', 'SemanticMetric'],
     'HOOKS': ['AtomicCheckpointHook', 'SeedIterationHook'],
+    'OPTIM_WRAPPER_CONSTRUCTORS': ['TrainableOptimWrapperConstructor'],
     'INFERENCERS': ['OVSegInferencer'],
 }
 

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from mmovseg.apis.checkpoint import get_state_dict, load_state_dict, read_checkpoint
 from mmovseg.apis.config import without_downloads
+from mmovseg.apis.result_drawing_hook import ResultDrawingHook
 from mmovseg.apis.runtime import adapt_to_device, load_run_config
 
 
@@ -60,10 +61,6 @@ def build_config(args):
     # The checkpoint holds all weights, and main loads them only if all of them fit.
     cfg.model = without_downloads(cfg.model)
     cfg.load_from, cfg.resume = None, False
-    if args.show or args.show_dir:
-        hook = dict(type='ResultVisualizationHook', show=args.show)
-        hook['out_dir'] = args.show_dir
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), hook]
     adapt_to_device(cfg)
     return cfg
 
@@ -85,6 +82,8 @@ def main():
         load_state_dict(model, state, name=args.checkpoint)
     except ValueError as error:
         sys.exit(f'error: {error}')
+    if args.show or args.show_dir:
+        runner.register_hook(ResultDrawingHook(args.show_dir, show=args.show))
     if args.out:
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     runner.test()

@@ -1,6 +1,11 @@
-"""Hooks of the training loop."""
+"""Parts of the training loop."""
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .seed_iteration_hook import SeedIterationHook
+from .trainable_optim_wrapper_constructor import TrainableOptimWrapperConstructor
 
-__all__ = ['AtomicCheckpointHook', 'SeedIterationHook']
+__all__ = [
+    'AtomicCheckpointHook',
+    'SeedIterationHook',
+    'TrainableOptimWrapperConstructor',
+]
