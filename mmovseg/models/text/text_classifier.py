@@ -302,11 +302,11 @@ class _TextEncoder(nn.Module):
 
 def _find_context_names(clip: nn.Module, config: dict) -> tuple[str, str] | None:
     """Name the two tensors to cut with the tokens; None if that is not exact."""
-    causal = not config.get('no_causal_mask') and not config.get('embed_cls')
-    if not causal or config.get('pool_type', 'argmax') != 'argmax':
-        return None
+    if config.get('embed_cls') or config.get('pool_type', 'argmax') != 'argmax':
+        return None  # the feature is not read at the end-of-text token
     known = {name for name, _ in [*clip.named_parameters(), *clip.named_buffers()]}
     for prefix in ('', 'text.'):  # open_clip's CLIP and CustomTextCLIP
+        # Without a causal mask the padding has influence, and there is no attn_mask.
         names = (f'{prefix}positional_embedding', f'{prefix}attn_mask')
         if known.issuperset(names):
             return f'clip.{names[0]}', f'clip.{names[1]}'

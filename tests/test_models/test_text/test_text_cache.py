@@ -1,3 +1,4 @@
+import os
 import threading
 
 import pytest
@@ -62,7 +63,17 @@ def test_folder_that_cannot_be_written_only_warns(tmp_path):
         assert read_matrix(path, (5, 3)) is None
 
 
-def test_readers_never_see_half_a_file(tmp_path):
+def test_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError('disk full')
+
+    monkeypatch.setattr(os, 'replace', fail)
+    with pytest.warns(UserWarning, match='Cannot cache.*disk full'):
+        write_matrix(tmp_path / 'a.safetensors', torch.ones(5, 3))
+    assert not list(tmp_path.iterdir())
+
+
+def test_readers_never_see_half_a_file(tmp_path, recwarn):
     path = tmp_path / 'a.safetensors'
     matrices = [torch.full((200, 50), float(value)) for value in range(2)]
     write_matrix(path, matrices[0])
@@ -76,6 +87,7 @@ def test_readers_never_see_half_a_file(tmp_path):
         weight = read_matrix(path, (200, 50))
         assert weight is not None and weight.unique().numel() == 1
     assert [file.name for file in tmp_path.iterdir()] == ['a.safetensors']
+    assert not recwarn.list  # no writer got in the way of another
 
 
 def test_default_folder(monkeypatch, tmp_path):
