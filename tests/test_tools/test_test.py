@@ -1,0 +1,103 @@
+"""The test script on the tiny model with random weights and three drawn images."""
+
+import json
+import os
+import pickle
+import runpy
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'configs' / 'eovseg' / 'eovseg_tiny_shapeworld.py'
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """Draw the data set; return the folder that holds it."""
+    root = tmp_path_factory.mktemp('data')
+    script = ROOT / 'tools' / 'dataset_converters' / 'make_shapeworld.py'
+    options = ['--num-train', '1', '--num-val', '3', '--size', '64']
+    command = [sys.executable, script, '--out', root / 'shapeworld', *options]
+    subprocess.run([str(part) for part in command], check=True)
+    return root
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+    from mmovseg.apis import init_model
+
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp('weights') / 'tiny.pth'
+    torch.save({'state_dict': init_model(str(CONFIG)).state_dict()}, path)
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, data, tmp_path):
+    """Run the script in this process; return what it logged as metrics."""
+    monkeypatch.setenv('MMOVSEG_DATA', str(data))
+    # None of the loaders of a test should start processes.
+    options = ['test_dataloader.num_workers=0', 'test_dataloader.batch_size=1']
+    options += ['test_dataloader.persistent_workers=False']
+
+    def run(path, *arguments):
+        argv = ['test.py', str(CONFIG), str(path), '--work-dir', str(tmp_path / 'work')]
+        argv += [str(part) for part in arguments]
+        argv += ['--cfg-options', *options, f'experiment_name={tmp_path.name}']
+        monkeypatch.setattr(sys, 'argv', argv)
+        runpy.run_path(str(ROOT / 'tools' / 'test.py'))['main']()
+        return read_metrics(tmp_path / 'work')
+
+    return run
+
+
+def read_metrics(work_dir):
+    (path,) = work_dir.glob('*/*.json')
+    metrics = json.loads(path.read_text())
+    return {key: value for key, value in metrics.items() if 'time' not in key}
+
+
+def test_writes_metrics_pictures_and_predictions(run, checkpoint, tmp_path):
+    out = tmp_path / 'predictions.pkl'
+    metrics = run(checkpoint, '--out', out, '--show-dir', tmp_path / 'pictures')
+    assert 'panoptic/PQ' in metrics and 'semantic/mIoU' in metrics
+    assert len(list((tmp_path / 'pictures').glob('*.png'))) == 3
+    predictions = pickle.loads(out.read_bytes())
+    assert len(predictions) == 3 and 'pred_panoptic_seg' in predictions[0]
+
+
+def test_checkpoint_of_another_model_is_refused(run, tmp_path):
+    torch.save({'state_dict': {'layer.weight': torch.zeros(2)}}, tmp_path / 'x.pth')
+    with pytest.raises(SystemExit, match=r'another model[\s\S]*layer\.weight'):
+        run(tmp_path / 'x.pth')
+
+
+def test_missing_checkpoint_is_named(run):
+    with pytest.raises(SystemExit, match=r'missing\.pth'):
+        run('missing.pth')
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
+def test_two_processes_give_the_metrics_of_one(run, checkpoint, data, tmp_path):
+    alone = run(checkpoint)
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = str(free.getsockname()[1])
+    env = dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1', PORT=port)
+    work_dir = tmp_path / 'two'
+    command = [ROOT / 'tools' / 'dist_test.sh', CONFIG, checkpoint, '2']
+    command += ['--work-dir', work_dir, '--cfg-options', 'test_dataloader.batch_size=1']
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert read_metrics(work_dir) == pytest.approx(alone)
