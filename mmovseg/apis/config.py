@@ -11,8 +11,6 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-import mmovseg
-
 from ..models.clip import resolve_model_name
 from ..registry import MODELS
 
@@ -29,7 +27,7 @@ RUNNER_KEYS = {
 
 def config_folders() -> list[Path]:
     """Return where packaged configs are: a checkout, or an installed wheel."""
-    package = Path(mmovseg.__file__).parent
+    package = Path(__file__).parents[1]
     folders = (package.parent / 'configs', package / '.mim' / 'configs')
     return [folder for folder in folders if (folder / '_base_').is_dir()]
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from mmengine.model import BaseModule
-from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ...registry import MODELS
+from .fusion_tasks import InstanceTask, PanopticTask, SemanticTask
 from .strip_resize import StripResize
 
 if TYPE_CHECKING:
@@ -165,13 +166,13 @@ class MaskFusion(BaseModule):
         """Make the results of one image."""
         device = mask_logits.device
         img_shape, ori_shape = _read_sizes(sample, padded_size)
-        tasks: list[_Panoptic | _Instance | _Semantic] = []
+        tasks: list[PanopticTask | InstanceTask | SemanticTask] = []
         if self.panoptic:
-            tasks.append(_Panoptic(choice.kept, ori_shape, vocabulary, self.iou_thr))
+            tasks.append(PanopticTask(choice.kept, ori_shape, vocabulary, self.iou_thr))
         if self.instance:
-            tasks.append(_Instance(choice.found, ori_shape, vocabulary))
+            tasks.append(InstanceTask(choice.found, ori_shape, vocabulary))
         if self.semantic:
-            tasks.append(_Semantic(probs, ori_shape, vocabulary, self.max_pixels))
+            tasks.append(SemanticTask(probs, ori_shape, vocabulary, self.max_pixels))
         queries = sorted({query for task in tasks for query in task.queries})
         for task in tasks:
             task.start(queries, device)
@@ -198,245 +199,6 @@ class _Choice(NamedTuple):
 
     kept: list[tuple[int, int, float]]  # panoptic candidates
     found: list[tuple[int, int, float]]  # instances
-
-
-class _Task:
-    """What one result gathers from the strips of an image."""
-
-    field: str
-    queries: Sequence[int]
-
-    def start(self, queries: list[int], device: torch.device) -> None:
-        """Learn the order of the masks that strips will hold."""
-        self.device = device
-        place = {query: i for i, query in enumerate(queries)}
-        places = [place[query] for query in self.queries]
-        # None: every mask of a strip in its order, which saves a copy.
-        self.places = None
-        if places != list(range(len(queries))):
-            self.places = torch.tensor(places, device=device, dtype=torch.int64)
-
-    def own(self, strip: Tensor) -> Tensor:
-        """Pick the masks of this task."""
-        return strip if self.places is None else strip[self.places]
-
-
-class _Panoptic(_Task):
-    """Every pixel goes to the query with the largest mask times class score."""
-
-    field = 'pred_panoptic_seg'
-
-    def __init__(
-        self,
-        kept: list[tuple[int, int, float]],
-        size: tuple[int, int],
-        vocabulary: Vocabulary,
-        iou_thr: float,
-    ) -> None:
-        self.kept, self.size = kept, size
-        self.vocabulary, self.iou_thr = vocabulary, iou_thr
-        self.queries = [query for query, _, _ in kept]
-
-    def start(self, queries: list[int], device: torch.device) -> None:
-        """Allocate the owner map; len(kept) stands for no owner."""
-        super().start(queries, device)
-        num = len(self.kept)
-        scores = [score for _, _, score in self.kept]
-        self.scores = torch.tensor(scores, device=device).view(-1, 1, 1)
-        self.owner = torch.full(
-            self.size, num, dtype=torch.int32, device=device
-        )  # [H, W]
-        self.areas = torch.zeros(3, num, dtype=torch.int64, device=device)
-
-    def add(self, rows: slice, logits: Tensor, masks: Tensor) -> None:
-        """Assign the pixels of a strip."""
-        if not self.kept:
-            return
-        masks = self.own(masks)  # [n, r, W]
-        winner = first_argmax(masks * self.scores)  # [r, W]
-        # Not logit >= 0: the sigmoid of a tiny negative logit rounds to 0.5.
-        inside = masks.gather(0, winner[None])[0] >= 0.5
-        flat, ones = winner.flatten(), torch.ones_like(winner).flatten()
-        won, own, both = self.areas
-        won.scatter_add_(0, flat, ones)
-        own += (masks >= 0.5).sum((1, 2), dtype=torch.int32)
-        both.scatter_add_(0, flat, inside.flatten().long())
-        self.owner[rows] = winner.int().masked_fill_(~inside, len(self.kept))
-
-    def result(self) -> PixelData:
-        """Decide on the host which segments stay, then code the map by a table."""
-        num_classes = len(self.vocabulary)
-        divisor = label_divisor(num_classes)
-        table = [num_classes] * (len(self.kept) + 1)  # owner -> id
-        segments: dict[int, dict[str, Any]] = {}
-        stuff_ids: dict[int, int] = {}  # label -> id
-        areas = zip(*self.areas.tolist(), strict=True)
-        for i, (won, own, both) in enumerate(areas):
-            _, label, score = self.kept[i]
-            if not (won and own and both) or won / own < self.iou_thr:
-                continue
-            is_thing = bool(self.vocabulary.is_thing[label])
-            code = label + divisor * (len(segments) + 1)
-            if not is_thing:
-                code = stuff_ids.setdefault(label, code)
-            table[i] = code
-            segment = segments.setdefault(
-                code,
-                dict(id=code, category_id=label, isthing=is_thing, score=0.0, area=0),
-            )
-            segment['score'] = max(segment['score'], score)
-            segment['area'] += both
-        largest = divisor * (len(self.kept) + 1)
-        dtype = torch.int32 if largest < 2**31 else torch.int64
-        codes = torch.tensor(table, dtype=dtype, device=self.device)
-        sem_seg = codes.index_select(0, self.owner.flatten()).view(1, *self.size)
-        return PixelData(
-            metainfo=dict(
-                label_names=list(self.vocabulary.names),
-                ignore_index=num_classes,
-                label_divisor=divisor,
-                segments_info=list(segments.values()),
-            ),
-            sem_seg=sem_seg,
-        )
-
-
-class _Instance(_Task):
-    """Binary masks; the score is class score times mean mask probability inside."""
-
-    field = 'pred_instances'
-
-    def __init__(
-        self,
-        found: list[tuple[int, int, float]],
-        size: tuple[int, int],
-        vocabulary: Vocabulary,
-    ) -> None:
-        self.found, self.size, self.vocabulary = found, size, vocabulary
-        # A query may stand for several classes; its mask is measured once.
-        self.queries = sorted({query for query, _, _ in found})
-
-    def start(self, queries: list[int], device: torch.device) -> None:
-        """Allocate masks and sums per row (a sum per strip would depend on strips)."""
-        super().start(queries, device)
-        height, width = self.size
-        num = len(self.queries)
-        place = {query: i for i, query in enumerate(self.queries)}
-        owners = [place[query] for query, _, _ in self.found]
-        self.owners = torch.tensor(owners, device=device, dtype=torch.int64)
-        self.masks = torch.zeros(
-            len(owners), height, width, dtype=torch.bool, device=device
-        )
-        self.sums = torch.zeros(num, height, device=device)
-        self.counts = torch.zeros(num, height, dtype=torch.int32, device=device)
-        self.columns = torch.zeros(num, width, dtype=torch.bool, device=device)
-
-    def add(self, rows: slice, logits: Tensor, masks: Tensor) -> None:
-        """Measure the masks of a strip."""
-        if not self.found:
-            return
-        inside = self.own(logits) > 0  # [n, r, W]
-        self.sums[:, rows] = (self.own(masks) * inside).sum(-1)
-        self.counts[:, rows] = inside.sum(-1, dtype=torch.int32)
-        self.columns |= inside.any(1)
-        self.masks[:, rows] = inside[self.owners]
-
-    def result(self) -> InstanceData:
-        """Score and box every (query, class) pair."""
-        labels = [label for _, label, _ in self.found]
-        scores = torch.tensor([score for _, _, score in self.found]).to(self.device)
-        mean = self.sums.sum(1) / (self.counts.sum(1) + 1e-6)  # [n]
-        x1, x2 = _extent(self.columns)
-        y1, y2 = _extent(self.counts > 0)
-        boxes = torch.stack([x1, y1, x2, y2], 1)  # [n, 4]
-        return InstanceData(
-            bboxes=boxes[self.owners],
-            labels=torch.tensor(labels, device=self.device, dtype=torch.int64),
-            scores=scores * mean[self.owners],
-            masks=self.masks,
-            label_names=[self.vocabulary.names[label] for label in labels],
-        )
-
-
-class _Semantic(_Task):
-    """Every pixel goes to the class with the largest sum of score times mask."""
-
-    field = 'pred_sem_seg'
-
-    def __init__(
-        self,
-        probs: Tensor,
-        size: tuple[int, int],
-        vocabulary: Vocabulary,
-        max_pixels: int,
-    ) -> None:
-        self.scores = probs[:, :-1].T.contiguous()  # [K, N]
-        self.vocabulary = vocabulary
-        self.queries = range(len(probs))
-        # The scores of all classes exist only for this many pixels at a time.
-        self.chunk = max(1, max_pixels // len(vocabulary))
-        self.labels = torch.zeros(size, dtype=torch.int64, device=probs.device)
-
-    def add(self, rows: slice, logits: Tensor, masks: Tensor) -> None:
-        """Label the pixels of a strip."""
-        labels = [
-            first_argmax(self.scores @ pixels)
-            for pixels in masks.flatten(1).split(self.chunk, 1)
-        ]
-        self.labels[rows] = torch.cat(labels).view(masks.shape[1:])
-
-    def result(self) -> PixelData:
-        """Put the map where mmdet and where mmseg look for it."""
-        meta: dict[str, Any] = dict(label_names=list(self.vocabulary.names))
-        if len(self.vocabulary) > 255:
-            meta['ignore_index'] = len(self.vocabulary)  # mmdet's 255 is a class here
-        labels = self.labels[None]
-        return PixelData(metainfo=meta, sem_seg=labels, data=labels)
-
-
-def label_divisor(num_classes: int) -> int:
-    """Return the factor of the instance number in a panoptic id.
-
-    Args:
-        num_classes: K; the label K itself stands for void and must fit too.
-
-    Returns:
-        1000 as in mmdet for fewer than 1000 classes, else the next power of ten.
-    """
-    divisor = 1000
-    while divisor <= num_classes:
-        divisor *= 10
-    return divisor
-
-
-def first_argmax(values: Tensor) -> Tensor:
-    """Argmax over the first axis; the first of equal values wins.
-
-    The same as ``argmax(0)``, which PyTorch has not vectorised for a leading axis on
-    the CPU: this is 3 to 5 times faster there.
-
-    Args:
-        values: ``[N, ...]`` with N below 32768.
-
-    Returns:
-        Indices, int64, ``[...]``.
-    """
-    if values.is_cuda:
-        return values.argmax(0)
-    num = len(values)
-    dtype = torch.int16 if num < 2**15 else torch.int32
-    countdown = torch.arange(num, 0, -1, dtype=dtype, device=values.device)
-    countdown = countdown.view(-1, *[1] * (values.dim() - 1))
-    best = ((values == values.amax(0)) * countdown).amax(0)
-    return (num - best.long()).clamp_(max=num - 1)  # clamped: NaN equals nothing
-
-
-def _extent(used: Tensor) -> tuple[Tensor, Tensor]:
-    """First and one past the last True of each row, ``[n]`` floats; 0 if none."""
-    used = used.byte()
-    first = used.argmax(1)
-    last = used.shape[1] - used.flip(1).argmax(1)
-    return first.float(), (last * used.amax(1)).float()
 
 
 def _read_sizes(

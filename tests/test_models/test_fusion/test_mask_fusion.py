@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
 from mmovseg.models.fusion import MaskFusion
-from mmovseg.models.fusion.mask_fusion import first_argmax, label_divisor
+from mmovseg.models.fusion.fusion_tasks import first_argmax, label_divisor
 from mmovseg.models.fusion.strip_resize import StripResize
 from mmovseg.models.structures import MaskPrediction
 from mmovseg.registry import MODELS
