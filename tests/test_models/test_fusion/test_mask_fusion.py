@@ -206,6 +206,15 @@ def test_two_by_two_by_hand():
     torch.testing.assert_close(instances.scores, torch.tensor([0.6, 0.2, 0.1]) * inside)
 
 
+def test_pixels_won_outside_the_mask_count_for_the_threshold():
+    """Query 0 owns 4 pixels and loses 2 of them, but wins 4 faint ones outside."""
+    masks = torch.tensor([[[9.0, 1.0, -0.1, -0.1]] * 2, [[-9.0, 9.0, -9.0, -9.0]] * 2])
+    probs = torch.tensor([[[0.5, 0.3, 0.2], [0.1, 0.8, 0.1]]])
+    prediction = MaskPrediction(probs.log(), masks[None])
+    (sample,) = MaskFusion(iou_thr=0.8)(prediction, None, names(2, [0, 1]), (2, 4))
+    assert sample.pred_panoptic_seg.sem_seg[0].tolist() == [[1000, 2001, 2, 2]] * 2
+
+
 def test_batch_equals_single_images():
     generator = torch.Generator().manual_seed(1)
     vocabulary = names(6, things=[0, 3])
