@@ -145,12 +145,14 @@ class Vocabulary:
             >>> Vocabulary.load('ade20k_150')
             Vocabulary(150 classes, 100 things, 403 names)
         """
-        if isinstance(source, cls):
+        if isinstance(source, Vocabulary):
             return source
-        if isinstance(source, Path) or _is_file_name(source):
-            return cls._from_file(Path(source))
+        if isinstance(source, Path):
+            return cls._from_file(source)
         if not isinstance(source, str):
             return cls.from_names(source)
+        if source.endswith('.txt'):
+            return cls._from_file(Path(source))
         known = cls.available()
         if source in known:
             return cls._from_file(DATA_DIR / f'{source}.txt')
@@ -227,7 +229,7 @@ class Vocabulary:
             (True, True, False)
         """
         text = text.strip()
-        if text in cls.available() or _is_file_name(text):
+        if text in cls.available() or text.endswith('.txt'):
             return cls.load(text)
         if not text:
             raise ValueError('A vocabulary needs at least one class, got none.')
@@ -266,10 +268,6 @@ class Vocabulary:
             synonyms=tuple(names for _, names in parsed),
             is_thing=tuple(default if kind is None else kind for kind, _ in parsed),
         )
-
-
-def _is_file_name(source: object) -> bool:
-    return isinstance(source, str) and source.endswith('.txt')
 
 
 def _parse_class(text: str, where: str) -> tuple[bool | None, tuple[str, ...]]:

@@ -243,7 +243,7 @@ def test_200_characters_are_allowed():
         ('', 'at least one class'),
         ('dog,, cat', "class 2 of 'dog,, cat': blank name"),
         ('dog, cat,', "class 3 of 'dog, cat,': blank name"),
-        ('dog, stuf: grass', "unknown prefix 'stuf'"),
+        ('dog, thin: grass', "unknown prefix 'thin'"),
         ('dog, dog', "both called 'dog'"),
     ],
 )
