@@ -42,6 +42,13 @@ def mask_pool(features: Tensor, mask_logits: Tensor) -> Tensor:
     return total / area.unsqueeze(-1)
 
 
+def check_ensemble_weights(alpha: float, beta: float) -> None:
+    """Raise a ValueError unless both weights of an ensemble are in [0, 1]."""
+    for name, value in (('alpha', alpha), ('beta', beta)):
+        if not 0 <= value <= 1:
+            raise ValueError(f'{name} must be in [0, 1], got {value}.')
+
+
 def geometric_ensemble(
     in_vocab: Tensor,
     out_vocab: Tensor,
@@ -70,9 +77,7 @@ def geometric_ensemble(
 
     Source: EOV-Seg, equation 11 of the appendix.
     """
-    for name, value in (('alpha', alpha), ('beta', beta)):
-        if not 0 <= value <= 1:
-            raise ValueError(f'{name} must be in [0, 1], got {value}.')
+    check_ensemble_weights(alpha, beta)
     # Products of probabilities underflow at CLIP's temperature, sums of logs do not.
     trained = in_vocab.float().log_softmax(-1)
     frozen = out_vocab.float().log_softmax(-1)

@@ -17,7 +17,7 @@ class RecordedRandom:
     """Serve torch.rand from the recorded stream, and note every call."""
 
     def __init__(self):
-        self.stream = np.random.RandomState(0)  # noqa: NPY002 (the recorded one)
+        self.stream = np.random.RandomState(0)
         self.shapes = []
 
     def __call__(self, *shape, **kwargs):

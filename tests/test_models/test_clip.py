@@ -57,7 +57,7 @@ def test_a_pickle_with_code_is_refused(tiny_clip, tmp_path):
             return (open, (str(witness), 'w'))
 
     torch.save({'state_dict': Evil()}, path)
-    with pytest.raises(Exception, match='(?i)weights'):
+    with pytest.raises(Exception, match=r'(?i)weights'):
         create_clip(tiny_clip['vit'], str(path))
     assert not witness.exists()
 

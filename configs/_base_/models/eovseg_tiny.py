@@ -5,7 +5,7 @@ synonym per prompt, no templates: a random text tower tells prompts apart by the
 they do not share. Widths and counts: chosen to train in minutes on two cores.
 """
 
-clip = dict(model_name='tiny-rn', pretrained=None)
+clip = dict(model_name='tiny-convnext', pretrained=None)
 model = dict(
     type='EOVSeg',
     data_preprocessor=dict(
@@ -37,5 +37,5 @@ model = dict(
         num_points=2048,
     ),
     fusion=dict(type='MaskFusion', object_mask_thr=0.0, iou_thr=0.8),
-    ensemble=dict(alpha=0.0, beta=0.0, valid_only=True),
+    ensemble=dict(alpha=0.0, beta=0.0, valid_only=False),
 )

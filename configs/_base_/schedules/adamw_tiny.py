@@ -15,6 +15,8 @@ optim_wrapper = dict(
         custom_keys={
             'object_kernels': dict(decay_mult=0.0),
             'void_embedding': dict(decay_mult=0.0),
+            # Few iterations: the factor of the cosine has to get somewhere in them.
+            'logit_scale': dict(lr_mult=10.0, decay_mult=0.0),
         },
     ),
 )

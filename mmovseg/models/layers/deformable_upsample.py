@@ -32,10 +32,16 @@ class DeformableUpsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, C, h, w]`` to ``[B, C', 2h, 2w]``."""
         # Contiguous: some deformable kernels misread channels-last tensors silently.
+        # Float: none takes bfloat16, and half precision moves the sampling points.
+        dtype = x.dtype
         x = x.contiguous()
-        offset, mask = self.offset(x).contiguous().split((18, 9), dim=1)
+        offset, mask = self.offset(x).float().split((18, 9), dim=1)
         x = deform_conv2d(
-            x, offset.contiguous(), self.weight, padding=1, mask=mask.sigmoid()
+            x.float(),
+            offset.contiguous(),
+            self.weight.float(),
+            padding=1,
+            mask=mask.sigmoid().contiguous(),
         )
-        x = self.norm1(x).relu()
+        x = self.norm1(x.to(dtype)).relu()
         return self.norm2(self.upsample(x)).relu()

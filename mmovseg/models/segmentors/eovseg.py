@@ -8,7 +8,12 @@ from torch import Tensor
 
 from mmovseg.registry import MODELS
 
-from ..functional import append_void, geometric_ensemble, resize_masks
+from ..functional import (
+    append_void,
+    check_ensemble_weights,
+    geometric_ensemble,
+    resize_masks,
+)
 from ..structures import MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
 
@@ -32,6 +37,10 @@ class EOVSeg(OVSegmentor):
         test_vocabulary: See :class:`OVSegmentor`.
         data_preprocessor: See :class:`OVSegmentor`.
         init_cfg: See :class:`OVSegmentor`.
+
+    Raises:
+        ValueError: If backbone and text classifier embed in different widths, or
+            ``ensemble`` has an unknown key or a weight outside [0, 1].
 
     Source: EOV-Seg, AAAI 2025.
     """
@@ -64,6 +73,12 @@ class EOVSeg(OVSegmentor):
         self.backbone = MODELS.build(backbone)
         self.spatial_backbone = MODELS.build(spatial_backbone)
         text_channels = self.text_classifier.embed_dims
+        if self.backbone.embed_dims != text_channels:
+            raise ValueError(
+                f'The backbone embeds regions in {self.backbone.embed_dims} channels, '
+                f'the text classifier names in {text_channels}: both have to be towers '
+                'of one CLIP (model_name and pretrained).'
+            )
         self.neck = MODELS.build(
             neck,
             default_args=dict(
@@ -77,8 +92,15 @@ class EOVSeg(OVSegmentor):
                 embed_channels=text_channels,
             ),
         )
+        unknown = set(ensemble) - {'alpha', 'beta', 'valid_only'}
+        if unknown:
+            raise ValueError(
+                f'ensemble has unknown keys {sorted(unknown)}; it takes alpha, beta '
+                'and valid_only.'
+            )
         self.ensemble = dict(ensemble)
         self.valid_only = self.ensemble.pop('valid_only', False)
+        check_ensemble_weights(**self.ensemble)
 
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""

@@ -1,0 +1,210 @@
+"""Parameters, multiply-accumulates and time of a model, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel, revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..models.structures import TextEmbeddings
+from ..registry import MODELS
+from ..vocabulary import Vocabulary
+from .config import load_config, without_downloads
+
+TEXT_SAMPLE = 32  # classes that are really encoded to estimate a whole vocabulary
+
+
+class Parameters(NamedTuple):
+    """Counts of numbers in a part.
+
+    Attributes:
+        total: All of them.
+        trainable: Those with a gradient.
+    """
+
+    total: int
+    trainable: int
+
+
+def build_model(
+    config: str,
+    cfg_options: Mapping[str, Any] | None = None,
+    *,
+    vocabulary: str | None = None,
+    device: str = 'cpu',
+) -> BaseModel:
+    """Build a model with random weights, in eval mode; downloads nothing.
+
+    Args:
+        config: A path or the name of a packaged config.
+        cfg_options: Values of the config to change, by dotted name.
+        vocabulary: Test vocabulary, instead of the config's.
+        device: Where the model goes.
+
+    Returns:
+        The model; its config is ``model.cfg``.
+    """
+    cfg = load_config(config, cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmovseg'))
+    model = revert_sync_batchnorm(MODELS.build(without_downloads(cfg.model)))
+    if vocabulary is not None:
+        model.set_vocabulary(vocabulary)
+    model.cfg = cfg
+    return model.to(device).eval()
+
+
+def random_text(model: BaseModel) -> TextEmbeddings:
+    """Stand in for the embeddings of the model's vocabulary, without encoding it."""
+    vocabulary = model.vocabulary
+    device = next(model.parameters()).device
+    width = model.text_classifier.embed_dims
+    weight = torch.randn(len(vocabulary.all_names) + 1, width, device=device)
+    class_ids = [*vocabulary.class_ids, len(vocabulary)]
+    return TextEmbeddings(
+        F.normalize(weight, dim=-1),
+        torch.tensor(class_ids, device=device),
+        len(vocabulary),
+    )
+
+
+@torch.no_grad()
+def run_model(model: BaseModel, inputs: Tensor, text: TextEmbeddings) -> None:
+    """Segment a batch and fuse the results, with given text embeddings."""
+    prediction = model.segment(inputs, text)[-1]
+    model.fusion(prediction, None, model.vocabulary, tuple(inputs.shape[-2:]))
+
+
+@contextmanager
+def watch_parts(
+    model: nn.Module, read: Callable[[], float]
+) -> Iterator[dict[str, float]]:
+    """Sum up what a counter gains in each direct child of a model.
+
+    Args:
+        model: Its children's ``forward`` methods are watched.
+        read: Returns the counter, such as a clock or a number of operations.
+
+    Yields:
+        Gain by name of the child, filled while the context is open.
+    """
+    gains: dict[str, float] = {}
+    starts: dict[str, float] = {}
+    handles = []
+
+    def watch(name: str, child: nn.Module) -> None:
+        def start(*_: Any) -> None:
+            starts[name] = read()
+
+        def stop(*_: Any) -> None:
+            gains[name] = gains.get(name, 0) + read() - starts[name]
+
+        handles.append(child.register_forward_pre_hook(start))
+        handles.append(child.register_forward_hook(stop))
+
+    for name, child in model.named_children():
+        watch(name, child)
+    try:
+        yield gains
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def count_macs() -> Iterator[Callable[[], float]]:
+    """Count multiply-accumulates of convolutions and matrix products.
+
+    Deformable convolutions and the products of attention are included; norms,
+    activations, resizing and the bilinear sampling of deformable convolutions are not.
+
+    Yields:
+        A function that returns the count so far.
+    """
+    # Fused kernels hide what they compute, so attention takes the plain path.
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    formulas = {torch.ops.torchvision.deform_conv2d: _deform_conv_flops}
+    counter = FlopCounterMode(display=False, custom_mapping=formulas)
+    try:
+        with sdpa_kernel(SDPBackend.MATH), counter:
+            yield lambda: counter.get_total_flops() / 2
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def _deform_conv_flops(
+    input_shape: Sequence[int],
+    weight_shape: Sequence[int],
+    *_: Any,
+    out_shape: Sequence[int],
+    **__: Any,
+) -> int:
+    """Count a deformable convolution like the plain one with the same weight."""
+    out_pixels = out_shape[0] * out_shape[-2] * out_shape[-1]
+    return 2 * out_pixels * torch.Size(weight_shape).numel()
+
+
+def text_sample(vocabulary: Vocabulary) -> tuple[Vocabulary, float]:
+    """Return the first classes, and how many times as many names the whole has."""
+    sample = Vocabulary(
+        vocabulary.synonyms[:TEXT_SAMPLE], vocabulary.is_thing[:TEXT_SAMPLE]
+    )
+    return sample, len(vocabulary.all_names) / len(sample.all_names)
+
+
+def count_parameters(model: BaseModel) -> dict[str, Parameters]:
+    """Count by part; the text tower is a part of its own, ``text_tower``."""
+    tower = {id(p) for p in _text_tower(model).parameters()}
+    counts = {}
+    for name, child in model.named_children():
+        rest = [p for p in child.parameters() if id(p) not in tower]
+        counts[name] = _count(rest)
+    counts['text_tower'] = _count(_text_tower(model).parameters())
+    return counts
+
+
+def paper_parameters(model: BaseModel) -> int | None:
+    """Count as EOV-Seg's paper does, whose script mistakes one block for another.
+
+    For the spatial branch it counts the patch convolution, the embeddings and the
+    first block of CLIP's *text* tower, in place of the first block of the image tower
+    and ``ln_pre``, which are what runs. The text tower is left out.
+
+    Returns:
+        The count, or None if the model has no spatial branch of that kind.
+
+    Source: ``get_flops`` of the released code; EOV-Seg, tables 1 and 2.
+    """
+    spatial = getattr(model, 'spatial_backbone', None)
+    config = model.cfg.model.get('spatial_backbone', {})
+    if spatial is None or config.get('num_blocks') != 1:
+        return None
+    counts = count_parameters(model)
+    total = sum(part.total for name, part in counts.items() if name != 'text_tower')
+    for name, parameter in spatial.named_parameters():
+        if '.transformer.' in name or '.ln_pre.' in name:
+            total -= parameter.numel()
+    width = open_clip.get_model_config(config['model_name'])['text_cfg']['width']
+    # Attention 4 w² + 4 w, MLP 8 w² + 5 w, two norms 4 w.
+    return total + 12 * width**2 + 13 * width
+
+
+def _text_tower(model: BaseModel) -> nn.Module:
+    return model.text_classifier.clip or nn.Module()
+
+
+def _count(parameters: Any) -> Parameters:
+    parameters = list(parameters)
+    return Parameters(
+        sum(p.numel() for p in parameters),
+        sum(p.numel() for p in parameters if p.requires_grad),
+    )
