@@ -20,8 +20,6 @@ from ..registry import MODELS
 from ..vocabulary import Vocabulary
 from .config import load_config, without_downloads
 
-TEXT_SAMPLE = 32  # classes that are really encoded to estimate a whole vocabulary
-
 
 class Parameters(NamedTuple):
     """Counts of numbers in a part.
@@ -153,11 +151,17 @@ def _deform_conv_flops(
     return 2 * out_pixels * torch.Size(weight_shape).numel()
 
 
-def text_sample(vocabulary: Vocabulary) -> tuple[Vocabulary, float]:
-    """Return the first classes, and how many times as many names the whole has."""
-    sample = Vocabulary(
-        vocabulary.synonyms[:TEXT_SAMPLE], vocabulary.is_thing[:TEXT_SAMPLE]
-    )
+def text_sample(vocabulary: Vocabulary, size: int = 8) -> tuple[Vocabulary, float]:
+    """Take the first classes, to estimate what encoding a vocabulary costs.
+
+    Args:
+        vocabulary: The whole.
+        size: Number of classes.
+
+    Returns:
+        The sample, and how many times as many names the whole has.
+    """
+    sample = Vocabulary(vocabulary.synonyms[:size], vocabulary.is_thing[:size])
     return sample, len(vocabulary.all_names) / len(sample.all_names)
 
 

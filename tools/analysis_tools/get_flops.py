@@ -48,20 +48,32 @@ def parse_args():
 
 @torch.no_grad()
 def measure(model, shape):
-    """Return MACs by part for one image, and for encoding the vocabulary."""
+    """Return MACs by part for one image, and those of encoding the vocabulary."""
     # The counter watches the gradients of what still has any.
     model.requires_grad_(False)
     text, inputs = random_text(model), torch.randn(1, 3, *shape)
     with count_macs() as read, watch_parts(model, read) as parts:
         run_model(model, inputs, text)
-        parts = dict(parts)
         parts['ensemble'] = read() - sum(parts.values())
     sample, factor = text_sample(model.vocabulary)
     model.text_classifier.cache_dir = None
     with count_macs() as read:
         model.text_classifier(sample)
-        once = read() * factor
-    return parts, once
+        return parts, read() * factor
+
+
+def print_table(parameters, macs):
+    """Print a line per part that has parameters or work, in order of execution."""
+    print(f'{"part":<18}{"parameters":>13}{"trainable":>13}{"MACs":>11}')
+    order = [*(x for x in parameters if x != 'fusion'), *macs]
+    for name in dict.fromkeys(order):
+        total, trainable = parameters.get(name, (0, 0))
+        work = macs.get(name, 0)
+        if (total or work) and name != 'text_tower':
+            print(
+                f'{name:<18}{total / 1e6:>11.3f} M{trainable / 1e6:>11.3f} M'
+                f'{work / 1e9:>9.2f} G'
+            )
 
 
 def main():
@@ -70,36 +82,34 @@ def main():
         model = build_model(args.config, args.cfg_options, vocabulary=args.vocabulary)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
-    parameters = count_parameters(model)
-    parts, once = measure(model, args.shape)
-    print(f'{args.config}, input {args.shape[0]} x {args.shape[1]}, ', end='')
-    print(f'{len(model.vocabulary)} classes\n')
-    print(f'{"part":<20}{"parameters":>14}{"trainable":>14}{"MACs":>12}')
-    for name in [*parameters, *(name for name in parts if name not in parameters)]:
-        if name == 'text_tower':
-            continue
-        total, trainable = parameters.get(name, (0, 0))
-        print(
-            f'{name:<20}{total / 1e6:>12.3f} M{trainable / 1e6:>12.3f} M'
-            f'{parts.get(name, 0) / 1e9:>10.2f} G'
-        )
-    runs = sum(x.total for name, x in parameters.items() if name != 'text_tower')
-    trains = sum(x.trainable for x in parameters.values())
+    height, width = args.shape
+    names = len(model.vocabulary.all_names)
     print(
-        f'{"sum per image":<20}{runs / 1e6:>12.3f} M{trains / 1e6:>12.3f} M'
-        f'{sum(parts.values()) / 1e9:>10.2f} G\n'
+        f'{args.config}: input {height} x {width}, {len(model.vocabulary)} classes, '
+        f'{names} names\n'
     )
-    tower = parameters['text_tower'].total
-    print(f'Network that runs, without text tower: {runs / 1e6:.3f} M parameters')
-    if (paper := paper_parameters(model)) is not None:
+    parameters = count_parameters(model)
+    paper = paper_parameters(model)
+    macs, encoding = measure(model, args.shape)
+    # Fusion last: it runs after the ensemble, and is no part of the network.
+    macs['fusion'] = macs.pop('fusion')
+    print_table(parameters, macs)
+
+    tower = parameters.pop('text_tower').total
+    runs = sum(part.total for part in parameters.values())
+    network = sum(macs.values()) - macs['fusion']
+    print(f'\nNetwork that runs, without text tower: {runs / 1e6:.3f} M parameters')
+    if paper is not None:
         print(f"Paper's convention (its own script):   {paper / 1e6:.3f} M parameters")
+    print(f'MACs per image, without fusion:        {network / 1e9:.2f} G')
     print(
         f'Text tower, once per vocabulary:       {tower / 1e6:.3f} M parameters, '
-        f'about {once / 1e12:.2f} T MACs for {len(model.vocabulary.all_names)} names'
+        f'about {encoding / 1e12:.2f} T MACs'
     )
     print(
-        'MACs: convolutions (also deformable) and matrix products (also in attention); '
-        'no norms, activations, resizing.'
+        '\nMACs are those of convolutions (deformable ones too) and matrix products '
+        '(attention too),\nnot of norms, activations, and resizing. ensemble: CLIP '
+        'scores of the predicted masks.'
     )
 
 

@@ -1,0 +1,87 @@
+"""Counts of parameters and multiply-accumulates, against spec and hand."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision.ops import DeformConv2d
+
+from mmovseg.apis.profiling import (
+    build_model,
+    count_macs,
+    count_parameters,
+    paper_parameters,
+    random_text,
+    run_model,
+    text_sample,
+    watch_parts,
+)
+from mmovseg.vocabulary import Vocabulary
+
+
+@pytest.fixture
+def _no_random_weights(monkeypatch):
+    """Leave weights as they are allocated: filling them takes most of the time."""
+    for name in ('normal_', 'uniform_', 'kaiming_uniform_', 'kaiming_normal_'):
+        monkeypatch.setattr(nn.init, name, lambda tensor, *_, **__: tensor)
+
+
+# Millions: what runs, what the paper prints (eovseg.md, section 15), what is trained.
+@pytest.mark.usefixtures('_no_random_weights')
+@pytest.mark.parametrize(
+    ('size', 'runs', 'paper', 'trainable'),
+    [
+        ('r50', 75.284, 71.347, 29.136),
+        ('r50x4', 131.388, 127.451, 36.419),
+        ('convnext-l', 229.388, 225.451, 21.786),
+    ],
+)
+def test_parameters_equal_those_of_the_paper(size, runs, paper, trainable):
+    model = build_model(f'eovseg_{size}_coco')
+    counts = count_parameters(model)
+    assert sum(x.trainable for x in counts.values()) / 1e6 == pytest.approx(
+        trainable, abs=6e-4
+    )
+    counts.pop('text_tower')
+    total = sum(x.total for x in counts.values())
+    assert total / 1e6 == pytest.approx(runs, abs=6e-4)
+    assert paper_parameters(model) / 1e6 == pytest.approx(paper, abs=6e-4)
+
+
+def test_macs_of_layers_equal_hand_counts():
+    conv = nn.Conv2d(4, 6, 3, padding=1)
+    deform = DeformConv2d(4, 6, 3, padding=1)
+    attention = nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    x, tokens = torch.randn(1, 4, 5, 7), torch.randn(1, 10, 8)
+    with torch.no_grad():
+        with count_macs() as read:
+            conv(x)
+            assert read() == 5 * 7 * 6 * 4 * 9
+        with count_macs() as read:
+            deform(x, torch.zeros(1, 18, 5, 7))
+            assert read() == 5 * 7 * 6 * 4 * 9
+        with count_macs() as read:
+            attention(tokens, tokens, tokens, need_weights=False)
+            # Four projections, then queries by keys and weights by values.
+            assert read() == 4 * 10 * 8 * 8 + 2 * 10 * 10 * 8
+
+
+def test_parts_add_up_to_the_whole(tiny_clip):
+    model = build_model('eovseg_tiny_shapeworld').requires_grad_(False)
+    text, inputs = random_text(model), torch.randn(1, 3, 64, 64)
+    with count_macs() as read, watch_parts(model, read) as parts:
+        run_model(model, inputs, text)
+        total = read()
+    assert parts.keys() == {'backbone', 'neck', 'spatial_backbone', 'decoder', 'fusion'}
+    assert all(parts.values())
+    # The rest is CLIP's scores of the masks.
+    assert 0.9 * total < sum(parts.values()) < total
+    with count_macs() as read:
+        run_model(model, torch.randn(2, 3, 64, 64), text)
+        assert read() > 1.9 * total
+
+
+def test_text_sample_scales_with_the_number_of_names():
+    vocabulary = Vocabulary.from_names(['a; b', 'c', 'd; e; f', 'g; h'])
+    sample, factor = text_sample(vocabulary, 2)
+    assert sample.all_names == ('a', 'b', 'c')
+    assert factor == 8 / 3
