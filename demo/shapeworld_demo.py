@@ -47,11 +47,14 @@ def load_config(args):
 
     config = load_config(CONFIG)
     config.work_dir = str(args.work_dir / 'train')
+    config.default_hooks.logger.interval = 10
     if args.max_iters:
         config.train_cfg.max_iters = args.max_iters
         config.param_scheduler[-1].T_max = config.param_scheduler[-1].end = (
             args.max_iters
         )
+    # Evaluated once, by main().
+    config.train_cfg.val_begin = config.train_cfg.max_iters + 1
     return config
 
 

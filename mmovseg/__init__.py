@@ -1,5 +1,17 @@
 """mmovseg: open-vocabulary segmentation for OpenMMLab."""
 
+import importlib.util
+import warnings
+
 from .version import __version__
 
 __all__ = ['__version__']
+
+# OpenMMLab's packages exist under two sets of names, so they are extras, not
+# dependencies; the vocabularies work without them.
+if importlib.util.find_spec('mmengine') is None:
+    warnings.warn(
+        "OpenMMLab is not installed: pip install 'mmovseg[onedl]' (tested) or "
+        "'mmovseg[openmmlab]'.",
+        stacklevel=2,
+    )

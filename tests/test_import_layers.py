@@ -42,8 +42,8 @@ RULES = {
         _DATA_LIBRARIES | {'PIL', 'cv2', 'scipy', 'pycocotools'},
     ),
     'evaluation': (
-        {'registry', 'vocabulary'},
-        _DATA_LIBRARIES | {'PIL', 'cv2', 'scipy', 'pycocotools'},
+        {'registry', 'vocabulary', 'datasets'},
+        _DATA_LIBRARIES | {'PIL', 'cv2', 'scipy', 'pycocotools', 'prettytable'},
     ),
     'apis': (_ALL, None),
 }
