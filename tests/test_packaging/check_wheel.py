@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 USE = """
+import runpy
 import sys
 from pathlib import Path
 
@@ -30,6 +31,11 @@ configs = [p for p in (root / '.mim' / 'configs').rglob('*.py') if '_base_' not 
            p.parts]
 for path in configs:
     assert 'model' in Config.fromfile(path), path
+sys.argv = [str(root / '.mim' / 'tools' / 'train.py'), '--help']
+try:
+    runpy.run_path(sys.argv[0])['main']()
+except SystemExit as end:
+    assert not end.code
 print(f'mmovseg {mmovseg.__version__}: {len(vocabularies)} vocabularies and '
       f'{len(configs)} configs load from the wheel.')
 assert vocabularies and configs
@@ -49,14 +55,6 @@ def check(wheel, folder):
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    tool = os.path.join(folder, 'mmovseg', '.mim', 'tools', 'train.py')
-    subprocess.run(
-        [sys.executable, tool, '--help'],
-        cwd=folder,
-        env=env,
-        check=True,
-        stdout=subprocess.DEVNULL,
     )
     return done.stdout.strip().splitlines()[-1]
 

@@ -20,10 +20,11 @@ CONFIG = ROOT / 'configs' / 'eovseg' / 'eovseg_tiny_shapeworld.py'
 def data(tmp_path_factory):
     """Draw the data set; return the folder that holds it."""
     root = tmp_path_factory.mktemp('data')
-    script = ROOT / 'tools' / 'dataset_converters' / 'make_shapeworld.py'
+    draw = str(ROOT / 'tools' / 'dataset_converters' / 'make_shapeworld.py')
     options = ['--num-train', '1', '--num-val', '3', '--size', '64']
-    command = [sys.executable, script, '--out', root / 'shapeworld', *options]
-    subprocess.run([str(part) for part in command], check=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'argv', [draw, '--out', str(root / 'shapeworld'), *options])
+        runpy.run_path(draw)['main']()
     return root
 
 

@@ -34,10 +34,6 @@ def run(*command, expect=0):
     return done.stdout
 
 
-def train(*options):
-    return run(sys.executable, ROOT / 'tools' / 'train.py', CONFIG, *options)
-
-
 def logged(work_dir):
     """Return one dictionary of scalars per training step, in order of time."""
     entries = []
@@ -47,15 +43,28 @@ def logged(work_dir):
     return entries
 
 
-def test_train_writes_logs_and_checkpoints_then_resumes(tmp_path):
-    log = train('--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=4')
-    assert 'Exp name' in log
+@pytest.fixture
+def main(monkeypatch):
+    """Run the training script in this process."""
+    monkeypatch.syspath_prepend(str(CONFIG.parent))
+
+    def main(*options):
+        argv = ['train.py', str(CONFIG), *(str(option) for option in options)]
+        monkeypatch.setattr(sys, 'argv', argv)
+        runpy.run_path(str(ROOT / 'tools' / 'train.py'))['main']()
+
+    return main
+
+
+def test_train_writes_logs_and_checkpoints_then_resumes(tmp_path, main):
+    options = ['--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=4']
+    run(sys.executable, ROOT / 'tools' / 'train.py', CONFIG, *options)
     assert [entry['step'] for entry in logged(tmp_path)] == [1, 2, 3, 4]
     assert (tmp_path / 'iter_4.pth').is_file()
 
-    train('--work-dir', tmp_path, '--resume', '--cfg-options', 'train_cfg.max_iters=6')
-    steps = [entry['step'] for entry in logged(tmp_path)]
-    assert steps == [1, 2, 3, 4, 5, 6]
+    options[-1] = 'train_cfg.max_iters=6'
+    main('--resume', *options, f'visualizer.name={tmp_path.name}')
+    assert [entry['step'] for entry in logged(tmp_path)] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(
@@ -67,12 +76,9 @@ def test_train_writes_logs_and_checkpoints_then_resumes(tmp_path):
         (['--cfg-options', 'auto_scale_lr=None', '--auto-scale-lr'], 'base_batch_size'),
     ],
 )
-def test_mistakes_end_with_one_line(monkeypatch, options, message):
-    monkeypatch.syspath_prepend(str(CONFIG.parent))
-    monkeypatch.setattr(sys, 'argv', ['train.py', str(CONFIG), *options])
-    script = runpy.run_path(str(ROOT / 'tools' / 'train.py'))
+def test_mistakes_end_with_one_line(main, options, message):
     with pytest.raises(SystemExit, match=message):
-        script['main']()
+        main(*options)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
