@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A MIM-style build of the ops is for .venv-ops alone.
 unexport MMCV_WITH_OPS
 
-.PHONY: help venv venv-ops demo lint format test test-all test-ops configs wheel clean
+.PHONY: help venv venv-ops demo lint format test test-all test-ops configs golden wheel clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -53,6 +53,9 @@ test-ops: $(VENV_OPS)/.stamp  ## The tests with mmdet's and mmseg's own models
 configs: $(VENV)/.stamp  ## Load and build every config
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests/test_configs.py
 
+golden: $(VENV)/.stamp  ## Compare with the recorded reference values
+	OMP_NUM_THREADS=2 $(PY) -m pytest tests/test_golden
+
 wheel: $(VENV)/.stamp  ## Build the wheel and use it from a clean environment
 	rm -rf build dist
 	$(PY) -m pip wheel -q --no-deps --no-build-isolation -w dist .
@@ -69,12 +72,14 @@ define new_venv
 	$(PYTHON) -m venv $(1)
 endef
 
+# PYTHONWARNINGS: setuptools explains at length what an editable install is.
 # The ops build leaves a wheel with compiled ops in pip's cache under the same name;
 # --no-cache-dir keeps it out of the pure environment.
 $(VENV)/.stamp: $(ENV_FILES)
 	$(call new_venv,$(VENV))
 	$(PY) -m pip install -q $(PIN) --no-cache-dir --no-deps $(MMCV)
-	$(PY) -m pip install -q $(PIN) -r requirements/test.txt -r requirements/lint.txt -e '.[onedl]'
+	PYTHONWARNINGS=ignore $(PY) -m pip install -q $(PIN) -r requirements/test.txt \
+	  -r requirements/lint.txt -e '.[onedl]'
 	@touch $@
 
 # About ten minutes on two cores the first time; later pip's cache has the wheel.
@@ -89,5 +94,6 @@ $(VENV_OPS)/.stamp: $(ENV_FILES)
 	  MMCV_WITH_OPS=1 $(PY_OPS) -m pip install -q $(PIN) --no-build-isolation \
 	    --force-reinstall --no-deps $(MMCV); \
 	  $(PY_OPS) -c 'import mmcv.ops'; }
-	$(PY_OPS) -m pip install -q $(PIN) -r requirements/test.txt -e '.[onedl]'
+	PYTHONWARNINGS=ignore $(PY_OPS) -m pip install -q $(PIN) -r requirements/test.txt \
+	  -e '.[onedl]'
 	@touch $@
