@@ -11,4 +11,8 @@ _base_ = [
     '../_base_/schedules/adamw_tiny.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(train_vocabulary=_base_.vocabulary, test_vocabulary=_base_.vocabulary)
+model = dict(
+    train_vocabulary=_base_.vocabulary,
+    test_vocabulary=_base_.vocabulary,
+    decoder=dict(num_queries=60),  # one photo has 32 segments
+)

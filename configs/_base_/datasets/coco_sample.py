@@ -13,12 +13,12 @@ vocabulary = 'coco_panoptic'
 
 # Long and short side, 3:2 and 4:3 photos; small enough for a CPU.
 scale = (512, 256)
+# No augmentation: three photos are to be learnt by heart.
 train_pipeline = [
     dict(type='SeedSample'),
     dict(type='LoadImageFromFile'),
     dict(type='LoadPanopticAnnotations'),
     dict(type='mmdet.Resize', scale=scale, keep_ratio=True),
-    dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='mmdet.PackDetInputs'),
 ]
 test_pipeline = [
