@@ -15,6 +15,8 @@ ENV_FILES := pyproject.toml setup.py $(wildcard requirements/*.txt)
 TEST ?= tests
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Threads that wait by spinning make everything several times slower on few cores.
+export OMP_WAIT_POLICY := PASSIVE
 # A MIM-style build of the ops is for .venv-ops alone.
 unexport MMCV_WITH_OPS
 

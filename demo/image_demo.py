@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
             vocabulary=args.classes,
             trust_checkpoint=args.trust_checkpoint,
         )
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, RuntimeError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     try:
@@ -75,6 +75,9 @@ def main(argv: list[str] | None = None) -> int:
     except ImageError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
+    except ValueError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
     done = [x for x in results['predictions'] if x is not None]
     for result in done:
         names = ', '.join(dict.fromkeys(x['name'] for x in result['segments']))

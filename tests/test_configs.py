@@ -2,7 +2,6 @@
 
 import ast
 
-import pytest
 import torch
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
@@ -16,7 +15,10 @@ TINY = {'CLIPConvBackbone': 'tiny-convnext', 'CLIPViTBackbone': 'tiny-vit'}
 def leaves(root):
     return sorted(
         path
-        for path in [*root.glob('configs/*/*.py'), *root.glob('projects/*/configs/*.py')]
+        for path in [
+            *root.glob('configs/*/*.py'),
+            *root.glob('projects/*/configs/*.py'),
+        ]
         if path.parent.name != '_base_'
     )
 

@@ -6,8 +6,14 @@ import os.path as osp
 import sys
 
 from mmengine.config import DictAction
-from mmengine.runner import Runner
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner, find_latest_checkpoint
 
+from mmovseg.apis.checkpoint import (
+    get_state_dict,
+    load_state_dict,
+    read_checkpoint,
+)
 from mmovseg.apis.runtime import (
     adapt_to_device,
     load_run_config,
@@ -82,6 +88,17 @@ def build_config(args):
     return cfg
 
 
+def check_weights(runner, cfg):
+    """Refuse weights of another model, which the runner would skip with a warning."""
+    path = cfg.get('load_from')
+    if cfg.get('resume') and path is None:
+        path = find_latest_checkpoint(runner.work_dir)
+    if path is not None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        state = get_state_dict(read_checkpoint(path), str(path))
+        load_state_dict(model, state, name=str(path))
+
+
 def main():
     args = parse_args()
     use_safe_checkpoints()
@@ -89,7 +106,12 @@ def main():
         cfg = build_config(args)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
-    Runner.from_cfg(cfg).train()
+    runner = Runner.from_cfg(cfg)
+    try:
+        check_weights(runner, cfg)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    runner.train()
 
 
 if __name__ == '__main__':

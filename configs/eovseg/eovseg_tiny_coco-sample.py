@@ -1,8 +1,8 @@
 """EOV-Seg, tiny, learns three real COCO photos by heart: a check of the data path.
 
 No paper reports this; the photos are no part of this repository (COCO val2017 39769,
-142238 and 439180).
-Train: MMOVSEG_DATA=FOLDER python tools/train.py configs/eovseg/eovseg_tiny_coco-sample.py
+142238 and 439180); the environment variable MMOVSEG_DATA names their folder.
+Train: python tools/train.py configs/eovseg/eovseg_tiny_coco-sample.py
 """
 
 _base_ = [

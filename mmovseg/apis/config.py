@@ -24,6 +24,14 @@ RUNNER_KEYS = {
     *('randomness', 'experiment_name', 'test_pipeline', 'custom_imports'),
 }
 
+# Variables of our own configs, which resemble the runner's keys.
+OWN_KEYS = {
+    *('vocabulary', 'data_root', 'train_pipeline', 'panoptic', 'sample', 'scale'),
+    *('clip', 'max_iters', 'sync_bn', 'find_unused_parameters', 'train_dataset'),
+    *('val_dataset', 'test_dataset', 'backend_args', 'num_classes', 'crop_size'),
+    *('model_wrapper_cfg', 'runner_type', 'val_pipeline', 'dataset_type', 'optimizer'),
+}
+
 
 def config_folders() -> list[Path]:
     """Return where packaged configs are: a checkout, or an installed wheel."""
@@ -72,12 +80,12 @@ def check_config(cfg: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: If a key is unknown to the class it goes to, a type is not
-            registered, or a top-level key resembles one that is absent.
+            registered, or an unknown top-level key resembles a known one.
     """
     problems = []
-    for key in cfg:
-        close = difflib.get_close_matches(key, RUNNER_KEYS - set(cfg), 1, 0.87)
-        if close and key not in RUNNER_KEYS:
+    for key in sorted(set(cfg) - RUNNER_KEYS - OWN_KEYS):
+        close = difflib.get_close_matches(key, RUNNER_KEYS | OWN_KEYS, 1, 0.8)
+        if close:
             problems.append(f'{key}: did you mean {close[0]!r}?')
     if 'model' in cfg:
         problems += _check_component(cfg['model'], 'model')

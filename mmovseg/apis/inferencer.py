@@ -139,8 +139,8 @@ class OVSegInferencer(BaseInferencer):
         Args:
             inputs: A path, a folder, an array (see :func:`array_to_bgr`; BGR), a
                 Pillow image, or a list of these.
-            batch_size: Photos per step. In a batch smaller photos are padded to the
-                largest, which changes their result slightly.
+            batch_size: Photos per step. The results are those of single photos; only
+                photos of one size really share a step.
             task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
             return_datasamples: Return data samples, with all maps and masks.
             return_vis: Return the drawings too.

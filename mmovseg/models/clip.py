@@ -73,7 +73,9 @@ def create_clip(model_name: str, pretrained: str | None = None) -> nn.Module:
             )
     # open_clip warns on the root logger that weights are random: here that is asked
     # for, often because a checkpoint follows.
-    logging.disable(logging.WARNING if pretrained is None else logging.NOTSET)
+    before = logging.root.manager.disable
+    if pretrained is None:
+        logging.disable(max(before, logging.WARNING))
     try:
         model = open_clip.create_model(
             resolve_model_name(model_name, pretrained),
@@ -81,7 +83,7 @@ def create_clip(model_name: str, pretrained: str | None = None) -> nn.Module:
             weights_only=True,
         )
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
     return freeze(model)
 
 

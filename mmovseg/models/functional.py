@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def resize_masks(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_masks(mask_logits: Tensor, size: Sequence[int]) -> Tensor:
     """Resize mask logits bilinearly (corners not aligned) where the size differs.
 
     Args:
@@ -20,6 +22,28 @@ def resize_masks(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
     if mask_logits.shape[-2:] == tuple(size):
         return mask_logits
     return F.interpolate(mask_logits, size=size, mode='bilinear', align_corners=False)
+
+
+def upcast(x: Tensor) -> Tensor:
+    """Return half precision as float32, anything wider as it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def mask_sum(features: Tensor, masks: Tensor) -> Tensor:
+    """Sum features inside each mask, in at least float32, also under autocast.
+
+    A map has tens of thousands of positions: half precision would overflow.
+
+    Args:
+        features: ``[B, C, H, W]``.
+        masks: bool, ``[B, N, H, W]``.
+
+    Returns:
+        float32, ``[B, N, C]``.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        features = upcast(features)
+        return torch.einsum('bnhw,bchw->bnc', masks.to(features.dtype), features)
 
 
 def mask_pool(features: Tensor, mask_logits: Tensor) -> Tensor:
@@ -35,11 +59,9 @@ def mask_pool(features: Tensor, mask_logits: Tensor) -> Tensor:
     Source: EOV-Seg, lightweight decoder; threshold and epsilon from its code.
     """
     masks = resize_masks(mask_logits.detach(), features.shape[-2:]) > 0
-    masks = masks.to(features.dtype)
-    # An integer area, then a clamp: the code's 1e-8 vanishes in half precision.
-    area = masks.sum((-2, -1), dtype=torch.float32).clamp(min=1).to(features.dtype)
-    total = torch.einsum('bchw,bnhw->bnc', features, masks)
-    return total / area.unsqueeze(-1)
+    # Clamped: an empty mask sums to zero whatever it is divided by.
+    area = masks.count_nonzero((-2, -1)).clamp(min=1).unsqueeze(-1)
+    return (mask_sum(features, masks) / area).to(features.dtype)
 
 
 def check_ensemble_weights(alpha: float, beta: float) -> None:

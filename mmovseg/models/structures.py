@@ -67,5 +67,3 @@ class TextEmbeddings(NamedTuple):
         best = scores.new_zeros(*scores.shape[:-1], num_classes + 1)
         index = self.class_ids.expand_as(scores)
         return best.scatter_reduce(-1, index, scores, 'amax', include_self=False)
-
-

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -149,6 +149,11 @@ class Vocabulary:
             return source
         if isinstance(source, Path):
             return cls._from_file(source)
+        if isinstance(source, Mapping) or not isinstance(source, Iterable):
+            raise TypeError(
+                'A vocabulary is a name, a .txt file or a list of names, '
+                f'got {source!r}.'
+            )
         if not isinstance(source, str):
             return cls.from_names(source)
         if source.endswith('.txt'):
@@ -233,6 +238,14 @@ class Vocabulary:
             return cls.load(text)
         if not text:
             raise ValueError('A vocabulary needs at least one class, got none.')
+        close = difflib.get_close_matches(text, cls.available(), n=1, cutoff=0.7)
+        is_one_word = not set(text) & set(',;: ')
+        if is_one_word and (close or set(text) & set('/_.')):
+            hint = f' Did you mean {close[0]!r}?' if close else ''
+            raise ValueError(
+                f'{text!r} is neither a packaged vocabulary nor a .txt file, and looks '
+                f'like one.{hint} Packaged ones: {", ".join(cls.available())}.'
+            )
         parsed = [
             _parse_class(part, f'class {index} of {text!r}')
             for index, part in enumerate(text.split(','), 1)

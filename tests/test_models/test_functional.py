@@ -5,6 +5,7 @@ from mmovseg.models.functional import (
     append_void,
     geometric_ensemble,
     mask_pool,
+    mask_sum,
     resize_masks,
 )
 
@@ -24,6 +25,17 @@ def test_mask_pool_of_an_empty_mask_is_zero(dtype):
     pooled = mask_pool(torch.ones(1, 2, 3, 3, dtype=dtype), -torch.ones(1, 1, 3, 3))
     assert pooled.dtype == dtype
     assert (pooled == 0).all()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_sums_over_a_large_map_stay_finite_in_half_precision(dtype):
+    features = torch.full((1, 2, 256, 256), 1.5, dtype=dtype)
+    masks = torch.ones(1, 1, 256, 256)
+    pooled = mask_pool(features, masks)
+    assert pooled.dtype == dtype
+    assert (pooled == 1.5).all()
+    with torch.autocast('cpu', dtype):
+        assert mask_sum(features, masks > 0).tolist() == [[[1.5 * 65536] * 2]]
 
 
 def test_mask_pool_thresholds_after_resizing():

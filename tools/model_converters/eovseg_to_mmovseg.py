@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import pickle
 import re
 import sys
 import tempfile
@@ -19,6 +18,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from mmovseg.apis.checkpoint import get_state_dict, read_checkpoint
+from mmovseg.apis.config import load_config, without_downloads
+from mmovseg.registry import MODELS
 
 # Official names on the left; the first match decides. {} counts levels or stages.
 CNN = r'cnn_backbone\.clip_model\.'
@@ -153,30 +156,17 @@ def convert(
 def read(path: Path) -> dict[str, Tensor]:
     """Read the state dict of an official file without running code in it."""
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except FileNotFoundError:
-        raise SystemExit(f'{path} does not exist.') from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise SystemExit(
-            f'{path} is no checkpoint of plain tensors (truncated, or a pickle with '
-            f'code in it, which is never run): {error}'
-        ) from None
-    if isinstance(content, dict) and isinstance(content.get('model'), dict):
-        content = content['model']
-    if not isinstance(content, dict) or not all(
-        isinstance(value, Tensor) for value in content.values()
-    ):
-        raise SystemExit(
-            f'{path} holds no state dict, neither at its top nor under "model".'
-        )
-    return content
+        content = read_checkpoint(path)
+        # detectron2 keeps the weights under "model".
+        if isinstance(content.get('model'), dict):
+            content = content['model']
+        return get_state_dict(content, str(path))
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'error: {error}') from None
 
 
 def expected_shapes(config: str) -> dict[str, torch.Size]:
     """Return names and shapes of our model of a packaged config."""
-    from mmovseg.apis.config import load_config, without_downloads
-    from mmovseg.registry import MODELS
-
     model = MODELS.build(without_downloads(load_config(config).model))
     return {k: v.shape for k, v in model.state_dict().items()}
 

@@ -22,6 +22,8 @@ train_pipeline = [
         ratio_range=(0.1, 2.0),
         keep_ratio=True,
     ),
+    # Deviates: the released code draws one random fraction for both axes, and keeps
+    # segments outside the crop as empty masks.
     dict(
         type='mmdet.RandomCrop',
         crop_size=(1024, 1024),

@@ -1,4 +1,4 @@
-"""EOV-Seg (L): frozen CLIP convnext_large_d_320, two-way experts with ViT-B/16's first block."""
+"""EOV-Seg (L): frozen CLIP convnext_large_d_320; spatial branch ViT-B/16, block 0."""
 
 clip = dict(model_name='convnext_large_d_320', pretrained='laion2b_s29b_b131k_ft_soup')
 model = dict(

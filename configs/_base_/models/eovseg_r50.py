@@ -1,4 +1,4 @@
-"""EOV-Seg (S): frozen CLIP RN50-quickgelu, two-way experts with ViT-B/16's first block."""
+"""EOV-Seg (S): frozen CLIP RN50-quickgelu; spatial branch ViT-B/16, block 0."""
 
 clip = dict(model_name='RN50-quickgelu', pretrained='openai')
 model = dict(

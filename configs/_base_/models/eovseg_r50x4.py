@@ -1,4 +1,4 @@
-"""EOV-Seg (M): frozen CLIP RN50x4-quickgelu, two-way experts with ViT-B/16's first block."""
+"""EOV-Seg (M): frozen CLIP RN50x4-quickgelu; spatial branch ViT-B/16, block 0."""
 
 clip = dict(model_name='RN50x4-quickgelu', pretrained='openai')
 model = dict(

@@ -52,13 +52,22 @@ class CLIPConvBackbone(BaseModule):
                 f'{model_name!r} has no convolutional image tower; use '
                 'CLIPViTBackbone for it.'
             )
-        probe = torch.zeros(1, 3, 64, 64)
-        with torch.no_grad():
-            maps = self(probe)
-            embedding = self.pool_masks(maps[-1], maps[-1].new_ones(1, 1, 1, 1))
-        self.out_channels = tuple(x.shape[1] for x in maps)
-        self.strides = tuple(64 // x.shape[-1] for x in maps)
-        self.embed_dims = embedding.shape[-1]
+        try:
+            maps = self(torch.zeros(1, 3, 64, 64))
+            masks = maps[-1].new_ones(1, 1, 1, 1)
+            self.embed_dims = self.pool_masks(maps[-1], masks).shape[-1]
+            self.out_channels = tuple(x.shape[1] for x in maps)
+            self.strides = tuple(64 // x.shape[-1] for x in maps)
+        except (AssertionError, AttributeError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                f'The image tower of {model_name!r} gives no feature pyramid for an '
+                f'image of 64x64; ResNets and timm ConvNeXts do: {error}'
+            ) from error
+        if self.strides != (4, 8, 16, 32):
+            raise ValueError(
+                f'The image tower of {model_name!r} has maps of strides '
+                f'{self.strides}, not (4, 8, 16, 32).'
+            )
 
     def init_weights(self) -> None:
         """Leave CLIP's weights alone (MMEngine would initialise timm's children)."""
@@ -114,7 +123,7 @@ class CLIPConvBackbone(BaseModule):
         products are computed once per image.
         """
         pool = self.visual.attnpool
-        batch, channels, height, width = features.shape
+        _, channels, height, width = features.shape
         position = pool.positional_embedding
         side = round((len(position) - 1) ** 0.5)
         grid = position[1:].T.reshape(1, channels, side, side)

@@ -92,7 +92,5 @@ class CLIPViTBackbone(BaseModule):
         """
         name = 'visual.positional_embedding'
         grid = (images.shape[-2] // self.stride, images.shape[-1] // self.stride)
-        table = resize_position_embedding(
-            self.intermediates.get_parameter(name), grid
-        )
+        table = resize_position_embedding(self.intermediates.get_parameter(name), grid)
         return functional_call(self.intermediates, {name: table}, (images,))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .dynamic_depthwise_attention import DynamicDepthwiseAttention
+from ..functional import mask_sum
+from .dynamic_depthwise_attention import DynamicDepthwiseAttention, wide_layer_norm
 from .init import init_linear
 
 
@@ -61,13 +62,11 @@ class DecoderStage(nn.Module):
             New object kernels ``[B, N, C]`` and mask logits ``[B, N, h, w]``.
         """
         # A sum, not a mean, and no gradient through the mask.
-        hard = (mask_logits.detach() > 0).to(pixels.dtype)
-        regions = torch.einsum('bnhw,bchw->bnc', hard, pixels)
-        regions = self.features_norm(regions + self.refine_features(kernels, regions))
+        regions = mask_sum(pixels, mask_logits.detach() > 0)
+        regions = regions + self.refine_features(kernels, regions)
+        regions = wide_layer_norm(self.features_norm, regions).to(pixels.dtype)
         kernels = self.kernels_norm(regions + self.refine_kernels(kernels, regions))
-        attended, _ = self.self_attention(
-            kernels, kernels, kernels, need_weights=False
-        )
+        attended, _ = self.self_attention(kernels, kernels, kernels, need_weights=False)
         kernels = self.attention_norm(kernels + attended)
         kernels = self.ffn_norm(kernels + self.ffn(kernels))
         masks = torch.einsum('bnc,bchw->bnhw', self.mask_kernels(kernels), pixels)

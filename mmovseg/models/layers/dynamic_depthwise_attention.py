@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ..functional import upcast
 
 
 class DynamicDepthwiseAttention(nn.Module):
@@ -26,10 +29,19 @@ class DynamicDepthwiseAttention(nn.Module):
         batch, num_queries, channels = features.shape
         taps = self.taps(queries).flatten(0, 1).unsqueeze(1)  # [B * N, 1, taps]
         # One grouped convolution for the whole batch: every query is its own group.
-        mixed = F.conv1d(
-            features.reshape(1, -1, channels),
-            taps,
-            padding=taps.shape[-1] // 2,
-            groups=batch * num_queries,
-        )
-        return self.norm(mixed.reshape(batch, num_queries, channels))
+        # In float32: region sums leave the range of half precision.
+        with torch.autocast(features.device.type, enabled=False):
+            mixed = F.conv1d(
+                upcast(features).reshape(1, -1, channels),
+                taps.to(torch.promote_types(features.dtype, torch.float32)),
+                padding=taps.shape[-1] // 2,
+                groups=batch * num_queries,
+            )
+        mixed = mixed.reshape(batch, num_queries, channels)
+        return wide_layer_norm(self.norm, mixed).to(queries.dtype)
+
+
+def wide_layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    """Apply a norm to float32 values whatever the precision of its weights."""
+    weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
+    return F.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps)

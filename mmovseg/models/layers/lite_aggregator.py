@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,8 +32,7 @@ class LiteAggregator(nn.Module):
             for channels, width in zip(in_channels, widths, strict=True)
         )
         self.upsamples = nn.ModuleList(
-            DeformableUpsample(coarse, fine)
-            for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+            DeformableUpsample(coarse, fine) for fine, coarse in pairwise(widths)
         )
         self.projections = nn.ModuleList(
             nn.Conv2d(width, hidden_channels, 1, bias=False) for width in widths

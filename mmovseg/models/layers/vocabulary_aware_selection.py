@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+CHUNK = 512  # rows of text scored at once
+
 
 class VocabularyAwareSelection(nn.Module):
     """Scale each position by its best probability over the vocabulary (VAS).
@@ -53,12 +55,19 @@ class VocabularyAwareSelection(nn.Module):
         """
         image = self.embed(features)
         guide = self.guide(text.to(features.dtype)) * text.shape[-1] ** -0.5
-        scores = torch.einsum('bdhw,vd->bvhw', image, guide)
+        peak = total = None
+        # Memory does not grow with the vocabulary, except for gradients.
+        for rows in guide.split(len(guide) if torch.is_grad_enabled() else CHUNK):
+            scores = torch.einsum('bdhw,vd->bvhw', image, rows)
+            best = scores.amax(1, keepdim=True)
+            if peak is not None:
+                best = torch.maximum(best, peak)
+                total = total * (peak - best).exp()
+            part = (scores - best).exp().sum(1, keepdim=True)
+            peak, total = best, part if total is None else total + part
         # The largest softmax entry is 1 / sum(exp(score - peak)); exact where a
         # difference of large logarithms is not.
-        peak = scores.amax(1, keepdim=True)
-        probability = (scores - peak).exp().sum(1, keepdim=True).reciprocal()
-        return probability * self.scale + self.offset
+        return total.reciprocal() * self.scale + self.offset
 
     def forward(self, features: Tensor, text: Tensor) -> Tensor:
         """Map ``[B, C, h, w]`` to the same shape, given text rows ``[V + 1, D]``."""

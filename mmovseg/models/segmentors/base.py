@@ -114,6 +114,35 @@ class OVSegmentor(BaseModel):
     def predict(self, inputs: Tensor, data_samples: list | None = None) -> list:
         """Segment a batch into data samples with the fusion's results."""
         text = self.text_classifier(self.vocabulary)
-        prediction = self.segment(inputs, text)[-1]
-        size = tuple(inputs.shape[-2:])
-        return self.fusion(prediction, data_samples, self.vocabulary, size)
+        results: list = [None] * len(inputs)
+        for size, members in self._group_by_size(inputs, data_samples).items():
+            group = inputs[members][..., : size[0], : size[1]].contiguous()
+            samples = data_samples and [data_samples[i] for i in members]
+            prediction = self.segment(group, text)[-1]
+            done = self.fusion(prediction, samples, self.vocabulary, size)
+            for index, sample in zip(members, done, strict=True):
+                results[index] = sample
+        return results
+
+    def _group_by_size(
+        self, inputs: Tensor, data_samples: list | None
+    ) -> dict[tuple[int, int], list[int]]:
+        """Group a batch by the padding that each image needs on its own.
+
+        Padding takes part in every sum of the network, so an image gets no more of it
+        in a batch than alone, and the same result.
+        """
+        whole = tuple(inputs.shape[-2:])
+        # Without a divisor nobody padded to one, and the batch stays as it is.
+        divisor = getattr(self.data_preprocessor, 'pad_size_divisor', max(whole))
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index in range(len(inputs)):
+            shape = whole
+            if data_samples:
+                shape = data_samples[index].metainfo.get('img_shape', whole)
+            own = tuple(
+                min(-(-length // divisor) * divisor, limit)
+                for length, limit in zip(shape[:2], whole, strict=True)
+            )
+            groups.setdefault(own, []).append(index)
+        return groups

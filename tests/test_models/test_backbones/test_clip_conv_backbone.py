@@ -97,3 +97,8 @@ def test_frozen_means_no_gradient_eval_mode_and_untouched_weights(name):
 def test_a_vit_is_refused():
     with pytest.raises(ValueError, match='CLIPViTBackbone'):
         CLIPConvBackbone('tiny-vit')
+
+
+def test_a_tower_without_a_pyramid_is_refused():
+    with pytest.raises(ValueError, match='ViT-B-16-SigLIP'):
+        CLIPConvBackbone('ViT-B-16-SigLIP')

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from mmovseg.models.layers import DecoderStage
@@ -34,3 +35,19 @@ def test_masks_are_hard_and_carry_no_gradient(seed):
     (new_kernels.sum() + new_masks.sum()).backward()
     assert masks.grad is None
     torch.testing.assert_close(stage(kernels, 9 * masks, pixels)[0], new_kernels)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('autocast', [True, False])
+def test_a_large_map_stays_finite_in_half_precision(seed, dtype, autocast):
+    stage = DecoderStage(8, num_heads=2, ffn_channels=16)
+    kernels, masks = torch.randn(1, 5, 8), torch.ones(1, 5, 256, 256)
+    pixels = torch.randn(1, 8, 256, 256) + 3
+    expected = stage(kernels, masks, pixels)[0]
+    if autocast:
+        with torch.autocast('cpu', dtype):
+            got = stage(kernels, masks, pixels)[0]
+    else:
+        got = stage.to(dtype)(kernels.to(dtype), masks, pixels.to(dtype))[0]
+    assert (got.float() - expected).norm() / expected.norm() < 0.05

@@ -2,6 +2,7 @@ import torch
 import torch.nn.functional as F
 
 from mmovseg.models.layers import VocabularyAwareSelection
+from mmovseg.models.layers import vocabulary_aware_selection as module
 
 
 @torch.no_grad()
@@ -29,3 +30,13 @@ def test_gradient_reaches_the_text(seed):
     text = torch.randn(3, 6, requires_grad=True)
     layer(torch.randn(2, 4, 3, 3), text).sum().backward()
     assert (text.grad != 0).any()
+
+
+def test_a_vocabulary_in_parts_gives_the_same_weight(seed, monkeypatch):
+    layer = VocabularyAwareSelection(4, 6).eval()
+    features = torch.randn(2, 4, 3, 5)
+    text = 9 * torch.randn(7, 6)
+    whole = layer.attention(features, text)
+    monkeypatch.setattr(module, 'CHUNK', 3)
+    with torch.no_grad():
+        torch.testing.assert_close(layer.attention(features, text), whole)

@@ -158,6 +158,24 @@ def test_a_batch_equals_its_images(root):
 
 
 @torch.no_grad()
+def test_a_batch_of_different_sizes_equals_its_images(root):
+    model = make(root).eval()
+    sizes = [(70, 100), (120, 64), (96, 128)]
+    photos = [images(1, size)[0] for size in sizes]
+    samples = [
+        BaseDataElement(metainfo=dict(img_shape=size, ori_shape=size)) for size in sizes
+    ]
+    together = model.test_step(dict(inputs=photos, data_samples=samples))
+    for index, size in enumerate(sizes):
+        data = BaseDataElement(metainfo=dict(img_shape=size, ori_shape=size))
+        batch = dict(inputs=[photos[index]], data_samples=[data])
+        alone = model.test_step(batch)[0]
+        assert torch.equal(
+            together[index].pred_panoptic_seg.sem_seg, alone.pred_panoptic_seg.sem_seg
+        )
+
+
+@torch.no_grad()
 def test_the_vocabulary_changes_between_two_images_without_rebuilding(root):
     model = make(root).eval()
     photo = dict(inputs=images(1), data_samples=None)
@@ -170,9 +188,7 @@ def test_the_vocabulary_changes_between_two_images_without_rebuilding(root):
     assert model.seen.tolist() == [False, False]
     model.set_vocabulary(CLASSES)
     again = model.test_step(photo)[0]
-    assert torch.equal(
-        again.pred_panoptic_seg.sem_seg, first.pred_panoptic_seg.sem_seg
-    )
+    assert torch.equal(again.pred_panoptic_seg.sem_seg, first.pred_panoptic_seg.sem_seg)
     assert list(model.state_dict()) == keys
 
 
