@@ -92,6 +92,11 @@ class OVSegInferencer(BaseInferencer):
             allow_missing=allow_missing, trust_checkpoint=trust_checkpoint
         )
         if self._built is not None:
+            if not hasattr(self._built, 'cfg'):
+                raise TypeError(
+                    'A model given as a module needs its config as model.cfg, as '
+                    f'init_model leaves it; {type(self._built).__name__} has none.'
+                )
             cfg = self._built.cfg
             device = device or next(self._built.parameters()).device
         else:
@@ -226,7 +231,12 @@ class OVSegInferencer(BaseInferencer):
         sources: list[Any] = []
         for item in inputs:
             if isinstance(item, (str, PathLike)) and Path(item).is_dir():
-                sources += find_images(item)
+                try:
+                    sources += find_images(item)
+                except ImageError:
+                    if len(inputs) == 1:
+                        raise
+                    sources.append(item)  # reported like any photo that fails
             else:
                 sources.append(item)
         if not sources:

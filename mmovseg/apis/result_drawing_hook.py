@@ -47,7 +47,13 @@ class ResultDrawingHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         vocabulary = model.vocabulary
         for sample in outputs or ():
-            task = self.task or next(x for x in TASKS if f'pred_{_FIELDS[x]}' in sample)
+            found = [x for x in TASKS if f'pred_{_FIELDS[x]}' in sample]
+            if not found:
+                raise ValueError(
+                    'There is no result to draw: switch panoptic, instance or semantic '
+                    'on in model.fusion.'
+                )
+            task = self.task or found[0]
             result = read_result(
                 sample, task, vocabulary.names, is_thing=vocabulary.is_thing
             )

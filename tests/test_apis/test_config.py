@@ -91,3 +91,19 @@ def test_downloads_are_switched_off():
     kept = without_downloads(model, keep=lambda path: path == 'backbone')
     assert kept.backbone == model['backbone']
     assert kept.extra[0].pretrained is None
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'right'),
+    [
+        ('optim_wraper', 'optim_wrapper'),
+        ('train_dataloder', 'train_dataloader'),
+        ('custom_hook', 'custom_hooks'),
+        ('modle', 'model'),
+    ],
+)
+def test_misspelt_key_of_a_leaf_is_named_though_a_base_has_the_right_one(wrong, right):
+    cfg = load_config('eovseg_tiny_shapeworld')
+    cfg[wrong] = {}
+    with pytest.raises(ValueError, match=f"{wrong}: did you mean '{right}'"):
+        check_config(cfg)

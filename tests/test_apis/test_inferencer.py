@@ -227,3 +227,15 @@ def test_can_be_built_by_name(colour_config):
         dict(type='mmovseg.OVSegInferencer', model=init_model(colour_config))
     )
     assert isinstance(inferencer, OVSegInferencer)
+
+
+def test_an_empty_folder_in_a_list_is_reported_like_a_bad_photo(inferencer, tmp_path):
+    array = np.zeros((16, 16, 3), np.uint8)
+    result = inferencer([str(tmp_path), array])
+    assert [prediction is None for prediction in result['predictions']] == [True, False]
+    assert str(tmp_path) in result['errors'][0]['message']
+
+
+def test_a_module_without_a_config_is_refused():
+    with pytest.raises(TypeError, match=r'model\.cfg.*Linear'):
+        OVSegInferencer(torch.nn.Linear(1, 1))

@@ -106,3 +106,19 @@ def test_dist_train_runs_on_a_cpu_and_scales_the_learning_rate(tmp_path):
 def test_scripts_without_arguments_explain_themselves():
     for name in ('dist_train', 'dist_test', 'slurm_train', 'slurm_test'):
         assert f'tools/{name}.sh ' in run(ROOT / 'tools' / f'{name}.sh', expect=2)
+
+
+@pytest.mark.parametrize('option', ['--resume', 'load_from'])
+def test_weights_of_another_model_are_refused(tmp_path, main, option):
+    options = ['--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=2']
+    main(*options)
+    path = tmp_path / 'iter_2.pth'
+    checkpoint = torch.load(path, weights_only=False)
+    state = checkpoint['state_dict']
+    checkpoint['state_dict'] = {f'other.{key}': value for key, value in state.items()}
+    torch.save(checkpoint, path)
+    more = ['--resume', path] if option == '--resume' else [f'load_from={path}']
+    arguments = [*more, *options] if option == '--resume' else [*options, *more]
+    with pytest.raises(SystemExit, match='another model') as error:
+        main(*arguments)
+    assert 'other.' in str(error.value)

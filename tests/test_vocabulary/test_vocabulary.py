@@ -311,3 +311,20 @@ def test_missing_file():
 def test_bad_arguments_are_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize('text', ['coco_panotic', 'ade20k', '/no/such.csv', 'my_list'])
+def test_one_word_that_looks_like_a_vocabulary_is_not_taken_for_a_class(text):
+    with pytest.raises(ValueError, match='looks like one'):
+        Vocabulary.from_string(text)
+
+
+def test_one_word_may_be_a_class():
+    assert Vocabulary.from_string('zebra').names == ('zebra',)
+    assert Vocabulary.from_string('stop_sign, car').names == ('stop_sign', 'car')
+
+
+@pytest.mark.parametrize('source', [5, None, {'dog': 1}])
+def test_a_vocabulary_is_no_number_and_no_mapping(source):
+    with pytest.raises(TypeError, match=r'name, a \.txt file or a list'):
+        Vocabulary.load(source)
