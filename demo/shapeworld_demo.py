@@ -36,7 +36,7 @@ def parse_args():
     parser.add_argument('--num-val', type=int, default=100)
     parser.add_argument('--num-pictures', type=int, default=6)
     parser.add_argument(
-        '--max-iters', type=int, default=600, help='about five minutes on two cores'
+        '--max-iters', type=int, default=700, help='about five minutes on two cores'
     )
     return parser.parse_args()
 

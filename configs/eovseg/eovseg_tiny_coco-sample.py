@@ -15,5 +15,4 @@ model = dict(
     train_vocabulary=_base_.vocabulary,
     test_vocabulary=_base_.vocabulary,
     decoder=dict(num_queries=60),  # one photo has 32 segments
-    criterion=dict(num_points=2048),  # many of them small
 )

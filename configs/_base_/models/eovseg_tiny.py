@@ -34,7 +34,7 @@ model = dict(
         mask_weight=5.0,
         dice_weight=5.0,
         void_weight=0.1,
-        num_points=1024,
+        num_points=2048,
     ),
     # Lower than the paper's 0.8: after minutes of training queries still share objects.
     fusion=dict(type='MaskFusion', object_mask_thr=0.0, iou_thr=0.6),
