@@ -96,7 +96,7 @@ def test_downloads_are_switched_off():
 @pytest.mark.parametrize(
     ('wrong', 'right'),
     [
-        ('optim_wraper', 'optim_wrapper'),
+        ('optim_wrapperr', 'optim_wrapper'),
         ('train_dataloder', 'train_dataloader'),
         ('custom_hook', 'custom_hooks'),
         ('modle', 'model'),

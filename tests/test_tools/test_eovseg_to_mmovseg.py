@@ -60,9 +60,8 @@ def test_converted_file_loads_without_a_network(tmp_path, monkeypatch):
     from mmovseg.apis import init_model
 
     shapes = official_shapes('s')
-    official = {
-        k: torch.full(v, 0.5) if v else torch.tensor(0.5) for k, v in shapes.items()
-    }
+    # Every tensor repeats one stored number: the file is small.
+    official = {k: torch.tensor(0.5).expand(v) for k, v in shapes.items()}
     torch.save({'model': official, 'iteration': 7}, tmp_path / 'official.pth')
     result = run(tmp_path / 'official.pth', tmp_path / 'ours.pth')
     assert result.returncode == 0, result.stderr
@@ -118,10 +117,8 @@ def test_pickles_with_code_and_truncated_files_are_refused(tmp_path):
 
     torch.save({'model': Evil()}, tmp_path / 'evil.pth')
     (tmp_path / 'cut.pth').write_bytes((tmp_path / 'evil.pth').read_bytes()[:100])
-    for name in ('evil.pth', 'cut.pth', 'absent.pth'):
-        result = run(tmp_path / name, tmp_path / 'out.pth')
-        assert result.returncode != 0
-        assert name in result.stderr
-        assert 'Traceback' not in result.stderr
+    (tmp_path / 'text.pth').write_text('hello')
+    for name in ('evil.pth', 'cut.pth', 'text.pth', 'absent.pth'):
+        with pytest.raises(SystemExit, match=name):
+            converter.read(tmp_path / name)
     assert not witness.exists()
-    assert not (tmp_path / 'out.pth').exists()
