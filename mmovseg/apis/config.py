@@ -24,7 +24,7 @@ RUNNER_KEYS = {
     *('randomness', 'experiment_name', 'test_pipeline', 'custom_imports'),
 }
 
-# Variables of our own configs, which resemble the runner's keys.
+# Variables that our configs and OpenMMLab's define beside the runner's keys.
 OWN_KEYS = {
     *('vocabulary', 'data_root', 'train_pipeline', 'panoptic', 'sample', 'scale'),
     *('clip', 'max_iters', 'sync_bn', 'find_unused_parameters', 'train_dataset'),
