@@ -15,10 +15,26 @@ class MaskPrediction(NamedTuple):
         class_logits: ``[B, N, K + 1]``; index K is void (no object). At inference
             they may be log-probabilities, which a softmax leaves unchanged.
         mask_logits: ``[B, N, h, w]``, positive inside the mask.
+        heatmaps: Where each query looked to classify its mask, ``[B, N, h', w']``,
+            not negative; None for models without such maps.
     """
 
     class_logits: Tensor
     mask_logits: Tensor
+    heatmaps: Tensor | None = None
+
+
+class MaskProposals(NamedTuple):
+    """Class-agnostic masks of one stage of a proposal network.
+
+    Attributes:
+        mask_logits: ``[B, N, h, w]``, positive inside the mask.
+        regions: Embeddings of the queries in CLIP's space, ``[B, N, D]``; None for a
+            network without class branch.
+    """
+
+    mask_logits: Tensor
+    regions: Tensor | None = None
 
 
 class MaskTarget(NamedTuple):

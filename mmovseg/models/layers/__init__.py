@@ -6,7 +6,9 @@ from .deformable_upsample import DeformableUpsample
 from .dynamic_depthwise_attention import DynamicDepthwiseAttention
 from .init import init_linear
 from .lite_aggregator import LiteAggregator
+from .sine_position import sine_position
 from .tdee import TDEE
+from .transformer_decoder_layer import TransformerDecoderLayer
 from .vocabulary_aware_selection import VocabularyAwareSelection
 
 __all__ = [
@@ -16,6 +18,8 @@ __all__ = [
     'DeformableUpsample',
     'DynamicDepthwiseAttention',
     'LiteAggregator',
+    'TransformerDecoderLayer',
     'VocabularyAwareSelection',
     'init_linear',
+    'sine_position',
 ]

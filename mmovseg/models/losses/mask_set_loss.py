@@ -132,7 +132,9 @@ class MaskSetLoss(BaseModule):
         """
         weights = (self.class_weight, self.mask_weight, self.dice_weight)
         costs = []
-        for class_logits, mask_logits, target in zip(*prediction, targets, strict=True):
+        for class_logits, mask_logits, target in zip(
+            prediction.class_logits, prediction.mask_logits, targets, strict=True
+        ):
             points = torch.rand(1, self.num_points, 2, device=mask_logits.device)
             point_logits = sample_maps(mask_logits[None].float(), points)[0]  # [N, P]
             rows = torch.arange(len(target.labels), device=points.device)
