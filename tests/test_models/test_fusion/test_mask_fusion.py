@@ -281,7 +281,7 @@ def test_half_precision_is_computed_in_float32(dtype):
         torch.randn(1, 8, 5, generator=generator).to(dtype),
         blobs(8, (8, 8), generator)[None].to(dtype),
     )
-    wide = MaskPrediction(*(x.float() for x in prediction))
+    wide = MaskPrediction(*(x.float() for x in prediction[:2]))
     vocabulary = names(4, things=[0])
     meta = dict(img_shape=(30, 30), ori_shape=(45, 45))
     results = []
