@@ -87,6 +87,27 @@ def create_clip(model_name: str, pretrained: str | None = None) -> nn.Module:
     return freeze(model)
 
 
+def create_visual_transformer(
+    model_name: str, pretrained: str | None = None
+) -> nn.Module:
+    """Build the frozen image tower of a CLIP with a vision transformer.
+
+    Args:
+        model_name: A name of open_clip, such as ``'ViT-B-16'``.
+        pretrained: As in :func:`create_clip`.
+
+    Raises:
+        ValueError: If the model is unknown, or its image tower is another one.
+    """
+    visual = create_clip(model_name, pretrained).visual
+    if not hasattr(visual, 'transformer'):
+        raise ValueError(
+            f'{model_name!r} has no vision transformer of open_clip; use '
+            'CLIPConvBackbone.'
+        )
+    return visual
+
+
 def freeze(module: nn.Module) -> nn.Module:
     """Switch off gradients and training behaviour of a module, in place."""
     return module.requires_grad_(False).eval()

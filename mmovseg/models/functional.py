@@ -24,6 +24,19 @@ def resize_masks(mask_logits: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(mask_logits, size=size, mode='bilinear', align_corners=False)
 
 
+def soft_masks(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return mask probabilities at the size of a map, resized after the sigmoid.
+
+    Args:
+        mask_logits: ``[B, N, h, w]``.
+        size: Height and width wanted.
+
+    Returns:
+        ``[B, N, *size]`` in [0, 1].
+    """
+    return resize_masks(mask_logits.sigmoid(), size)
+
+
 def upcast(x: Tensor) -> Tensor:
     """Return half precision as float32, anything wider as it is."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from mmovseg.registry import MODELS
 
-from ..clip import create_clip, resize_position_embedding
+from ..clip import create_visual_transformer, resize_position_embedding
 
 
 class _Intermediates(nn.Module):
@@ -55,11 +55,7 @@ class CLIPViTBackbone(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        visual = create_clip(model_name, pretrained).visual
-        if not hasattr(visual, 'transformer'):
-            raise ValueError(
-                f'{model_name!r} has no vision transformer; use CLIPConvBackbone.'
-            )
+        visual = create_visual_transformer(model_name, pretrained)
         total = len(visual.transformer.resblocks)
         num_blocks = total if num_blocks is None else num_blocks
         if not 1 <= num_blocks <= total:

@@ -1,6 +1,8 @@
 """Complete models."""
 
 from .base import OVSegmentor
+from .deop import DeOP
 from .eovseg import EOVSeg
+from .zero_shot_mask_former import ZeroShotMaskFormer
 
-__all__ = ['EOVSeg', 'OVSegmentor']
+__all__ = ['DeOP', 'EOVSeg', 'OVSegmentor', 'ZeroShotMaskFormer']

@@ -67,6 +67,19 @@ class OVSegmentor(BaseModel):
         # Depends on the vocabulary, not on weights: kept out of checkpoints.
         self.register_buffer('seen', seen.to(device), persistent=False)
 
+    def check_embed_dims(self, width: int) -> None:
+        """Raise a ValueError unless regions and names are embedded in one space.
+
+        Args:
+            width: Channels of the backbone's embeddings.
+        """
+        if width != self.text_classifier.embed_dims:
+            raise ValueError(
+                f'The backbone embeds regions in {width} channels, the text classifier '
+                f'names in {self.text_classifier.embed_dims}: both have to be towers '
+                'of one CLIP (model_name and pretrained).'
+            )
+
     @abstractmethod
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
         """Predict masks and class logits.

@@ -72,13 +72,8 @@ class EOVSeg(OVSegmentor):
         )
         self.backbone = MODELS.build(backbone)
         self.spatial_backbone = MODELS.build(spatial_backbone)
+        self.check_embed_dims(self.backbone.embed_dims)
         text_channels = self.text_classifier.embed_dims
-        if self.backbone.embed_dims != text_channels:
-            raise ValueError(
-                f'The backbone embeds regions in {self.backbone.embed_dims} channels, '
-                f'the text classifier names in {text_channels}: both have to be towers '
-                'of one CLIP (model_name and pretrained).'
-            )
         self.neck = MODELS.build(
             neck,
             default_args=dict(

@@ -1,5 +1,6 @@
 """Text towers: from a vocabulary to a matrix."""
 
+from .prompt_learner import PromptLearner
 from .text_classifier import TextClassifier
 
-__all__ = ['TextClassifier']
+__all__ = ['PromptLearner', 'TextClassifier']

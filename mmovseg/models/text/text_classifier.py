@@ -46,20 +46,24 @@ class TextClassifier(BaseModule):
     loading other weights needs no clean-up, and processes and models can share a
     folder. (Weights edited through ``parameter.data`` go unnoticed.)
 
-    Only ``void_embedding`` is trained. The tower has no gradient, stays in eval mode
-    and is not touched by ``init_weights()``.
+    Only ``void_embedding`` and the prompt learner, if there is one, are trained. The
+    tower has no gradient, stays in eval mode and is not touched by ``init_weights()``.
+    While a prompt is trained nothing is cached.
 
     Args:
         model_name: A name of open_clip whose text tower uses CLIP's own tokenizer.
         pretrained: As in :func:`~mmovseg.models.clip.create_clip`.
-        templates: Name of a template set, or a list of strings with ``{}``.
+        templates: Name of a template set, or a list of strings with ``{}``; None is
+            ``'vild'``.
+        prompt_learner: Config of a ``PromptLearner``, which replaces the templates.
+        void_std: Standard deviation of the start of ``void_embedding``.
         cache_dir: Folder of the disk cache; ``'default'`` is ``$MMOVSEG_CACHE/text``
             or ``~/.cache/mmovseg/text``, None switches the disk cache off.
         init_cfg: Not used, as there is nothing to initialise.
 
     Raises:
-        ValueError: If the model or the templates are unknown, or the model has
-            another tokenizer.
+        ValueError: If the model or the templates are unknown, the model has another
+            tokenizer, or both templates and a prompt learner are given.
 
     Attributes:
         embed_dims: D, the width of the shared space of text and image.
@@ -73,12 +77,21 @@ class TextClassifier(BaseModule):
         model_name: str,
         pretrained: str | None = None,
         *,
-        templates: str | list[str] = 'vild',
+        templates: str | list[str] | None = None,
+        prompt_learner: dict | None = None,
+        void_std: float = 1.0,
         cache_dir: str | Path | None = 'default',
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.templates = get_templates(templates)
+        if prompt_learner is not None and templates is not None:
+            raise ValueError(
+                f'A prompt learner takes the place of templates {templates!r}: leave '
+                'one of them out.'
+            )
+        self.templates = ['{}']
+        if prompt_learner is None:
+            self.templates = get_templates('vild' if templates is None else templates)
         if cache_dir == 'default':
             cache_dir = default_cache_dir()
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
@@ -98,11 +111,15 @@ class TextClassifier(BaseModule):
             self.clip.logit_scale.detach().clone(), requires_grad=False
         )
         del self.clip.visual, self.clip.logit_scale
-        self.void_embedding = nn.Embedding(1, self.embed_dims)  # N(0, 1), as released
+        self.void_embedding = nn.Embedding(1, self.embed_dims)
+        nn.init.normal_(self.void_embedding.weight, std=void_std)
 
         self.model_name = model_name
         self._tokenizer = open_clip.get_tokenizer(resolved)
         self._context_names = _find_context_names(self.clip, text_config)
+        self.prompt_learner: nn.Module | None = None
+        if prompt_learner is not None:
+            self.prompt_learner = self._build_learner(prompt_learner)
         # What shapes and weights do not tell: heads, activation, pooling.
         self._structure = json.dumps(
             [text_config, config.get('quick_gelu', False)], sort_keys=True
@@ -110,6 +127,15 @@ class TextClassifier(BaseModule):
         self._weight_state: tuple | None = None
         self._fingerprint = ''
         self._memory: OrderedDict[Vocabulary, _Entry] = OrderedDict()
+
+    def _build_learner(self, config: dict) -> nn.Module:
+        if self._context_names is None:
+            raise ValueError(
+                f'No prompt can be learnt for {self.model_name!r}: its text tower does '
+                'not read the feature at the end of the text, as CLIP does.'
+            )
+        table = _TextEncoder(self.clip).get_parameter(self._context_names.table)
+        return MODELS.build(config, default_args=dict(channels=table.shape[1]))
 
     def train(self, mode: bool = True) -> TextClassifier:
         """Switch the mode; the text tower stays in eval."""
@@ -129,14 +155,22 @@ class TextClassifier(BaseModule):
 
         Returns:
             Rows of unit length, ``[V + 1, D]``, on the device and in the dtype of
-            ``void_embedding``; only the last one has a gradient.
+            ``void_embedding``. The last one has a gradient, the others if they come
+            from a prompt that is being trained.
 
         Raises:
             ValueError: If a prompt does not fit into the text tower.
             RuntimeError: If the text tower was dropped and the vocabulary is new.
         """
         void = self.void_embedding.weight
-        entry = self._lookup(vocabulary)
+        if self._is_learning():
+            class_ids = (*vocabulary.class_ids, len(vocabulary))
+            entry = _Entry(
+                self._encode_names(vocabulary),
+                torch.tensor(class_ids, device=void.device),
+            )
+        else:
+            entry = self._lookup(vocabulary)
         weight = torch.cat([entry.weight.to(void.dtype), F.normalize(void, dim=-1)])
         return TextEmbeddings(weight, entry.class_ids, len(vocabulary))
 
@@ -158,6 +192,22 @@ class TextClassifier(BaseModule):
         if self.clip is not None:
             self._check_weights()
             self.clip = None
+
+    def _has_trainable_prompt(self) -> bool:
+        learner = self.prompt_learner
+        return learner is not None and any(
+            p.requires_grad for p in learner.parameters()
+        )
+
+    def _is_learning(self) -> bool:
+        """Whether the rows need gradients now, so that they cannot be kept."""
+        return (
+            self.training and torch.is_grad_enabled() and self._has_trainable_prompt()
+        )
+
+    def _encoder_parts(self) -> list[nn.Module]:
+        """What the rows of the names depend on."""
+        return [part for part in (self.clip, self.prompt_learner) if part is not None]
 
     def _lookup(self, vocabulary: Vocabulary) -> _Entry:
         self._check_weights()
@@ -185,21 +235,24 @@ class TextClassifier(BaseModule):
         # Far cheaper than a hash, and it notices loading into any parent or child.
         state = tuple(
             (p.data_ptr(), p.dtype, 0 if p.is_inference() else p._version)
-            for p in self.clip.parameters()
+            for part in self._encoder_parts()
+            for p in part.parameters()
         )
         if state == self._weight_state:
             return
         digest = hashlib.sha256()
-        for name, tensor in sorted(self.clip.state_dict().items()):
-            digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)};'.encode())
-            hash_tensor(digest, tensor)
+        for part in self._encoder_parts():
+            for name, tensor in sorted(part.state_dict().items()):
+                digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)};'.encode())
+                hash_tensor(digest, tensor)
         if digest.hexdigest() != self._fingerprint:
             self._memory.clear()
         self._weight_state, self._fingerprint = state, digest.hexdigest()
 
     def _read_or_encode(self, vocabulary: Vocabulary) -> Tensor:
         path = None
-        if self.cache_dir is not None:
+        # A prompt that is still being trained would leave a file at every validation.
+        if self.cache_dir is not None and not self._has_trainable_prompt():
             content = [
                 CACHE_FORMAT,
                 self._fingerprint,
@@ -251,6 +304,8 @@ class TextClassifier(BaseModule):
         context = self._tokenizer.context_length
         # The tokenizer cuts silently. One place more shows which prompts are too long.
         tokens = self._tokenizer(prompts, context_length=context + 1)
+        if self.prompt_learner is not None:
+            tokens = self._surround(tokens)
         too_long = tokens[:, context].nonzero().flatten()
         if len(too_long):
             prompt = int(too_long[0])
@@ -263,6 +318,17 @@ class TextClassifier(BaseModule):
             )
         return tokens[:, :context]
 
+    def _surround(self, tokens: Tensor) -> Tensor:
+        """Put the learned prompt around names; ``[P, context + 1]``."""
+        start, stop, end, *_ = self._tokenizer(['.'])[0].tolist()
+        result = torch.zeros_like(tokens)
+        for row, name in zip(result, tokens.tolist(), strict=True):
+            length = name.index(end) if end in name else len(name)
+            ids = [start, *self.prompt_learner.surround(name[1:length]), stop, end]
+            ids = ids[: len(row)]
+            row[: len(ids)] = torch.tensor(ids)
+        return result
+
     def _encode_tokens(self, tokens: Tensor, progress: tqdm) -> Tensor:
         """Encode prompts in batches of similar length; ``[P, D]``, float32."""
         encoder = _TextEncoder(self.clip)
@@ -270,20 +336,23 @@ class TextClassifier(BaseModule):
         lengths = tokens.argmax(-1) + 1  # the end-of-text token has the largest id
         features = torch.empty(len(tokens), self.embed_dims, device=device)
         for batch in lengths.argsort(stable=True).split(BATCH_SIZE):
-            text = tokens[batch]
-            shorter = {}
+            text = tokens[batch].to(device)
+            replaced = {}
             if self._context_names is not None:
                 # The tower is causal, so what follows the end has no influence.
                 length = int(lengths[batch].max())
                 text = text[:, :length]
-                position, mask = self._context_names
-                shorter = {
+                table, position, mask = self._context_names
+                replaced = {
                     position: encoder.get_parameter(position)[:length],
                     mask: encoder.get_buffer(mask)[:length, :length],
                 }
+                if self.prompt_learner is not None:
+                    embedding = encoder.get_parameter(table)
+                    replaced[table], text = self.prompt_learner.table(text, embedding)
             # Cached for good, so not in the reduced precision of the moment.
             with torch.autocast(device.type, enabled=False):
-                encoded = functional_call(encoder, shorter, (text.to(device),))
+                encoded = functional_call(encoder, replaced, (text,))
             features[batch.to(device)] = encoded.float()
             progress.update(len(batch))
         return features
@@ -300,8 +369,16 @@ class _TextEncoder(nn.Module):
         return self.clip.encode_text(tokens)
 
 
-def _find_context_names(clip: nn.Module, config: dict) -> tuple[str, str] | None:
-    """Name the two tensors to cut with the tokens; None if that is not exact."""
+class _ContextNames(NamedTuple):
+    """Tensors of the text tower by their names in :class:`_TextEncoder`."""
+
+    table: str  # token embeddings
+    position: str
+    mask: str  # causal
+
+
+def _find_context_names(clip: nn.Module, config: dict) -> _ContextNames | None:
+    """Name the tensors that follow the tokens; None if cutting is not exact."""
     if config.get('embed_cls') or config.get('pool_type', 'argmax') != 'argmax':
         return None  # the feature is not read at the end-of-text token
     known = {name for name, _ in [*clip.named_parameters(), *clip.named_buffers()]}
@@ -309,5 +386,6 @@ def _find_context_names(clip: nn.Module, config: dict) -> tuple[str, str] | None
         # Without a causal mask the padding has influence, and there is no attn_mask.
         names = (f'{prefix}positional_embedding', f'{prefix}attn_mask')
         if known.issuperset(names):
-            return f'clip.{names[0]}', f'clip.{names[1]}'
+            table = f'clip.{prefix}token_embedding.weight'
+            return _ContextNames(table, f'clip.{names[0]}', f'clip.{names[1]}')
     return None

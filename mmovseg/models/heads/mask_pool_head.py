@@ -1,0 +1,42 @@
+"""Region embeddings by averaging inside soft masks."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmovseg.registry import MODELS
+
+from ..functional import soft_masks
+
+
+@MODELS.register_module()
+class MaskPoolHead(BaseModule):
+    """Pool patch features with the proposal masks; nothing to train.
+
+    Args:
+        embed_channels: D, ignored: every width will do.
+        init_cfg: Not used.
+
+    Source: DeOP, section 3.1 (baseline).
+    """
+
+    def __init__(
+        self, embed_channels: int | None = None, init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(init_cfg)
+
+    def forward(self, features: Tensor, mask_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed every proposal.
+
+        Args:
+            features: Unit vectors at the patches, ``[B, D, h, w]``.
+            mask_logits: ``[B, N, h', w']``.
+
+        Returns:
+            Embeddings ``[B, N, D]``, not normalised, and the weights of the patches
+            ``[B, N, h, w]``.
+        """
+        heatmaps = soft_masks(mask_logits, features.shape[-2:])
+        return torch.einsum('bnhw,bdhw->bnd', heatmaps, features), heatmaps

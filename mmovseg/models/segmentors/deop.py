@@ -1,0 +1,80 @@
+"""DeOP: zero-shot segmentation in one pass through CLIP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mmovseg.registry import MODELS
+
+from ..structures import MaskPrediction, TextEmbeddings
+from .base import OVSegmentor
+
+LOGIT_SCALE = 100.0  # A constant; CLIP's own temperature is not used (released code).
+
+
+@MODELS.register_module()
+class DeOP(OVSegmentor):
+    """Two decoupled streams: frozen mask proposals, and a CLIP that names them.
+
+    Trained are the prompts, the head and void; the proposal network is not, though its
+    dropout stays on in training, as in the released code.
+
+    Args:
+        proposals: Config of the proposal network.
+        backbone: Config of the dense CLIP tower.
+        head: Config of the head that embeds proposals.
+        text_classifier: See :class:`OVSegmentor`.
+        criterion: See :class:`OVSegmentor`.
+        fusion: See :class:`OVSegmentor`.
+        train_vocabulary: See :class:`OVSegmentor`.
+        test_vocabulary: See :class:`OVSegmentor`.
+        data_preprocessor: See :class:`OVSegmentor`.
+        init_cfg: See :class:`OVSegmentor`.
+
+    Raises:
+        ValueError: If backbone and text classifier embed in different widths.
+
+    Source: DeOP, ICCV 2023.
+    """
+
+    def __init__(
+        self,
+        proposals: dict,
+        backbone: dict,
+        *,
+        head: dict,
+        text_classifier: dict,
+        criterion: dict,
+        fusion: dict,
+        train_vocabulary: str | Sequence[str],
+        test_vocabulary: str | Sequence[str] | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            text_classifier,
+            criterion,
+            fusion=fusion,
+            train_vocabulary=train_vocabulary,
+            test_vocabulary=test_vocabulary,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        self.proposals = MODELS.build(proposals).requires_grad_(False)
+        self.backbone = MODELS.build(backbone)
+        self.check_embed_dims(self.backbone.embed_dims)
+        self.head = MODELS.build(
+            head, default_args=dict(embed_channels=self.backbone.embed_dims)
+        )
+
+    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
+        """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
+        with torch.no_grad():
+            mask_logits = self.proposals(inputs)[-1].mask_logits
+        features = self.backbone(inputs, mask_logits)
+        regions, heatmaps = self.head(features, mask_logits)
+        class_logits = text.logits(regions, LOGIT_SCALE)
+        return [MaskPrediction(class_logits, mask_logits, heatmaps)]
