@@ -106,19 +106,3 @@ def test_something_else_is_refused_and_nothing_is_written(
         converter.main()
     assert message in str(error.value) + capsys.readouterr().out
     assert not (tmp_path / 'out.pth').exists()
-
-
-def test_pickles_with_code_and_truncated_files_are_refused(tmp_path):
-    witness = tmp_path / 'ran'
-
-    class Evil:
-        def __reduce__(self):
-            return (open, (str(witness), 'w'))
-
-    torch.save({'model': Evil()}, tmp_path / 'evil.pth')
-    (tmp_path / 'cut.pth').write_bytes((tmp_path / 'evil.pth').read_bytes()[:100])
-    (tmp_path / 'text.pth').write_text('hello')
-    for name in ('evil.pth', 'cut.pth', 'text.pth', 'absent.pth'):
-        with pytest.raises(SystemExit, match=name):
-            converter.read(tmp_path / name)
-    assert not witness.exists()

@@ -9,19 +9,14 @@ The result needs nothing else: ``init_model(config, DST)`` downloads nothing.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
-import tempfile
-from collections import Counter
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from mmovseg.apis.checkpoint import get_state_dict, read_checkpoint
-from mmovseg.apis.config import load_config, without_downloads
-from mmovseg.registry import MODELS
+from mmovseg.apis import conversion
+from mmovseg.apis.conversion import check, expected_shapes, read, report, save
 
 # Official names on the left; the first match decides. {} counts levels or stages.
 CNN = r'cnn_backbone\.clip_model\.'
@@ -127,10 +122,7 @@ CONFIGS = {
 
 def rename(name: str) -> str | None:
     """Return our name of an official one; None if no rule knows it."""
-    for pattern, replacement in RULES:
-        if re.match(pattern, name):
-            return re.sub('^' + pattern, replacement, name)
-    return None
+    return conversion.rename(name, RULES)
 
 
 def convert(
@@ -142,60 +134,11 @@ def convert(
         Our state dict, the names dropped because nothing uses them, and the names
         that no rule knows.
     """
-    converted, dropped, unknown = {}, [], []
-    for name, value in official.items():
-        new = rename(name)
-        if new is None:
-            (dropped if UNUSED.match(name) else unknown).append(name)
-        else:
-            is_scalar = new in ('neck.selection.scale', 'neck.selection.offset')
-            converted[new] = value.reshape(()) if is_scalar else value
+    converted, dropped, unknown = conversion.rename_all(official, RULES, UNUSED)
+    for name in ('neck.selection.scale', 'neck.selection.offset'):
+        if name in converted:
+            converted[name] = converted[name].reshape(())
     return converted, dropped, unknown
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    """Read the state dict of an official file without running code in it."""
-    try:
-        content = read_checkpoint(path)
-        # detectron2 keeps the weights under "model".
-        if isinstance(content.get('model'), dict):
-            content = content['model']
-        return get_state_dict(content, str(path))
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'error: {error}') from None
-
-
-def expected_shapes(config: str) -> dict[str, torch.Size]:
-    """Return names and shapes of our model of a packaged config."""
-    model = MODELS.build(without_downloads(load_config(config).model))
-    return {k: v.shape for k, v in model.state_dict().items()}
-
-
-def check(
-    converted: dict[str, Tensor], shapes: dict[str, torch.Size]
-) -> tuple[list[str], list[str]]:
-    """List what our model misses, and what has another shape there."""
-    missing = sorted(set(shapes) - set(converted))
-    wrong = [
-        f'{name}: {tuple(value.shape)}, expected {tuple(shapes[name])}'
-        for name, value in converted.items()
-        if name in shapes and value.shape != shapes[name]
-    ]
-    wrong += [f'{name}: not in the model' for name in converted if name not in shapes]
-    return missing, wrong
-
-
-def save(path: Path, checkpoint: dict) -> None:
-    """Write a checkpoint so that it is complete or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            torch.save(checkpoint, file)
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
 
 
 def main() -> None:
@@ -205,7 +148,10 @@ def main() -> None:
     parser.add_argument('dst', type=Path, help='where to write ours (.pth)')
     args = parser.parse_args()
 
-    official = read(args.src)
+    try:
+        official = read(args.src)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
     converted, dropped, unknown = convert(official)
     void = converted.get('text_classifier.void_embedding.weight')
     config = None if void is None or void.dim() != 2 else CONFIGS.get(void.shape[1])
@@ -216,19 +162,10 @@ def main() -> None:
             f'names found: {list(official)[:5]}.'
         )
     missing, wrong = check(converted, expected_shapes(config))
+    problems = dict(unknown=unknown, missing=missing, mismatch=wrong)
     print(f'{args.src}: {len(official)} entries, config {config}')
-    print(f'  mapped   {len(converted)}')
-    parts = Counter('.'.join(name.split('.')[:2]) for name in dropped)
-    print(f'  dropped  {len(dropped)} {dict(parts)}')
-    for title, names in (
-        ('unknown', unknown),
-        ('missing', missing),
-        ('mismatch', wrong),
-    ):
-        print(f'  {title:8} {len(names)}')
-        for name in names[:20]:
-            print(f'    {name}')
-    if unknown or missing or wrong:
+    print(report(len(converted), dropped, problems))
+    if any(problems.values()):
         sys.exit(f'{args.src} does not fit {config}; nothing was written.')
     meta = dict(config=config, source='official EOV-Seg')
     save(args.dst, dict(state_dict=converted, meta=meta))
