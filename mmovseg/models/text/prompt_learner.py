@@ -42,8 +42,12 @@ class PromptLearner(BaseModule):
                 'prefix_length and suffix_length must not be negative, nor both 0, got '
                 f'{prefix_length} and {suffix_length}.'
             )
-        self.prefix = nn.Parameter(0.02 * torch.randn(prefix_length, channels))
-        self.suffix = nn.Parameter(0.02 * torch.randn(suffix_length, channels))
+        # None, and so no entry in checkpoints, where there is none.
+        for name, length in (('prefix', prefix_length), ('suffix', suffix_length)):
+            vectors = nn.Parameter(0.02 * torch.randn(length, channels))
+            self.register_parameter(name, vectors if length else None)
+        self.num_before = prefix_length
+        self.num_all = prefix_length + suffix_length
         self.requires_grad_(not frozen)
 
     def init_weights(self) -> None:
@@ -55,10 +59,8 @@ class PromptLearner(BaseModule):
         Args:
             name: Token ids of a name.
         """
-        split, total = len(self.prefix), len(self.prefix) + len(self.suffix)
-        prefix = [-1 - place for place in range(split)]
-        suffix = [-1 - place for place in range(split, total)]
-        return [*prefix, *name, *suffix]
+        ids = [-1 - place for place in range(self.num_all)]
+        return [*ids[: self.num_before], *name, *ids[self.num_before :]]
 
     def table(self, tokens: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """Gather the vectors that tokens stand for in a small token table.
@@ -72,7 +74,7 @@ class PromptLearner(BaseModule):
             ``[P, T]``. The order of ids is kept, so the largest stays the largest.
         """
         ids, indices = tokens.unique(return_inverse=True)  # sorted, learned ones first
-        learned = torch.cat([self.prefix, self.suffix])
+        learned = torch.cat([x for x in (self.prefix, self.suffix) if x is not None])
         known = embedding[ids[ids >= 0]]
         rows = torch.cat([learned[-1 - ids[ids < 0]].to(known.dtype), known])
         return rows, indices
