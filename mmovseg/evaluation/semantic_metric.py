@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path as osp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,14 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from prettytable import PrettyTable
 
-from ..datasets.panoptic_format import PanopticAnnotations, read_segment_ids
 from ..registry import METRICS
+from .label_maps import (
+    GroundTruthMaps,
+    check_prediction,
+    find_seen,
+    one_per_image,
+    to_map,
+)
 
 
 @dataclass(frozen=True)
@@ -25,10 +30,13 @@ class ImageAreas:
     areas: np.ndarray  # [c, 3] int64: correct, predicted, annotated pixels
 
 
-def _to_map(field: dict) -> np.ndarray:
-    """Take the ``[H, W]`` map out of a field of mmdet (sem_seg) or mmseg (data)."""
-    tensor = field['sem_seg'] if 'sem_seg' in field else field['data']
-    return tensor.detach().cpu().numpy().reshape(tensor.shape[-2:])
+def _mean(values: np.ndarray, group: np.ndarray) -> float:
+    return float(values[group].mean()) if group.any() else np.nan
+
+
+def _share(correct: np.ndarray, annotated: np.ndarray) -> float:
+    total = annotated.sum()
+    return float(100 * correct.sum() / total) if total else np.nan
 
 
 @METRICS.register_module()
@@ -42,6 +50,14 @@ class SemanticMetric(BaseMetric):
     * ``mAcc``: mean share of a class's pixels that is right, over annotated classes.
     * ``pAcc``: share of annotated pixels that is right.
 
+    With ``seen``, from the same sums over all classes (generalised zero-shot):
+
+    * ``mIoU_seen``, ``mIoU_unseen``: ``mIoU_union`` of these classes.
+    * ``hIoU``: harmonic mean of the two; 0 if one is 0.
+    * ``pAcc_seen``, ``pAcc_unseen``: ``pAcc`` of the pixels annotated as these classes.
+
+    Source of the last: SPNet, and the released code of DeOP.
+
     Reads ``pred_sem_seg`` of mmdet (``.sem_seg``) or mmseg (``.data``) at the size of
     the annotation. The ground truth is painted from a panoptic JSON and its PNGs when
     ``ann_file`` is given (crowds count), else it is ``gt_sem_seg`` of the sample.
@@ -50,6 +66,8 @@ class SemanticMetric(BaseMetric):
     Args:
         ann_file: Panoptic JSON.
         seg_prefix: Folder of its PNGs.
+        seen: Vocabulary of the classes seen in training: packaged name, path or list.
+            Its first names are looked up among the class names.
         ignore_index: Value of unlabelled pixels in ``gt_sem_seg``, besides all values
             from the number of classes on. None: what the sample says, if anything.
         classwise: Whether to log a table of all classes.
@@ -68,6 +86,7 @@ class SemanticMetric(BaseMetric):
         ann_file: str | None = None,
         seg_prefix: str | None = None,
         *,
+        seen: str | Sequence[str] | None = None,
         ignore_index: int | None = None,
         classwise: bool = False,
         backend_args: dict | None = None,
@@ -75,25 +94,19 @@ class SemanticMetric(BaseMetric):
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if (ann_file is None) != (seg_prefix is None):
-            raise ValueError(
-                'ann_file and seg_prefix go together, got '
-                f'ann_file={ann_file!r}, seg_prefix={seg_prefix!r}.'
-            )
-        self.annotations = (
-            PanopticAnnotations.load(ann_file, backend_args) if ann_file else None
+        self.ground_truth = GroundTruthMaps(
+            ann_file,
+            seg_prefix,
+            ignore_index=ignore_index,
+            backend_args=backend_args,
         )
-        self.seg_prefix = seg_prefix
-        self.ignore_index = ignore_index
+        self.seen = seen
         self.classwise = classwise
-        self.backend_args = backend_args
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Class names, from the JSON or else from the data set."""
-        if self.annotations is not None:
-            return self.annotations.names
-        return tuple(self.dataset_meta['classes'])
+        return self.ground_truth.class_names(self.dataset_meta)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the pixels of a batch.
@@ -101,54 +114,16 @@ class SemanticMetric(BaseMetric):
         Raises:
             KeyError: If an image is not in the JSON, or a sample has no ground truth.
             ValueError: If a prediction does not fit its annotation in size or in
-                number of classes.
+                number of classes, or ``seen`` does not fit the class names.
         """
         num_classes = len(self.class_names)
+        if self.seen is not None:
+            find_seen(self.seen, self.class_names)  # before the work, not after it
         for sample in data_samples:
-            predicted = _to_map(sample['pred_sem_seg'])
-            names = sample['pred_sem_seg'].get('label_names')
-            if names is not None and len(names) != num_classes:
-                raise ValueError(
-                    f'The model predicts {len(names)} classes, the data set has '
-                    f'{num_classes}: set the vocabulary of the data set.'
-                )
-            annotated = self._ground_truth(sample, num_classes)
-            if predicted.shape != annotated.shape:
-                raise ValueError(
-                    f'The prediction for {sample.get("img_path")} is '
-                    f'{predicted.shape} (height, width), its annotation is '
-                    f'{annotated.shape}. A pipeline that resizes must load '
-                    'annotations after that.'
-                )
+            predicted = to_map(sample['pred_sem_seg'])
+            annotated = self.ground_truth.read(sample, num_classes)
+            check_prediction(sample, predicted, annotated, num_classes)
             self.results.append(self._count(sample, predicted, annotated, num_classes))
-
-    def _ground_truth(self, sample: dict, num_classes: int) -> np.ndarray:
-        """Give the class of every pixel, ``num_classes`` where there is none."""
-        if self.annotations is None:
-            if 'gt_sem_seg' not in sample:
-                raise KeyError(
-                    f'{sample.get("img_path")} has no gt_sem_seg: load annotations in '
-                    'the pipeline, or give ann_file and seg_prefix.'
-                )
-            field = sample['gt_sem_seg']
-            labels = _to_map(field).astype(np.int64)
-            ignore_index = self.ignore_index
-            if ignore_index is None:
-                ignore_index = field.get('ignore_index', num_classes)
-            ignored = (labels == ignore_index) | (labels < 0) | (labels >= num_classes)
-            return np.where(ignored, num_classes, labels)
-        if sample['img_id'] not in self.annotations.images:
-            raise KeyError(f'Image {sample["img_id"]!r} is not in the panoptic JSON.')
-        image = self.annotations.images[sample['img_id']]
-        ids = read_segment_ids(
-            osp.join(self.seg_prefix, image.png_name), self.backend_args
-        )
-        labels = np.full(ids.shape, num_classes, np.int64)
-        for segment in image.segments:
-            labels[ids == segment['id']] = self.annotations.labels[
-                segment['category_id']
-            ]
-        return labels
 
     @staticmethod
     def _count(
@@ -182,29 +157,30 @@ class SemanticMetric(BaseMetric):
                 count once.
 
         Returns:
-            The four numbers named in the class, in percent; nan without annotation.
+            The numbers named in the class, in percent; nan without annotation.
         """
         areas = np.zeros((len(self.class_names), 3), np.int64)
-        # Samples without id or path (None) cannot be told apart, and all count.
-        images = {
-            index if item.image_id is None else (item.image_id,): item
-            for index, item in enumerate(results)
-        }
-        for item in images.values():
+        for item in one_per_image(results):
             areas[item.labels] += item.areas
         correct, predicted, annotated = areas.T
         union = predicted + annotated - correct
         with np.errstate(invalid='ignore'):
             iou, accuracy = 100 * correct / union, 100 * correct / annotated
-        metrics = {}
-        for name, values, group in (
-            ('mIoU', iou, annotated > 0),
-            ('mIoU_union', iou, union > 0),
-            ('mAcc', accuracy, annotated > 0),
-        ):
-            metrics[name] = float(values[group].mean()) if group.any() else np.nan
-        total = annotated.sum()
-        metrics['pAcc'] = float(100 * correct.sum() / total) if total else np.nan
+        metrics = {
+            'mIoU': _mean(iou, annotated > 0),
+            'mIoU_union': _mean(iou, union > 0),
+            'mAcc': _mean(accuracy, annotated > 0),
+            'pAcc': _share(correct, annotated),
+        }
+        if self.seen is not None:
+            is_seen = find_seen(self.seen, self.class_names)
+            groups = {'seen': is_seen, 'unseen': ~is_seen}
+            for name, group in groups.items():
+                metrics[f'mIoU_{name}'] = _mean(iou, group & (union > 0))
+            pair = metrics['mIoU_seen'], metrics['mIoU_unseen']
+            metrics['hIoU'] = 2 * pair[0] * pair[1] / sum(pair) if any(pair) else 0.0
+            for name, group in groups.items():
+                metrics[f'pAcc_{name}'] = _share(correct[group], annotated[group])
         self._log_tables(metrics, iou, accuracy)
         return metrics
 

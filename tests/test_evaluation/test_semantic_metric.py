@@ -132,3 +132,48 @@ def test_a_model_with_another_vocabulary_is_refused():
 def test_half_of_the_files_is_refused():
     with pytest.raises(ValueError, match='go together'):
         SemanticMetric(ann_file='x.json')
+
+
+# Seen and unseen classes
+
+
+def test_seen_and_unseen_by_hand():
+    # Classes '0' and '2' are seen. IoU: 2/3, 1/3, 0 (only predicted), 1/1.
+    predicted = [[0, 0, 1, 2, 0, 0, 3]]
+    annotated = [[0, 0, 1, 1, 1, 255, 3]]
+    result = evaluate([mmseg_sample(predicted, annotated)], 5, seen=['2', '0'])
+    seen, unseen = 100 * (2 / 3 + 0) / 2, 100 * (1 / 3 + 1) / 2
+    assert result['semantic/mIoU_seen'] == pytest.approx(seen)
+    assert result['semantic/mIoU_unseen'] == pytest.approx(unseen)
+    assert result['semantic/hIoU'] == pytest.approx(2 / (1 / seen + 1 / unseen))
+    assert result['semantic/pAcc_seen'] == 100
+    assert result['semantic/pAcc_unseen'] == 50
+    whole = evaluate([mmseg_sample(predicted, annotated)], 5)
+    assert whole == {name: result[name] for name in whole}  # the rest stays
+
+
+def test_harmonic_mean_of_nothing():
+    data = mmseg_sample([[0, 0]], [[0, 1]])
+    result = evaluate([data], 2, seen=['0'])
+    assert result['semantic/mIoU_unseen'] == result['semantic/hIoU'] == 0
+    data = mmseg_sample([[1, 0]], [[0, 1]])
+    assert evaluate([data], 2, seen=['0'])['semantic/hIoU'] == 0
+    data = mmseg_sample([[0, 0]], [[0, 0]])  # no unseen class anywhere
+    result = evaluate([data], 2, seen=['0'])
+    assert math.isnan(result['semantic/mIoU_unseen'])
+    assert math.isnan(result['semantic/hIoU'])
+
+
+@pytest.mark.parametrize(
+    ('seen', 'words'),
+    [
+        (['0', '7'], "1 of 2 seen classes are no classes of the data set: '7'"),
+        (['1', '0'], 'All 2 classes .* are seen'),
+        ('plain/voc_51', "Did you mean 'plain/voc_"),
+    ],
+)
+def test_a_split_that_does_not_fit_is_refused_at_once(seen, words):
+    metric = SemanticMetric(seen=seen)
+    metric.dataset_meta = {'classes': ['0', '1']}
+    with pytest.raises(ValueError, match=words):
+        metric.process(None, [mmseg_sample([[0]], [[0]])])
