@@ -10,7 +10,7 @@ from mmdet.structures import DetDataSample
 from mmengine.dataset import DefaultSampler
 from mmengine.dist import get_rank
 from mmengine.evaluator import Evaluator
-from mmengine.structures import PixelData
+from mmengine.structures import InstanceData, PixelData
 from torch.utils.data import DataLoader, TensorDataset
 
 from mmovseg.datasets.panoptic_format import PanopticAnnotations
@@ -23,6 +23,7 @@ def predict(image):
     data = DetDataSample(metainfo={'img_id': image.id, 'img_path': image.file_name})
     data.pred_panoptic_seg = PixelData(sem_seg=labels + 1000)
     data.pred_sem_seg = PixelData(sem_seg=labels)
+    data.pred_proposals = InstanceData(masks=labels == torch.arange(4)[:, None, None])
     return data
 
 
@@ -33,7 +34,7 @@ def evaluate(folder):
         'seg_prefix': f'{folder}/annotations/panoptic_val',
     }
     images = list(PanopticAnnotations.load(paths['ann_file']).images.values())
-    kinds = ('PanopticMetric', 'SemanticMetric')
+    kinds = ('PanopticMetric', 'SemanticMetric', 'MaskRecallMetric')
     evaluator = Evaluator([{'type': f'mmovseg.{kind}', **paths} for kind in kinds])
     evaluator.dataset_meta = {}
     dataset = TensorDataset(torch.arange(len(images)))

@@ -60,3 +60,4 @@ def test_two_processes_give_what_one_gives(tmp_path):
     assert evaluate_in_two_processes(tmp_path, tmp_path / 'two.json') == one  # exactly
     assert one['panoptic/num_missing'] == 0
     assert 0 < one['semantic/mIoU_union'] < one['semantic/mIoU'] < 100
+    assert 0 < one['masks/recall_50'] < one['masks/recall_30']
