@@ -34,13 +34,41 @@ PLAIN = {
     'plain/voc_20': 'pascal_voc_20',
     'plain/voc_20_san': 'pascal_voc_20',
 }
+# Seen classes of zero-shot training: all classes, number of unseen ones
+SEEN = {
+    'plain/coco_stuff_156': ('plain/coco_stuff_171', 15),
+    'plain/voc_15': ('plain/voc_20', 5),
+    'shapeworld_seen': ('shapeworld', 2),
+}
 
 
 # What is packaged
 
 
 def test_every_file_is_listed_here():
-    assert set(Vocabulary.available()) == {*PACKAGED, *PLAIN, *DRAWN}
+    assert set(Vocabulary.available()) == {*PACKAGED, *PLAIN, *DRAWN, *SEEN}
+
+
+@pytest.mark.parametrize('name', SEEN)
+def test_seen_classes_keep_order_names_and_flags(name):
+    whole, num_unseen = SEEN[name]
+    seen, whole = Vocabulary.load(name), Vocabulary.load(whole)
+    assert len(whole) - len(seen) == num_unseen
+    classes = list(zip(whole.synonyms, whole.is_thing, strict=True))
+    kept = list(zip(seen.synonyms, seen.is_thing, strict=True))
+    assert kept == [entry for entry in classes if entry in kept]
+    assert sum(whole.seen_in(seen)) == len(seen)  # no synonym gives a class away
+
+
+def test_seen_classes_are_those_of_the_papers(shared):
+    for name, table in {
+        'plain/coco_stuff_156': 'coco_stuff_171_zeroshot',
+        'plain/voc_15': 'voc_20_zeroshot',
+    }.items():
+        unseen = json.loads((shared / f'data/splits/{table}.json').read_text())
+        whole = Vocabulary.load(SEEN[name][0])
+        left_out = [n for n in whole.names if n not in Vocabulary.load(name).names]
+        assert left_out == unseen['unseen_names']
 
 
 @pytest.mark.parametrize('name', PACKAGED)
