@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -32,6 +32,20 @@ class FusionTask:
     def own(self, strip: Tensor) -> Tensor:
         """Pick the masks of this task."""
         return strip if self.places is None else strip[self.places]
+
+    def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
+        """Take in a strip.
+
+        Args:
+            rows: Its rows of the output.
+            margins: Positive where a pixel is inside a mask, ``[n, r, W]``.
+            masks: Probabilities, ``[n, r, W]``.
+        """
+        raise NotImplementedError
+
+    def result(self) -> BaseDataElement:
+        """Return what the field of the data sample gets."""
+        raise NotImplementedError
 
 
 class PanopticTask(FusionTask):
@@ -61,7 +75,7 @@ class PanopticTask(FusionTask):
         )  # [H, W]
         self.areas = torch.zeros(3, num, dtype=torch.int64, device=device)
 
-    def add(self, rows: slice, logits: Tensor, masks: Tensor) -> None:
+    def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
         """Assign the pixels of a strip."""
         if not self.kept:
             return
@@ -144,11 +158,11 @@ class InstanceTask(FusionTask):
         self.counts = torch.zeros(num, height, dtype=torch.int32, device=device)
         self.columns = torch.zeros(num, width, dtype=torch.bool, device=device)
 
-    def add(self, rows: slice, logits: Tensor, masks: Tensor) -> None:
+    def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
         """Measure the masks of a strip."""
         if not self.found:
             return
-        inside = self.own(logits) > 0  # [n, r, W]
+        inside = self.own(margins) > 0  # [n, r, W]
         self.sums[:, rows] = (self.own(masks) * inside).sum(-1)
         self.counts[:, rows] = inside.sum(-1, dtype=torch.int32)
         self.columns |= inside.any(1)
@@ -190,7 +204,7 @@ class SemanticTask(FusionTask):
         self.chunk = max(1, max_pixels // len(vocabulary))
         self.labels = torch.zeros(size, dtype=torch.int64, device=probs.device)
 
-    def add(self, rows: slice, logits: Tensor, masks: Tensor) -> None:
+    def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
         """Label the pixels of a strip."""
         labels = [
             first_argmax(self.scores @ pixels)
@@ -205,6 +219,71 @@ class SemanticTask(FusionTask):
             meta['ignore_index'] = len(self.vocabulary)  # mmdet's 255 is a class here
         labels = self.labels[None]
         return PixelData(metainfo=meta, sem_seg=labels, data=labels)
+
+
+class ProposalTask(FusionTask):
+    """Binary masks of all queries, in their order, empty ones too."""
+
+    field = 'pred_proposals'
+
+    def __init__(self, num_queries: int, size: tuple[int, int]) -> None:
+        self.queries, self.size = range(num_queries), size
+
+    def start(self, queries: list[int], device: torch.device) -> None:
+        """Allocate the masks."""
+        super().start(queries, device)
+        shape = (len(self.queries), *self.size)
+        self.masks = torch.zeros(shape, dtype=torch.bool, device=device)
+
+    def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
+        """Copy a strip."""
+        self.masks[:, rows] = self.own(margins) > 0
+
+    def result(self) -> InstanceData:
+        """Return the masks."""
+        return InstanceData(masks=self.masks)
+
+
+class HeatmapTask(FusionTask):
+    """The heatmaps of all queries, and which query stands for each class.
+
+    That is the query with the largest class probability times mask area among those
+    whose best class it is. Without such a query all take part.
+    """
+
+    field = 'pred_heatmaps'
+
+    def __init__(
+        self,
+        probs: Tensor,
+        maps: dict[str, Tensor],
+        sizes: dict[str, tuple[int, int]],
+    ) -> None:
+        self.probs = probs[:, :-1]  # [N, K]
+        self.maps, self.sizes = maps, sizes
+        self.queries = range(len(probs))
+
+    def start(self, queries: list[int], device: torch.device) -> None:
+        """Allocate sums per row (a sum per strip would depend on strips)."""
+        super().start(queries, device)
+        height = self.sizes['ori_shape'][0]
+        self.areas = torch.zeros(len(self.queries), height, device=device)
+
+    def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
+        """Sum up the masks of a strip."""
+        self.areas[:, rows] = self.own(masks).sum(-1)
+
+    def result(self) -> BaseDataElement:
+        """Choose the queries; the maps stay as small as they are."""
+        weight = self.probs * self.areas.sum(1, keepdim=True)  # [N, K]
+        own = self.probs == self.probs.amax(1, keepdim=True)
+        # Without the large background masks, which add a little of every class.
+        first = torch.where(own, weight, -1.0)
+        queries = torch.where(own.any(0), first.argmax(0), weight.argmax(0))  # [K]
+        scores = self.probs.gather(0, queries[None])[0]
+        return BaseDataElement(
+            metainfo=self.sizes, queries=queries, scores=scores, **self.maps
+        )
 
 
 def label_divisor(num_classes: int) -> int:

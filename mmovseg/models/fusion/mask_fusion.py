@@ -11,12 +11,20 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ...registry import MODELS
-from .fusion_tasks import InstanceTask, PanopticTask, SemanticTask
+from ..structures import MaskPrediction
+from .fusion_tasks import (
+    FusionTask,
+    HeatmapTask,
+    InstanceTask,
+    PanopticTask,
+    ProposalTask,
+    SemanticTask,
+)
+from .strip_probabilities import StripProbabilities
 from .strip_resize import StripResize
 
 if TYPE_CHECKING:
     from ...vocabulary import Vocabulary
-    from ..structures import MaskPrediction
 
 
 @MODELS.register_module()
@@ -24,7 +32,7 @@ class MaskFusion(BaseModule):
     """Turn a ``MaskPrediction`` into results at the size of the original image.
 
     Masks are resized bilinearly to the padded input, cropped, and resized to the
-    output, a strip of rows at a time, so memory does not grow with the image. Three
+    output, a strip of rows at a time, so memory does not grow with the image. All
     results use the same strips:
 
     * ``pred_panoptic_seg``: ``sem_seg`` int32 ``[1, H, W]`` coded ``label + divisor *
@@ -36,13 +44,23 @@ class MaskFusion(BaseModule):
       (bool) and ``label_names``, things only.
     * ``pred_sem_seg``: the labels int64 ``[1, H, W]``, as ``sem_seg`` for mmdet and
       as ``data`` for mmseg.
+    * ``pred_proposals``: ``masks`` (bool ``[N, H, W]``) of all queries, whatever their
+      classes.
+    * ``pred_heatmaps``, if the prediction has them: of all queries ``heatmaps`` ``[N,
+      h', w']`` and ``mask_logits`` ``[N, h, w]`` as predicted; per class ``queries``
+      and ``scores`` ``[K]``, the query that stands for it and its probability. The
+      metainfo holds ``padded_size``, ``img_shape`` and ``ori_shape``.
 
-    The three switches may be changed between two calls.
+    The switches may be changed between two calls.
 
     Args:
         panoptic: Make the panoptic result.
         instance: Make the instance result.
         semantic: Make the semantic result.
+        proposals: Make the class-agnostic masks.
+        heatmaps: Pass the heatmaps on.
+        resize_probabilities: Resize to the output after the sigmoid (DeOP), not
+            before (EOV-Seg).
         object_mask_thr: A panoptic segment needs a class score above this.
         iou_thr: And must win at least this part of its own mask.
         max_per_image: Number of best (query, class) pairs; the things among them
@@ -51,8 +69,9 @@ class MaskFusion(BaseModule):
             needs less memory, more needs fewer steps; the results are the same.
         init_cfg: Unused, there are no parameters.
 
-    Source: EOV-Seg's code (Mask2Former's and MaskFormer's rules). Deviates: boxes are
-    those of the masks (zeros there), ids are coded.
+    Source: EOV-Seg's code (Mask2Former's and MaskFormer's rules); resizing and
+    heatmaps of DeOP's. Deviates: boxes are those of the masks (zeros there), ids are
+    coded.
     """
 
     def __init__(
@@ -61,6 +80,9 @@ class MaskFusion(BaseModule):
         panoptic: bool = True,
         instance: bool = True,
         semantic: bool = True,
+        proposals: bool = False,
+        heatmaps: bool = False,
+        resize_probabilities: bool = False,
         object_mask_thr: float = 0.0,
         iou_thr: float = 0.8,
         max_per_image: int = 100,
@@ -76,6 +98,9 @@ class MaskFusion(BaseModule):
         self.panoptic = panoptic
         self.instance = instance
         self.semantic = semantic
+        self.proposals = proposals
+        self.heatmaps = heatmaps
+        self.resize_probabilities = resize_probabilities
         self.object_mask_thr = object_mask_thr
         self.iou_thr = iou_thr
         self.max_per_image = max_per_image
@@ -92,8 +117,8 @@ class MaskFusion(BaseModule):
         """Fill the data samples with the results.
 
         Args:
-            prediction: Class logits ``[B, N, K + 1]`` (or log-probabilities) and mask
-                logits ``[B, N, h, w]`` of any floating type.
+            prediction: Class logits ``[B, N, K + 1]`` (or log-probabilities), mask
+                logits ``[B, N, h, w]`` and perhaps heatmaps, of any floating type.
             data_samples: One per image, any class of mmengine's kind. ``img_shape``
                 (size without padding) and ``ori_shape`` (output size) are read from
                 their metainfo; where absent the padded size and ``img_shape`` stand
@@ -116,8 +141,8 @@ class MaskFusion(BaseModule):
             choices = self._choose(probs, vocabulary)
             for image, sample in enumerate(data_samples):
                 self._fuse(
+                    MaskPrediction(*(x if x is None else x[image] for x in prediction)),
                     probs[image],
-                    mask_logits[image],
                     sample,
                     vocabulary=vocabulary,
                     padded_size=tuple(padded_size),
@@ -155,8 +180,8 @@ class MaskFusion(BaseModule):
 
     def _fuse(
         self,
+        prediction: MaskPrediction,
         probs: Tensor,
-        mask_logits: Tensor,
         sample: BaseDataElement,
         *,
         vocabulary: Vocabulary,
@@ -164,34 +189,54 @@ class MaskFusion(BaseModule):
         choice: _Choice,
     ) -> None:
         """Make the results of one image."""
-        device = mask_logits.device
+        mask_logits = prediction.mask_logits
         img_shape, ori_shape = _read_sizes(sample, padded_size)
-        tasks: list[PanopticTask | InstanceTask | SemanticTask] = []
-        if self.panoptic:
-            tasks.append(PanopticTask(choice.kept, ori_shape, vocabulary, self.iou_thr))
-        if self.instance:
-            tasks.append(InstanceTask(choice.found, ori_shape, vocabulary))
-        if self.semantic:
-            tasks.append(SemanticTask(probs, ori_shape, vocabulary, self.max_pixels))
+        sizes = dict(padded_size=padded_size, img_shape=img_shape, ori_shape=ori_shape)
+        tasks = self._make_tasks(prediction, probs, vocabulary, choice, sizes)
         queries = sorted({query for task in tasks for query in task.queries})
         for task in tasks:
-            task.start(queries, device)
-        resize = StripResize(
-            tuple(mask_logits.shape[-2:]),
-            padded_size,
-            img_shape=img_shape,
-            ori_shape=ori_shape,
-            device=device,
-        )
+            task.start(queries, mask_logits.device)
+        kind = StripProbabilities if self.resize_probabilities else StripResize
+        resize = kind(tuple(mask_logits.shape[-2:]), device=mask_logits.device, **sizes)
         if len(queries) < len(mask_logits):
-            mask_logits = mask_logits[torch.tensor(queries, device=device).long()]
+            index = torch.tensor(queries, device=mask_logits.device).long()
+            mask_logits = mask_logits[index]
         for rows in resize.strips(len(queries), self.max_pixels) if queries else ():
-            logits = resize(mask_logits, rows)  # [n, r, W]
-            masks = logits.sigmoid()
+            strip = resize(mask_logits, rows)  # [n, r, W]
+            if self.resize_probabilities:
+                margins, masks = strip - 0.5, strip
+            else:
+                margins, masks = strip, strip.sigmoid()
             for task in tasks:
-                task.add(rows, logits, masks)
+                task.add(rows, margins, masks)
         for task in tasks:
             setattr(sample, task.field, task.result())
+
+    def _make_tasks(
+        self,
+        prediction: MaskPrediction,
+        probs: Tensor,
+        vocabulary: Vocabulary,
+        choice: _Choice,
+        sizes: dict[str, tuple[int, int]],
+    ) -> list[FusionTask]:
+        """List what is switched on."""
+        size = sizes['ori_shape']
+        tasks: list[FusionTask] = []
+        if self.panoptic:
+            tasks.append(PanopticTask(choice.kept, size, vocabulary, self.iou_thr))
+        if self.instance:
+            tasks.append(InstanceTask(choice.found, size, vocabulary))
+        if self.semantic:
+            tasks.append(SemanticTask(probs, size, vocabulary, self.max_pixels))
+        if self.proposals:
+            tasks.append(ProposalTask(len(probs), size))
+        if self.heatmaps and prediction.heatmaps is not None:
+            maps = dict(
+                heatmaps=prediction.heatmaps, mask_logits=prediction.mask_logits
+            )
+            tasks.append(HeatmapTask(probs, maps, sizes))
+        return tasks
 
 
 class _Choice(NamedTuple):

@@ -60,11 +60,25 @@ class StripResize:
         Returns:
             ``[N, len(rows), W]``, float32.
         """
-        first = int(self.host_index[rows].min())
-        last = int(self.host_index[rows].max())
-        band = mask_logits[:, first : last + 1].float()
+        return self.mix(mask_logits[:, self.reads(rows)].float(), rows)
+
+    def reads(self, rows: slice) -> slice:
+        """Return the map rows that some output rows are mixed from."""
+        index = self.host_index[rows]
+        return slice(int(index.min()), int(index.max()) + 1)
+
+    def mix(self, band: Tensor, rows: slice) -> Tensor:
+        """Resize to some output rows, given only the map rows that they need.
+
+        Args:
+            band: The rows ``reads(rows)`` of the map, float32, ``[N, b, w]``.
+            rows: Output rows.
+
+        Returns:
+            ``[N, len(rows), W]``, float32.
+        """
         band = self._resize_columns(band)  # [N, b, W]
-        index = self.index[rows] - first  # [r, taps]
+        index = self.index[rows] - self.reads(rows).start  # [r, taps]
         weight = self.weight[rows].unsqueeze(-1)  # [r, taps, 1]
         strip = band.index_select(1, index[:, 0]).mul_(weight[:, 0])
         for tap in range(1, index.shape[1]):

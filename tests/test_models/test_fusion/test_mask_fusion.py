@@ -12,6 +12,7 @@ from mmengine.structures import BaseDataElement
 
 from mmovseg.models.fusion import MaskFusion
 from mmovseg.models.fusion.fusion_tasks import first_argmax, label_divisor
+from mmovseg.models.fusion.strip_probabilities import StripProbabilities
 from mmovseg.models.fusion.strip_resize import StripResize
 from mmovseg.models.structures import MaskPrediction
 from mmovseg.registry import MODELS
@@ -44,12 +45,27 @@ def resize_twice(masks, padded, image, output):
     return F.interpolate(masks, output, mode='bilinear', align_corners=False)[0]
 
 
-def oracle(class_logits, masks, vocabulary, *, object_mask_thr, iou_thr, max_per_image):
+def resize_probabilities(masks, padded, image, output):
+    masks = F.interpolate(masks[None], padded, mode='bilinear', align_corners=False)
+    masks = masks[..., : image[0], : image[1]].sigmoid()
+    return F.interpolate(masks, output, mode='bilinear', align_corners=False)[0]
+
+
+def oracle(
+    class_logits,
+    masks,
+    vocabulary,
+    *,
+    object_mask_thr,
+    iou_thr,
+    max_per_image,
+    sigmoid=None,
+):
     """The three results of one image, all in memory, loops over segments."""
     num_classes = len(vocabulary)
     probs = class_logits.softmax(-1)
     scores, labels = probs.max(-1)
-    sigmoid = masks.sigmoid()
+    sigmoid = masks.sigmoid() if sigmoid is None else sigmoid
     divisor = label_divisor(num_classes)
     panoptic = torch.full(masks.shape[-2:], num_classes)
     kept = [
@@ -166,6 +182,165 @@ def test_equals_the_oracle_for_any_strip_size(map_size, padded, image, output, s
         )
         assert result is sample
         check_against_oracle(sample, class_logits[0], expected, vocabulary, **OPTIONS)
+
+
+@pytest.mark.parametrize('map_size, padded, image, output', SIZES)
+def test_probabilities_in_strips_equal_the_order_of_deop(
+    map_size, padded, image, output
+):
+    masks = torch.randn(3, *map_size) * 5
+    resize = StripProbabilities(map_size, padded, img_shape=image, ori_shape=output)
+    expected = resize_probabilities(masks, padded, image, output)
+    whole = resize(masks, slice(0, output[0]))
+    torch.testing.assert_close(whole, expected, atol=2e-6, rtol=0)
+    for values in (1, 200, 3 * output[1] * 7):
+        strips = [resize(masks, rows) for rows in resize.strips(3, values)]
+        # Not to the last bit: torch's sigmoid rounds the last few values of a tensor
+        # otherwise than the same values amid a longer one.
+        torch.testing.assert_close(torch.cat(strips, 1), whole, atol=3e-7, rtol=0)
+
+
+def test_the_two_orders_differ_visibly():
+    masks = torch.randn(3, 8, 12) * 5
+    a = resize_probabilities(masks, *SIZES[2][1:])
+    b = resize_twice(masks, *SIZES[2][1:]).sigmoid()
+    assert (a - b).abs().max() > 0.01
+
+
+@pytest.mark.parametrize('seed', range(2))
+@pytest.mark.parametrize('map_size, padded, image, output', SIZES)
+def test_resized_probabilities_equal_the_oracle(map_size, padded, image, output, seed):
+    vocabulary = names(5, things=[1, 4])
+    class_logits, mask_logits = random_case(seed, map_size)
+    probs = resize_probabilities(mask_logits[0], padded, image, output)
+    meta = dict(img_shape=image, ori_shape=output)
+    for max_pixels in (777, 2**21):
+        fusion = MaskFusion(max_pixels=max_pixels, resize_probabilities=True, **OPTIONS)
+        (sample,) = fusion(
+            MaskPrediction(class_logits, mask_logits),
+            [BaseDataElement(metainfo=meta)],
+            vocabulary,
+            padded,
+        )
+        check_against_oracle(
+            sample, class_logits[0], probs - 0.5, vocabulary, sigmoid=probs, **OPTIONS
+        )
+    # DeOP resizes the class scores, all of them, which is the same.
+    masks = F.interpolate(mask_logits, padded, mode='bilinear', align_corners=False)
+    masks = masks[0, :, : image[0], : image[1]].sigmoid()
+    scores = class_logits[0].softmax(-1)[:, :-1]
+    scores = torch.einsum('nk,nhw->khw', scores, masks)[None]
+    scores = F.interpolate(scores, output, mode='bilinear', align_corners=False)[0]
+    assert torch.equal(sample.pred_sem_seg.data[0], scores.argmax(0))
+
+
+def test_probabilities_and_logits_agree_where_nothing_is_resized_twice():
+    class_logits, mask_logits = random_case(0, (8, 12))
+    vocabulary = names(5, things=[1, 4])
+    found = []
+    for switch in (False, True):
+        fusion = MaskFusion(resize_probabilities=switch, **OPTIONS)
+        meta = dict(img_shape=(30, 41), ori_shape=(30, 41))
+        sample = BaseDataElement(metainfo=meta)
+        prediction = MaskPrediction(class_logits, mask_logits)
+        found += fusion(prediction, [sample], vocabulary, (32, 48))
+    a, b = found
+    assert torch.equal(a.pred_sem_seg.data, b.pred_sem_seg.data)
+    assert torch.equal(a.pred_panoptic_seg.sem_seg, b.pred_panoptic_seg.sem_seg)
+    assert torch.equal(a.pred_instances.masks, b.pred_instances.masks)
+
+
+@pytest.mark.parametrize('switch', [False, True])
+def test_proposals_are_all_masks_in_order(switch):
+    """Empty ones and ones of void too, whatever else is made."""
+    class_logits, mask_logits = random_case(0, (8, 12))
+    class_logits[:, :3, -1] = 20  # void
+    mask_logits[:, 1] = -9
+    sizes = ((32, 48), (30, 41), (25, 60))
+    logits = resize_twice(mask_logits[0], *sizes)
+    probs = resize_probabilities(mask_logits[0], *sizes)
+    expected = probs > 0.5 if switch else logits > 0
+    meta = dict(img_shape=sizes[1], ori_shape=sizes[2])
+    for panoptic in (False, True):
+        fusion = MaskFusion(
+            panoptic=panoptic,
+            instance=panoptic,
+            semantic=False,
+            proposals=True,
+            resize_probabilities=switch,
+            max_pixels=5000,
+        )
+        (sample,) = fusion(
+            MaskPrediction(class_logits, mask_logits),
+            [BaseDataElement(metainfo=meta)],
+            names(5, things=[]),
+            sizes[0],
+        )
+        assert sample.pred_proposals.masks.dtype == torch.bool
+        assert torch.equal(sample.pred_proposals.masks, expected)
+        assert not sample.pred_proposals.masks[1].any()
+        assert ('pred_panoptic_seg' in sample) == panoptic
+
+
+def heatmap_prediction():
+    """Background, a small frisbee, a large vague one, and void; areas by hand."""
+    masks = torch.full((1, 4, 4, 4), -30.0)
+    masks[0, 0] = 30
+    masks[0, 1, 0, 0] = masks[0, 2, 2, :2] = masks[0, 3, 3, 3] = 30
+    probs = torch.tensor(
+        [
+            [0.80, 0.10, 0.06, 0.04],  # 16 pixels: grass, and a little of all
+            [0.05, 0.90, 0.01, 0.04],  # 1 pixel: 0.9 frisbee
+            [0.10, 0.60, 0.20, 0.10],  # 2 pixels: 1.2 frisbee
+            [0.10, 0.20, 0.00, 0.70],  # 1 pixel, void; its best class is frisbee
+        ]
+    )
+    heatmaps = torch.rand(1, 4, 2, 3)
+    return MaskPrediction(probs.log()[None], masks, heatmaps)
+
+
+def test_heatmaps_know_the_query_of_each_class():
+    """Without the second rule the large grass would be the frisbee (1.6)."""
+    prediction = heatmap_prediction()
+    fusion = MaskFusion(panoptic=False, instance=False, semantic=False, heatmaps=True)
+    meta = dict(img_shape=(4, 4), ori_shape=(8, 8))
+    sample = BaseDataElement(metainfo=meta)
+    fusion(prediction, [sample], names(3, []), (4, 4))
+    found = sample.pred_heatmaps
+    assert set(sample.keys()) == {'pred_heatmaps'}
+    assert found.queries.tolist() == [0, 2, 0]  # nothing is mostly class 2
+    assert found.scores.tolist() == pytest.approx([0.8, 0.6, 0.06])
+    assert torch.equal(found.heatmaps, prediction.heatmaps[0])
+    assert torch.equal(found.mask_logits, prediction.mask_logits[0])
+    assert (found.padded_size, found.img_shape, found.ori_shape) == (
+        (4, 4),
+        (4, 4),
+        (8, 8),
+    )
+
+
+def test_padding_does_not_count_for_the_query_of_a_class():
+    """Of a mask that is mostly padding only the part inside the image counts."""
+    prediction = heatmap_prediction()
+    prediction.mask_logits[0, 2] = -30
+    prediction.mask_logits[0, 2, 2:] = 30
+    meta = dict(img_shape=(2, 4), ori_shape=(2, 4))
+    fusion = MaskFusion(heatmaps=True, max_pixels=1)
+    for shape, query in (((2, 4), 1), ((3, 4), 2)):
+        meta = dict(img_shape=shape, ori_shape=shape)
+        sample = BaseDataElement(metainfo=meta)
+        fusion(prediction, [sample], names(3, []), (4, 4))
+        assert sample.pred_heatmaps.queries[1] == query
+
+
+def test_heatmaps_are_left_out_where_there_are_none():
+    prediction = heatmap_prediction()
+    (sample,) = MaskFusion(heatmaps=True)(
+        MaskPrediction(*prediction[:2]), None, names(3, []), (4, 4)
+    )
+    assert 'pred_heatmaps' not in sample
+    (sample,) = MaskFusion()(prediction, None, names(3, []), (4, 4))
+    assert set(sample.keys()) == {'pred_panoptic_seg', 'pred_instances', 'pred_sem_seg'}
 
 
 def test_the_oracle_cases_merge_stuff_and_skip_segments():
@@ -374,6 +549,27 @@ def test_no_temporary_is_larger_than_max_pixels(monkeypatch):
     assert sum(sizes) == 10 * 300 * 200
 
 
+@pytest.mark.parametrize('output', [(300, 200), (32, 32), (9, 20), (32, 7), (7, 64)])
+def test_no_temporary_of_probabilities_is_larger_than_max_pixels(monkeypatch, output):
+    """Neither in the image nor in the output, whichever is larger."""
+    sizes = []
+    original = StripProbabilities.__call__
+
+    def call(self, masks, rows):
+        reads = self.to_output.reads(rows)
+        sizes.append(10 * (reads.stop - reads.start) * self.img_shape[1])
+        strip = original(self, masks, rows)
+        sizes.append(strip.numel())
+        return strip
+
+    monkeypatch.setattr(StripProbabilities, '__call__', call)
+    prediction = MaskPrediction(torch.randn(1, 10, 4), torch.randn(1, 10, 8, 8))
+    sample = BaseDataElement(metainfo=dict(img_shape=(32, 32), ori_shape=output))
+    fusion = MaskFusion(max_pixels=10_000, resize_probabilities=True)
+    fusion(prediction, [sample], names(3, [0]), (32, 32))
+    assert max(sizes) <= 10_000
+
+
 def test_first_of_equal_values_wins():
     values = torch.tensor([[1.0, 3.0, 2.0], [2.0, 3.0, 2.0], [2.0, 1.0, 0.0]])
     assert first_argmax(values).tolist() == [1, 0, 0]
@@ -431,3 +627,20 @@ def test_official_results(shared, suffix, iou_thr):
     assert instances.labels[order].tolist() == data['instances_classes'].tolist()
     areas = instances.masks[order].flatten(1).sum(1).numpy()
     np.testing.assert_allclose(areas, data['instances_area'], rtol=0.02, atol=3)
+
+
+def test_official_map_of_deop(shared):
+    """A photo without resizing; masks are recorded as float16."""
+    data = np.load(shared / 'golden/deop_vitb16.npz')
+    prediction = MaskPrediction(
+        torch.from_numpy(data['class_logits'])[None],
+        torch.from_numpy(data['mask_logits'])[None],
+    )
+    size = data['image'].shape[:2]
+    meta = dict(img_shape=size, ori_shape=size)
+    fusion = MaskFusion(panoptic=False, instance=False, resize_probabilities=True)
+    (sample,) = fusion(
+        prediction, [BaseDataElement(metainfo=meta)], names(171, []), (288, 256)
+    )
+    found = sample.pred_sem_seg.data[0].numpy()
+    assert (found == data['sem_map']).mean() >= 0.999
