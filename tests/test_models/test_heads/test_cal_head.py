@@ -112,7 +112,7 @@ def test_everything_in_a_head_learns(features, masks, head):
 
 
 def test_wrong_numbers_are_named(features, masks):
-    with pytest.raises(ValueError, match="form must be one of .*, got 'official'"):
+    with pytest.raises(ValueError, match=r"form must be one of .*, got 'official'"):
         CALHead(D, form='official')
     with pytest.raises(ValueError, match='5 anchor queries, but there are 3 proposals'):
         CALHead(D, 5, num_heads=2)(features, masks)
