@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from mmengine.dist import all_reduce
 from mmengine.model import BaseModule
 from torch import Tensor
 
@@ -13,6 +12,7 @@ from mmovseg.registry import MODELS
 from ..structures import MaskPrediction, MaskTarget
 from .matching import assign, dice_loss, matching_cost
 from .point_sampling import draw_uncertain_points, sample_maps, sample_masks
+from .set_loss import check_targets, class_loss, count_masks, matched_masks
 
 
 @MODELS.register_module()
@@ -94,28 +94,19 @@ class MaskSetLoss(BaseModule):
             ValueError: If there are not as many targets as images.
         """
         logits = stages[0].class_logits
-        if len(targets) != len(logits):
-            raise ValueError(f'Got {len(targets)} targets for {len(logits)} images.')
-        targets = [MaskTarget(*(part.to(logits.device) for part in t)) for t in targets]
-        num_masks = self.count_masks(targets, logits.device)
+        targets = check_targets(targets, logits)
+        num_masks = count_masks(targets, logits.device)
         losses = {}
         # Half precision loses points near mask borders and overflows in the sums.
         with torch.autocast(logits.device.type, enabled=False):
             for index, stage in enumerate(stages):
                 pairs = self.match(stage, targets)
                 mask, dice = self.mask_losses(stage.mask_logits, targets, pairs)
-                ce = self.class_loss(stage.class_logits, targets, pairs)
+                ce = class_loss(stage.class_logits, targets, pairs, self.void_weight)
                 losses[f's{index}_loss_ce'] = self.class_weight * ce
                 losses[f's{index}_loss_mask'] = self.mask_weight * mask / num_masks
                 losses[f's{index}_loss_dice'] = self.dice_weight * dice / num_masks
         return losses
-
-    @staticmethod
-    def count_masks(targets: list[MaskTarget], device: torch.device) -> Tensor:
-        """Count the targets of the batch, averaged over processes, at least 1."""
-        count = torch.tensor(float(sum(len(t.labels) for t in targets)), device=device)
-        all_reduce(count, 'mean')
-        return count.clamp(min=1)
 
     @torch.no_grad()
     def match(
@@ -149,31 +140,6 @@ class MaskSetLoss(BaseModule):
             costs.append(cost)
         return assign(costs)
 
-    def class_loss(
-        self,
-        class_logits: Tensor,
-        targets: list[MaskTarget],
-        pairs: list[tuple[Tensor, Tensor]],
-    ) -> Tensor:
-        """Return the cross-entropy; a query without target should say void.
-
-        Args:
-            class_logits: ``[B, N, K + 1]``.
-            targets: The ground truth.
-            pairs: Matched queries and targets per image.
-
-        Returns:
-            Weighted mean over all queries, a scalar.
-        """
-        class_logits = class_logits.float()
-        void = class_logits.shape[-1] - 1
-        wanted = targets[0].labels.new_full(class_logits.shape[:2], void)  # [B, N]
-        for row, target, (queries, matched) in zip(wanted, targets, pairs, strict=True):
-            row[queries] = target.labels[matched]
-        weight = class_logits.new_ones(void + 1)
-        weight[void] = self.void_weight
-        return F.cross_entropy(class_logits.flatten(0, 1), wanted.flatten(), weight)
-
     def mask_losses(
         self,
         mask_logits: Tensor,
@@ -190,13 +156,7 @@ class MaskSetLoss(BaseModule):
         Returns:
             Binary cross-entropy (mean over points) and dice, each summed over pairs.
         """
-        # Without any pair it is empty: its sum is 0 and still has a gradient.
-        chosen = torch.cat(
-            [
-                maps[queries]
-                for maps, (queries, _) in zip(mask_logits, pairs, strict=True)
-            ]
-        ).float()  # [n, h, w]
+        chosen = matched_masks(mask_logits, pairs)  # [n, h, w]
         points = draw_uncertain_points(
             chosen,
             self.num_points,
