@@ -131,11 +131,23 @@ class OVSegmentor(BaseModel):
         for size, members in self._group_by_size(inputs, data_samples).items():
             group = inputs[members][..., : size[0], : size[1]].contiguous()
             samples = data_samples and [data_samples[i] for i in members]
-            prediction = self.segment(group, text)[-1]
+            prediction = self.infer(group, text, samples)
             done = self.fusion(prediction, samples, self.vocabulary, size)
             for index, sample in zip(members, done, strict=True):
                 results[index] = sample
         return results
+
+    def infer(
+        self, inputs: Tensor, text: TextEmbeddings, data_samples: list | None
+    ) -> MaskPrediction:
+        """Predict images of one padded size, for a model that needs their own sizes.
+
+        Args:
+            inputs: Normalised, padded images, ``[B, 3, H, W]``.
+            text: The vocabulary.
+            data_samples: One per image, or None.
+        """
+        return self.segment(inputs, text)[-1]
 
     def _group_by_size(
         self, inputs: Tensor, data_samples: list | None
