@@ -1,0 +1,130 @@
+"""Load label maps of any coding and any number of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from ...registry import TRANSFORMS
+from ..image_file import read_image
+
+
+@TRANSFORMS.register_module()
+class LoadSemanticAnnotations(BaseTransform):
+    """Turn a label file into a map of classes.
+
+    Differs from ``mmseg.LoadAnnotations`` in what it understands and refuses:
+    ``class_values`` decodes files as they are published, without a prepared copy;
+    values of 16 bits survive (mmseg casts to 8); broken files, colour images and maps
+    of another size than the image are named.
+
+    Results get ``gt_seg_map``, ``[H, W]``, uint8 where ``ignore_index`` fits into it
+    and int32 else (which mmcv's and mmseg's transforms take), and its name in
+    ``seg_fields``.
+
+    A data set of mmseg with a subset of its classes (``metainfo``) is followed, and so
+    is its ``reduce_zero_label`` unless ``class_values`` replaces it.
+
+    Args:
+        class_values: Value of every class in the file, in label order; others are
+            ignored. None: the value is the label.
+        ignore_index: What unlabelled pixels get. The files' own is 255 or 65535, which
+            is no class of theirs; name it here too where there is no ``class_values``.
+        backend_args: Storage backend, as in ``mmengine.fileio.get``.
+
+    Raises:
+        ValueError: If ``class_values`` has a value twice or negative, or reaches up to
+            ``ignore_index`` in length.
+    """
+
+    def __init__(
+        self,
+        class_values: Sequence[int] | None = None,
+        ignore_index: int = 255,
+        *,
+        backend_args: dict | None = None,
+    ) -> None:
+        if class_values is not None:
+            class_values = tuple(class_values)
+            if len(set(class_values)) < len(class_values) or min(class_values) < 0:
+                raise ValueError(
+                    f'class_values must be distinct and at least 0, got {class_values}.'
+                )
+            if len(class_values) > ignore_index:
+                raise ValueError(
+                    f'{len(class_values)} classes need an ignore_index of at least '
+                    f'that, got {ignore_index}.'
+                )
+        self.class_values = class_values
+        self.ignore_index = ignore_index
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """Read ``seg_map_path`` into ``gt_seg_map``.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the file is broken, in colour, not as large as the image,
+                or has labels beyond 255 without an ``ignore_index`` that does; or if
+                the data set contradicts the arguments.
+        """
+        path = results['seg_map_path']
+        # Pillow gives the indices of palette PNGs; cv2 would give their colours.
+        values = read_image(
+            path,
+            flag='unchanged',
+            backend='pillow',
+            backend_args=self.backend_args,
+        )
+        if values.ndim != 2:
+            raise ValueError(
+                f'{path} is no label map, it has {values.shape[-1]} channels.'
+            )
+        size = tuple(results.get('ori_shape', values.shape))
+        if values.shape != size:
+            raise ValueError(
+                f'The label map {path} is {values.shape} (height, width), but the '
+                f'image {results.get("img_path")} is {size}.'
+            )
+        largest = int(values.max())
+        if self.class_values is None and largest > 255 >= self.ignore_index:
+            raise ValueError(
+                f'The label map {path} has the value {largest}; such maps need an '
+                'ignore_index above all classes, such as 65535.'
+            )
+        results['gt_seg_map'] = self._table(results, largest)[values]
+        fields = results.setdefault('seg_fields', [])
+        if 'gt_seg_map' not in fields:  # mmseg crops as often as it is listed
+            fields.append('gt_seg_map')
+        return results
+
+    def _table(self, results: dict, largest: int) -> np.ndarray:
+        """Make the table from values in the file to labels."""
+        table = np.full(
+            max(largest, 255, *(self.class_values or ())) + 1, self.ignore_index
+        )
+        if self.class_values is not None:
+            if results.get('reduce_zero_label'):
+                raise ValueError(
+                    'The data set has reduce_zero_label=True, and class_values says '
+                    'what 0 is; set reduce_zero_label=False there.'
+                )
+            table[list(self.class_values)] = np.arange(len(self.class_values))
+        elif results.get('reduce_zero_label'):
+            table[1:] = np.arange(len(table) - 1)
+            table[self.ignore_index :] = self.ignore_index  # 255 stays what it is
+        else:
+            table[:] = np.arange(len(table))
+        label_map = results.get('label_map')
+        if label_map is not None:
+            if self.ignore_index != 255:
+                raise ValueError(
+                    "mmseg's label_map ignores by the value 255, got ignore_index="
+                    f'{self.ignore_index}; use KeepSeenClasses instead.'
+                )
+            own = table.copy()
+            for old, new in label_map.items():
+                table[own == old] = new
+        return table.astype(np.uint8 if self.ignore_index <= 255 else np.int32)
