@@ -10,11 +10,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mmcv.transforms  # noqa: F401 (registers the transforms of the pipelines)
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
@@ -23,21 +22,13 @@ from PIL import Image
 from rich.progress import track
 from torch import nn
 
-from ..registry import INFERENCERS, TRANSFORMS
+from ..registry import INFERENCERS
 from ..vocabulary import Vocabulary
 from .config import load_config
 from .images import ImageError, array_to_bgr, find_images, load_image, pil_to_bgr
 from .init_model import init_model
+from .photo_pipeline import Photo, PhotoPipeline, find_pipeline
 from .results import TASKS, Result, read_result
-
-# Pipelines limit the longer side to 2560: beyond this ratio the other one vanishes.
-MAX_ASPECT = 256
-
-
-class _Photo(NamedTuple):
-    index: int  # among the inputs
-    name: str  # of its files
-    bgr: np.ndarray  # [H, W, 3]
 
 
 class _Outcome(NamedTuple):
@@ -191,7 +182,7 @@ class OVSegInferencer(BaseInferencer):
             errors=errors,
         )
 
-    def preprocess(self, inputs: Sequence[_Photo], **kwargs: Any) -> Any:
+    def preprocess(self, inputs: Sequence[Photo], **kwargs: Any) -> Any:
         """Run the test pipeline on photos and collate them."""
         return self.collate_fn([self.pipeline(photo) for photo in inputs])
 
@@ -245,10 +236,10 @@ class OVSegInferencer(BaseInferencer):
 
     def _read_batches(
         self, sources: Sequence[Any], batch_size: int, errors: list[dict[str, str]]
-    ) -> Iterator[list[_Photo]]:
+    ) -> Iterator[list[Photo]]:
         """Read photos a batch at a time; report those that cannot be used."""
         names = _make_names(sources)
-        photos: list[_Photo] = []
+        photos: list[Photo] = []
         steps = track(range(len(sources)), 'Inference', disable=not self.show_progress)
         for index in steps:
             try:
@@ -260,7 +251,7 @@ class OVSegInferencer(BaseInferencer):
                 errors.append(dict(input=shown, message=f'{error}'))
                 print_log(f'Skipped: {error}', logger='current', level=logging.ERROR)
             else:
-                photos.append(_Photo(index, names[index], bgr))
+                photos.append(Photo(index, names[index], bgr))
             if len(photos) == batch_size or (photos and index == len(sources) - 1):
                 yield photos
                 photos = []
@@ -273,9 +264,9 @@ class OVSegInferencer(BaseInferencer):
             return self._built.to(device).eval()
         return init_model(cfg, weights, device, **self._options)
 
-    def _init_pipeline(self, cfg: Config) -> _Pipeline:
+    def _init_pipeline(self, cfg: Config) -> PhotoPipeline:
         """Build the test pipeline without its loaders."""
-        return _Pipeline(_find_pipeline(cfg))
+        return PhotoPipeline(find_pipeline(cfg))
 
     def _init_collate(self, cfg: Config) -> Callable:
         """Stack nothing: photos of a batch may differ in size."""
@@ -283,54 +274,6 @@ class OVSegInferencer(BaseInferencer):
 
     def _init_visualizer(self, cfg: Config) -> None:
         """There is none: results draw themselves."""
-
-
-class _Pipeline:
-    """A test pipeline that starts from arrays."""
-
-    def __init__(self, transforms: Sequence[Mapping[str, Any]]) -> None:
-        kept = [x for x in transforms if not _type_name(x).startswith('Load')]
-        self.transforms = Compose([TRANSFORMS.build(x) for x in kept])
-
-    def __call__(self, photo: _Photo) -> dict[str, Any]:
-        """Make inputs and data sample; ``ori_shape`` is the size of the result."""
-        image, size = photo.bgr, photo.bgr.shape[:2]
-        # A line of pixels is thickened, or resizing would leave nothing of it.
-        axis, other = (0, 1) if size[0] < size[1] else (1, 0)
-        times = -(-size[other] // (MAX_ASPECT * size[axis]))
-        if times > 1:
-            image = image.repeat(times, axis)
-        return self.transforms(
-            dict(
-                img=image,
-                img_path=photo.name,
-                img_id=photo.index,
-                img_shape=image.shape[:2],
-                ori_shape=size,
-                height=size[0],
-                width=size[1],
-                seg_fields=[],
-            )
-        )
-
-
-def _type_name(transform: Mapping[str, Any]) -> str:
-    kind = transform['type']
-    return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__
-
-
-def _find_pipeline(cfg: Config) -> Sequence[Mapping[str, Any]]:
-    if 'test_pipeline' in cfg:
-        return cfg.test_pipeline
-    part = cfg.get('test_dataloader', {})
-    while part and 'pipeline' not in part and 'dataset' in part:
-        part = part['dataset']
-    if 'pipeline' not in part:
-        raise ValueError(
-            'The config says nothing about reading images: it needs a test_pipeline '
-            'or a test_dataloader.'
-        )
-    return part['pipeline']
 
 
 def _read_photo(source: Any) -> np.ndarray:

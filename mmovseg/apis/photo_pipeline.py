@@ -1,0 +1,87 @@
+"""The test pipeline of a config, for photos that are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import mmcv.transforms  # noqa: F401 (registers the transforms of the pipelines)
+import numpy as np
+from mmengine.config import Config
+from mmengine.dataset import Compose
+
+from ..registry import TRANSFORMS
+
+# Pipelines limit the longer side to 2560: beyond this ratio the other one vanishes.
+MAX_ASPECT = 256
+
+
+class Photo(NamedTuple):
+    """A photo to segment.
+
+    Attributes:
+        index: Its number among the inputs.
+        name: Start of the names of its files.
+        bgr: uint8, ``[H, W, 3]``.
+    """
+
+    index: int
+    name: str
+    bgr: np.ndarray
+
+
+class PhotoPipeline:
+    """A test pipeline that starts from arrays.
+
+    Args:
+        transforms: Configs of the transforms; loaders are left out.
+    """
+
+    def __init__(self, transforms: Sequence[Mapping[str, Any]]) -> None:
+        kept = [x for x in transforms if not _type_name(x).startswith('Load')]
+        self.transforms = Compose([TRANSFORMS.build(x) for x in kept])
+
+    def __call__(self, photo: Photo) -> dict[str, Any]:
+        """Make inputs and data sample; ``ori_shape`` is the size of the result."""
+        image, size = photo.bgr, photo.bgr.shape[:2]
+        # A line of pixels is thickened, or resizing would leave nothing of it.
+        axis, other = (0, 1) if size[0] < size[1] else (1, 0)
+        times = -(-size[other] // (MAX_ASPECT * size[axis]))
+        if times > 1:
+            image = image.repeat(times, axis)
+        return self.transforms(
+            dict(
+                img=image,
+                img_path=photo.name,
+                img_id=photo.index,
+                img_shape=image.shape[:2],
+                ori_shape=size,
+                height=size[0],
+                width=size[1],
+                seg_fields=[],
+            )
+        )
+
+
+def _type_name(transform: Mapping[str, Any]) -> str:
+    kind = transform['type']
+    return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__
+
+
+def find_pipeline(cfg: Config) -> Sequence[Mapping[str, Any]]:
+    """Return the test pipeline of a config.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if 'test_pipeline' in cfg:
+        return cfg.test_pipeline
+    part = cfg.get('test_dataloader', {})
+    while part and 'pipeline' not in part and 'dataset' in part:
+        part = part['dataset']
+    if 'pipeline' not in part:
+        raise ValueError(
+            'The config says nothing about reading images: it needs a test_pipeline '
+            'or a test_dataloader.'
+        )
+    return part['pipeline']
