@@ -1,5 +1,6 @@
 """Datasets, samplers and transforms that mmdet and mmseg lack."""
 
+from .class_crops import ClassCrops
 from .panoptic_dataset import PanopticDataset
 from .seeded_sampler import SeededSampler
 from .transforms import (
@@ -12,6 +13,7 @@ from .transforms import (
 )
 
 __all__ = [
+    'ClassCrops',
     'CropClass',
     'KeepSeenClasses',
     'LoadImageFromFile',
