@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+import mmcv
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
@@ -10,6 +12,7 @@ from mmengine.runner import Runner
 
 import mmovseg.datasets
 import mmovseg.evaluation  # noqa: F401 (registers)
+from mmovseg.apis.config import check_config
 from mmovseg.datasets import shapeworld
 from mmovseg.datasets.panoptic_format import PanopticAnnotations
 from mmovseg.registry import DATASETS, TRANSFORMS
@@ -17,16 +20,17 @@ from mmovseg.vocabulary import Vocabulary
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'
 NAMES = sorted(path.stem for path in CONFIGS.glob('*.py'))
+PROMPT = [name for name in NAMES if name.endswith('_prompt')]
+
+
+def load(name):
+    return Config.fromfile(CONFIGS / f'{name}.py')
 
 
 @pytest.fixture(autouse=True)
 def scope(monkeypatch):
     init_default_scope('mmovseg')
     monkeypatch.delenv('MMOVSEG_DATA', raising=False)
-
-
-def load(name):
-    return Config.fromfile(CONFIGS / f'{name}.py')
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -36,10 +40,32 @@ def test_pipelines_build_and_the_vocabulary_exists(name):
     for key in ('train_pipeline', 'test_pipeline'):
         for transform in config.get(key, []):
             TRANSFORMS.build(transform)
-    packed = config.test_pipeline[-1]['meta_keys']
-    assert {'img_id', 'img_path', 'ori_shape', 'img_shape'} <= set(packed)
+    if 'test_pipeline' in config:
+        packed = set(config.test_pipeline[-1]['meta_keys'])
+        assert {'img_path', 'ori_shape', 'img_shape'} <= packed
+        # What metrics look the annotation up by; without one it is in the sample.
+        assert ('img_id' in packed) == ('panoptic' in config)
     loaders = [config[key] for key in config if key.endswith('_dataloader')]
-    assert all(loader.dataset.data_root.startswith('data/') for loader in loaders)
+    datasets = [loader.dataset.get('dataset', loader.dataset) for loader in loaders]
+    assert all(dataset.data_root.startswith('data/') for dataset in datasets)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_names_are_not_taken_for_misspelt_ones(name):
+    check_config({**load(name), 'model': {}})
+
+
+@pytest.mark.parametrize('name', [n for n in NAMES if 'train_vocabulary' in load(n)])
+def test_seen_classes_are_hidden_by_the_pipeline_and_told_to_metrics(name):
+    config = load(name)
+    steps = [*config.train_pipeline, *(config.labels if name in PROMPT else [])]
+    (keep,) = (step for step in steps if step['type'] == 'KeepSeenClasses')
+    assert keep['classes'] == config.vocabulary
+    assert keep['seen'] == config.train_vocabulary
+    for key in ('val_evaluator', 'test_evaluator', 'mask_recall'):
+        for metric in config.get(key, []):
+            assert metric['seen'] == config.train_vocabulary
+    assert ('val_evaluator' in config) == (name not in PROMPT)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -115,7 +141,9 @@ def check_loading(config, length):
     assert test.metainfo['is_thing'] == Vocabulary.load(config.vocabulary).is_thing
 
 
-def test_shapeworld_trains(tmp_path, monkeypatch):
+@pytest.fixture
+def drawn(tmp_path, monkeypatch):
+    """Draw nine small pictures to train on and two to test on."""
     from importlib.util import module_from_spec, spec_from_file_location
 
     tool = CONFIGS.parents[2] / 'tools/dataset_converters/make_shapeworld.py'
@@ -127,8 +155,12 @@ def test_shapeworld_trains(tmp_path, monkeypatch):
         ['--out', str(out), '--num-train', '9', '--num-val', '2', '--size', '32']
     )
     monkeypatch.setenv('MMOVSEG_DATA', str(tmp_path))
+    return out
+
+
+def test_shapeworld_trains(drawn):
     check_loading(load('shapeworld'), 9)
-    annotations = PanopticAnnotations.load(str(out / 'annotations/panoptic_val.json'))
+    annotations = PanopticAnnotations.load(str(drawn / 'annotations/panoptic_val.json'))
     assert annotations.names == shapeworld.CLASSES
 
 
@@ -180,3 +212,188 @@ def test_ade_files_load(shared, monkeypatch, tmp_path):
     assert sum(dataset.metainfo['is_thing']) == 100
     assert dataset[0]['data_samples'].img_id.startswith('ADE_')
     Evaluator(config.test_evaluator).dataset_meta = dataset.metainfo
+
+
+# Semantic sets, seen and unseen classes
+
+
+def first_batch(loader):
+    loader = {**loader, 'num_workers': 0, 'persistent_workers': False}
+    loader = Runner.build_dataloader(loader, seed=0)
+    return loader.dataset, next(iter(loader))
+
+
+def label_sets(batch):
+    """The classes of every image, unlabelled pixels left out."""
+    maps = [sample.gt_sem_seg.data for sample in batch['data_samples']]
+    for image, labels in zip(batch['inputs'], maps, strict=True):
+        assert image.dtype == torch.uint8
+        assert labels.shape == (1, *image.shape[1:])
+    return [set(labels.unique().tolist()) - {255} for labels in maps]
+
+
+def check_training(config, size=None):
+    """Load a training batch; no label may be beyond the seen classes."""
+    _, batch = first_batch(config.train_dataloader)
+    found = label_sets(batch)
+    seen = Vocabulary.load(config.train_vocabulary)
+    assert set().union(*found) <= set(range(len(seen)))
+    if size is not None:
+        assert all(image.shape == (3, *size) for image in batch['inputs'])
+
+
+def check_testing(config):
+    """Score the ground truth against itself; return the dataset."""
+    dataset, batch = first_batch(config.test_dataloader)
+    assert batch['inputs'][0].dtype == torch.uint8
+    evaluator = Evaluator(config.test_evaluator)
+    evaluator.dataset_meta = dataset.metainfo
+    result = score_truth(evaluator, dataset)
+    expected = ['mIoU', 'pAcc']
+    if 'train_vocabulary' in config:
+        expected += ['mIoU_seen', 'mIoU_unseen', 'hIoU']
+        assert dataset.metainfo['classes'] == Vocabulary.load(config.vocabulary).names
+    assert [result[f'semantic/{name}'] for name in expected] == [100] * len(expected)
+    return dataset
+
+
+def score_truth(evaluator, dataset):
+    """Take the annotation for the prediction."""
+    for item in dataset:
+        sample = item['data_samples']
+        assert sample.gt_sem_seg.shape == sample.ori_shape
+        sample.pred_sem_seg = sample.gt_sem_seg
+        evaluator.process([sample])
+    return evaluator.evaluate(len(dataset))
+
+
+def test_shapeworld_hides_unseen_classes(drawn):
+    config = load('shapeworld_zs')
+    names = Vocabulary.load(config.vocabulary).names
+    seen = Vocabulary.load(config.train_vocabulary).names
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    hidden = 0
+    for index, item in enumerate(dataset):
+        labels = {s['category'] for s in dataset.get_data_info(index)['segments_info']}
+        kept = {seen.index(names[label]) for label in labels if names[label] in seen}
+        hidden += len(labels) - len(kept)
+        packed = {'inputs': [item['inputs']], 'data_samples': [item['data_samples']]}
+        assert label_sets(packed) == [kept]
+    assert hidden > 0
+    evaluator = Evaluator(config.test_evaluator + config.mask_recall)
+    test = DATASETS.build(config.test_dataloader.dataset)
+    evaluator.dataset_meta = test.metainfo
+    assert [metric.class_names for metric in evaluator.metrics] == [names, names]
+    crops, batch = first_batch(load('shapeworld_zs_prompt').train_dataloader)
+    assert all(len(labels) == 1 for labels in label_sets(batch))
+    assert len(crops) % 32 == 0
+
+
+def test_coco_stuff_sample_loads(shared, monkeypatch):
+    monkeypatch.setenv('MMOVSEG_DATA', str(shared / 'data'))
+    config = load('coco_stuff_sample')
+    check_training(config, (256, 256))
+    assert len(check_testing(config)) == 8
+    assert len(DATASETS.build(config.val_dataloader.dataset)) == 13
+    crops, batch = first_batch(load('coco_stuff_sample_prompt').train_dataloader)
+    assert len(crops) == 51 * 32  # classes that the 13 photos show
+    assert all(len(labels) == 1 for labels in label_sets(batch))
+
+
+@pytest.fixture
+def coco_stuff(shared, monkeypatch, tmp_path):
+    """The sample in the places of the full data set."""
+    tiny = shared / 'data' / 'tiny_cocostuff'
+    (tmp_path / 'coco/stuffthingmaps').mkdir(parents=True)
+    for name in ('train2017', 'val2017'):
+        for folder in ('', 'stuffthingmaps'):
+            (tmp_path / 'coco' / folder / name).symlink_to(tiny / folder / name)
+    monkeypatch.setenv('MMOVSEG_DATA', str(tmp_path))
+
+
+def scales(config):
+    return next(step for step in config.train_pipeline if 'scales' in step)['scales']
+
+
+def test_coco_stuff_recipes(coco_stuff):
+    config = load('coco_stuff_156')
+    check_training(config, (512, 512))
+    item = DATASETS.build(config.test_dataloader.dataset)[0]
+    assert min(item['inputs'].shape[1:]) == 512
+    assert scales(config) == [256, 307, 358, 409, 460, 512, 563, 614, 665, 716, 768]
+    config = load('coco_stuff_156_proposals')
+    check_training(config, (640, 640))
+    assert scales(config) == [*range(320, 961, 64)]
+    assert config.val_evaluator[0]['type'] == 'MaskRecallMetric'
+    config = load('coco_stuff_156_prompt')
+    config.train_dataloader.dataset.num_workers = 0
+    crops, batch = first_batch(config.train_dataloader)
+    assert all(image.shape == (3, 224, 224) for image in batch['inputs'])
+    assert len(crops) == 51 * 32
+    assert Path(config.train_dataloader.dataset.cache_file).is_file()
+
+
+@pytest.fixture
+def voc(shared, monkeypatch, tmp_path):
+    """The sample with val maps where the full data set has them."""
+    tiny = shared / 'data' / 'tiny_voc' / 'VOC2012'
+    (tmp_path / 'VOC2012').mkdir()
+    for name in ('JPEGImages', 'ImageSets', 'SegmentationClassAug'):
+        (tmp_path / 'VOC2012' / name).symlink_to(tiny / name)
+    maps = tmp_path / 'VOC2012' / 'SegmentationClass'
+    maps.symlink_to(tiny / 'SegmentationClassAug')
+    monkeypatch.setenv('MMOVSEG_DATA', str(tmp_path))
+
+
+def test_voc_recipes(voc):
+    config = load('voc_15')
+    check_training(config, (512, 512))
+    assert config.test_dataloader.dataset == load('voc_20').test_dataloader.dataset
+    crops = load('voc_15_prompt').train_dataloader
+    crops.dataset.num_workers = 0
+    crops, batch = first_batch(crops)
+    assert len(crops) % 128 == 0
+    assert all(len(labels) == 1 for labels in label_sets(batch))
+    config = load('voc_20')
+    dataset = check_testing(config)
+    assert dataset.metainfo['classes'] == Vocabulary.load(config.vocabulary).names
+    assert min(dataset[0]['inputs'].shape[1:]) == 512
+
+
+def test_ade_semantic_loads(shared, monkeypatch):
+    monkeypatch.setenv('MMOVSEG_DATA', str(shared / 'data' / 'tiny_ade20k'))
+    config = load('ade20k_150')
+    dataset = check_testing(config)
+    assert len(dataset) == 3
+    assert min(dataset[0]['inputs'].shape[1:]) == 512
+    classes = dataset.metainfo['classes']
+    assert len(classes) == len(Vocabulary.load(config.vocabulary))
+    path = dataset.get_data_info(0)['seg_map_path']
+    values = mmcv.imread(path, 'unchanged').astype(int)
+    labels = dataset[0]['data_samples'].gt_sem_seg.data[0]
+    assert (labels.numpy() == np.where(values == 0, 255, values - 1)).all()
+
+
+def test_context_maps_load(monkeypatch, tmp_path):
+    root = tmp_path / 'VOCdevkit/VOC2010'
+    values = np.array([[0, 1, 59, 30]], np.uint8).repeat(30, 0).repeat(10, 1)
+    for folder in ('JPEGImages', 'SegmentationClassContext', 'ImageSets'):
+        (root / folder).mkdir(parents=True)
+    mmcv.imwrite(np.zeros((30, 40, 3), np.uint8), str(root / 'JPEGImages/a.jpg'))
+    mmcv.imwrite(values, str(root / 'SegmentationClassContext/a.png'))
+    listing = root / 'ImageSets/SegmentationContext/val.txt'
+    listing.parent.mkdir()
+    listing.write_text('a\n')
+    monkeypatch.setenv('MMOVSEG_DATA', str(tmp_path))
+    config = load('context_59')
+    dataset, batch = first_batch(config.test_dataloader)
+    assert batch['inputs'][0].shape == (3, 512, 683)
+    labels = batch['data_samples'][0].gt_sem_seg.data[0, 0, ::10]
+    assert labels.tolist() == [255, 0, 58, 29]
+    names = Vocabulary.load(config.vocabulary).names
+    differ = [
+        pair
+        for pair in zip(dataset.metainfo['classes'], names, strict=True)
+        if len(set(pair)) > 1
+    ]
+    assert differ == [('table', 'diningtable')]
