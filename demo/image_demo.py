@@ -7,6 +7,8 @@ Three files per photo go to --out-dir: NAME_overlay.png (the drawing), NAME_labe
 (the label map) and NAME.json (the segments: name, score, area, box x y w h).
 A panoptic label map holds ids as COCO's do (id = R + 256 G + 65536 B, 0 is none), an
 instance map the ids of the best segments, a semantic one the class indices.
+--show-heatmaps adds NAME_heatmaps.png: where the model looked to classify its best
+segment of each class that you choose (red: most). DeOP can tell, EOV-Seg cannot.
 
 Exit status: 0, or 1 if a photo could not be used (the others are done), or 2 if the
 config, the checkpoint or the classes are wrong.
@@ -44,6 +46,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add('--batch-size', type=int, default=1)
     add('--score-thr', type=float, help='default: 0.3 for instances, else 0')
     add(
+        '--show-heatmaps',
+        metavar='NAMES',
+        help='classes with "," between them, such as "dog, grass"',
+    )
+    add(
         '--trust-checkpoint',
         action='store_true',
         help='load a checkpoint even if it can run code',
@@ -71,6 +78,7 @@ def main(argv: list[str] | None = None) -> int:
             task=args.task,
             out_dir=args.out_dir,
             score_thr=args.score_thr,
+            show_heatmaps=args.show_heatmaps,
         )
     except ImageError as error:
         print(f'error: {error}', file=sys.stderr)

@@ -2,11 +2,13 @@
 
 from .checkpoint import load_checkpoint, read_checkpoint
 from .config import check_config, load_config
+from .heatmaps import draw_heatmaps, find_labels
 from .images import ImageError, load_image
 from .inferencer import OVSegInferencer
 from .init_model import init_model
 from .results import Result, read_result
 from .visualization import (
+    draw_heatmap,
     draw_instances,
     draw_panoptic,
     draw_semantic,
@@ -18,9 +20,12 @@ __all__ = [
     'OVSegInferencer',
     'Result',
     'check_config',
+    'draw_heatmap',
+    'draw_heatmaps',
     'draw_instances',
     'draw_panoptic',
     'draw_semantic',
+    'find_labels',
     'init_model',
     'load_checkpoint',
     'load_config',

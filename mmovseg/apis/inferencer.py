@@ -25,7 +25,15 @@ from torch import nn
 from ..registry import INFERENCERS
 from ..vocabulary import Vocabulary
 from .config import load_config
-from .images import ImageError, array_to_bgr, find_images, load_image, pil_to_bgr
+from .heatmaps import draw_heatmaps, find_labels
+from .images import (
+    ImageError,
+    array_to_bgr,
+    find_images,
+    load_image,
+    pil_to_bgr,
+    write_png,
+)
 from .init_model import init_model
 from .photo_pipeline import Photo, PhotoPipeline, find_pipeline
 from .results import TASKS, Result, read_result
@@ -35,6 +43,7 @@ class _Outcome(NamedTuple):
     name: str
     sample: BaseDataElement
     result: Result
+    heatmaps: np.ndarray | None  # RGB
 
 
 @INFERENCERS.register_module()
@@ -62,7 +71,7 @@ class OVSegInferencer(BaseInferencer):
         >>> inferencer('photos/', out_dir='outputs')['predictions'][0]['segments']
     """
 
-    forward_kwargs: set = {'task'}
+    forward_kwargs: set = {'task', 'heatmaps'}
     visualize_kwargs: set = set()
     postprocess_kwargs: set = set()
 
@@ -129,6 +138,7 @@ class OVSegInferencer(BaseInferencer):
         return_vis: bool = False,
         out_dir: str | Path = '',
         score_thr: float | None = None,
+        show_heatmaps: str | Sequence[str] | None = None,
     ) -> dict[str, list]:
         """Segment photos; one that cannot be used does not stop the others.
 
@@ -142,43 +152,57 @@ class OVSegInferencer(BaseInferencer):
             return_vis: Return the drawings too.
             out_dir: Write three files per photo; see :meth:`Result.save`.
             score_thr: See :func:`read_result`.
+            show_heatmaps: Classes whose heatmaps are drawn next to the photo, for
+                models that have some (DeOP), as ``NAME_heatmaps.png``; names as in
+                :func:`find_labels`.
 
         Returns:
             ``predictions``: per photo :meth:`Result.to_dict` or a data sample, None
             where it could not be used. ``visualization``: per photo an RGB array
-            (empty without ``return_vis``). ``errors``: per unusable photo a dict of
-            ``input`` and ``message``.
+            (empty without ``return_vis``). ``heatmaps``: the same of heatmaps.
+            ``errors``: per unusable photo a dict of ``input`` and ``message``.
 
         Raises:
             ImageError: If not a single photo can be used.
-            ValueError: If there is no such task.
+            ValueError: If there is no such task or class, or no heatmap.
         """
         if task not in TASKS:
             raise ValueError(f'task must be one of {TASKS}, got {task!r}.')
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, got {batch_size}.')
         sources = self._inputs_to_list(inputs)
+        labels = find_labels(self.model.vocabulary, show_heatmaps or ())
         predictions: list[Any] = [None] * len(sources)
         drawings: list[np.ndarray | None] = [None] * len(sources)
+        heatmaps: list[np.ndarray | None] = [None] * len(sources)
         errors: list[dict[str, str]] = []
         for photos in self._read_batches(sources, batch_size, errors):
-            samples = self.forward(self.preprocess(photos), task=task)
-            outcomes = [
-                _Outcome(photo.name, sample, self._read(sample, task, score_thr))
-                for photo, sample in zip(photos, samples, strict=True)
-            ]
+            samples = self.forward(self.preprocess(photos), task, bool(labels))
             images = [photo.bgr[..., ::-1] for photo in photos]
+            outcomes = [
+                _Outcome(
+                    photo.name,
+                    sample,
+                    self._read(sample, task, score_thr),
+                    self._draw_heatmaps(image, sample, labels),
+                )
+                for photo, image, sample in zip(photos, images, samples, strict=True)
+            ]
             drawn = self.visualize(images, outcomes) if return_vis else images
             found = self.postprocess(outcomes, drawn, return_datasamples)
             for i, photo in enumerate(photos):
-                predictions[photo.index], drawings[photo.index] = found[i], drawn[i]
+                predictions[photo.index] = found[i]
+                if return_vis:
+                    drawings[photo.index] = drawn[i]
+                    heatmaps[photo.index] = outcomes[i].heatmaps
                 if out_dir:
-                    outcomes[i].result.save(out_dir, photo.name, images[i])
+                    _save(outcomes[i], images[i], out_dir)
         if len(errors) == len(sources):
             raise ImageError('\n'.join(error['message'] for error in errors))
         return dict(
             predictions=predictions,
             visualization=drawings if return_vis else [],
+            heatmaps=heatmaps if return_vis and labels else [],
             errors=errors,
         )
 
@@ -187,9 +211,11 @@ class OVSegInferencer(BaseInferencer):
         return self.collate_fn([self.pipeline(photo) for photo in inputs])
 
     @torch.no_grad()
-    def forward(self, inputs: Any, task: str = 'panoptic') -> list[BaseDataElement]:
+    def forward(
+        self, inputs: Any, task: str = 'panoptic', heatmaps: bool = False
+    ) -> list[BaseDataElement]:
         """Run the model, computing no other result than that of the task."""
-        with _only(self.model, task):
+        with _only(self.model, {task, 'heatmaps'} if heatmaps else {task}):
             return self.model.test_step(inputs)
 
     def visualize(
@@ -214,6 +240,12 @@ class OVSegInferencer(BaseInferencer):
         vocabulary = self.model.vocabulary
         names, is_thing = vocabulary.names, vocabulary.is_thing
         return read_result(sample, task, names, is_thing=is_thing, score_thr=thr)
+
+    def _draw_heatmaps(
+        self, image: np.ndarray, sample: BaseDataElement, labels: Sequence[int]
+    ) -> np.ndarray | None:
+        names = self.model.vocabulary.names
+        return draw_heatmaps(image, sample, labels, names) if labels else None
 
     def _inputs_to_list(self, inputs: Any) -> list[Any]:
         """Flatten inputs; the images of a folder take its place."""
@@ -303,14 +335,21 @@ def _make_names(sources: Sequence[Any]) -> list[str]:
     return names
 
 
+def _save(outcome: _Outcome, image: np.ndarray, folder: str | Path) -> None:
+    outcome.result.save(folder, outcome.name, image)
+    if outcome.heatmaps is not None:
+        write_png(Path(folder) / f'{outcome.name}_heatmaps.png', outcome.heatmaps)
+
+
 @contextmanager
-def _only(model: nn.Module, task: str) -> Iterator[None]:
-    """Make the fusion compute one task; each costs time and memory."""
+def _only(model: nn.Module, results: set[str]) -> Iterator[None]:
+    """Make the fusion compute nothing else; each result costs time and memory."""
     fusion = getattr(model, 'fusion', None)
-    before = {x: getattr(fusion, x) for x in TASKS if hasattr(fusion, x)}
+    switches = (*TASKS, 'proposals', 'heatmaps')
+    before = {x: getattr(fusion, x) for x in switches if hasattr(fusion, x)}
     try:
         for name in before:
-            setattr(fusion, name, name == task)
+            setattr(fusion, name, name in results)
         yield
     finally:
         for name, value in before.items():

@@ -123,6 +123,36 @@ def draw_instances(
     return _draw(image, reversed(masks), segments[::-1], names, legend)
 
 
+def draw_heatmap(
+    image: np.ndarray, heat: np.ndarray, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """Lay a heatmap over a grey image, from blue (0) to red (its largest value).
+
+    Args:
+        image: RGB, uint8, ``[H, W, 3]``.
+        heat: Not negative, of any scale, ``[H, W]``.
+        mask: Bool, ``[H, W]``; its outline is drawn in white.
+
+    Returns:
+        RGB, uint8; enlarged if tiny.
+    """
+    image, factor = _enlarge(image)
+    height, width = image.shape[:2]
+    heat = np.asarray(heat, np.float32) / max(float(np.max(heat)), 1e-12)
+    heat = cv2.resize(heat.clip(0, 1), (width, height))
+    colours = cv2.applyColorMap(np.rint(255 * heat).astype(np.uint8), cv2.COLORMAP_JET)
+    # Grey, or a red object would look hot.
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None]
+    canvas = grey * (1 - OPACITY) + colours[..., ::-1] * OPACITY
+    canvas = np.ascontiguousarray(canvas.astype(np.uint8))
+    if mask is not None:
+        mask = np.asarray(mask, np.uint8).repeat(factor, 0).repeat(factor, 1)
+        contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        line = max(1, round(_font_size(canvas) / 8))
+        cv2.drawContours(canvas, contours, -1, (255, 255, 255), line, cv2.LINE_AA)
+    return canvas
+
+
 def side_by_side(
     images: Sequence[np.ndarray],
     titles: Sequence[str],
@@ -154,7 +184,8 @@ def side_by_side(
         left += image.shape[1] + gap
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
-    for title, place in zip(titles, places, strict=True):
+    for image, title, place in zip(images, titles, places, strict=True):
+        title = _shorten(title, image.shape[1], font)
         draw.text((place, top / 2), title, (20, 20, 20), font, anchor='mm')
     return _add_legend(np.asarray(picture), labels, names, font.size)
 
@@ -285,6 +316,15 @@ def _add_legend(
     result[: len(canvas), : canvas.shape[1]] = canvas
     result[len(canvas) :] = np.asarray(strip)
     return result
+
+
+def _shorten(text: str, width: float, font: ImageFont.FreeTypeFont) -> str:
+    """Cut a text that is wider than its place."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f'{text}…') > width:
+        text = text[:-1]
+    return f'{text}…'
 
 
 def _font_size(image: np.ndarray) -> int:

@@ -16,14 +16,18 @@ COLOURS = Vocabulary((('red',), ('green',), ('blue',)), is_thing=(True, False, T
 
 @MODELS.register_module(force=True)
 class ColourSegmentor(BaseModel):
-    """Query i is the pixels where channel i of RGB is bright, at stride 4."""
+    """Query i is the pixels where channel i of RGB is bright, at stride 4.
 
-    def __init__(self, width=1, data_preprocessor=None):
+    With heatmaps it looks at the upper left 16 x 16 pixels of each, as DeOP might.
+    """
+
+    def __init__(self, width=1, data_preprocessor=None, heatmaps=False):
         super().__init__(data_preprocessor)
         self.linear = nn.Linear(3, width)
         self.fusion = MaskFusion()
         self.vocabulary = COLOURS
         self.batch_sizes = []
+        self.heatmaps = heatmaps
 
     def set_vocabulary(self, vocabulary):
         self.vocabulary = vocabulary
@@ -35,8 +39,15 @@ class ColourSegmentor(BaseModel):
         probs = torch.full((len(inputs), 3, num + 1), 0.01)
         for query in range(min(3, num)):
             probs[:, query, query] = 0.9 - 0.1 * query
+        heatmaps = None
+        if self.heatmaps:
+            heatmaps = nn.functional.avg_pool2d(inputs, 16)  # [B, 3, h, w]
+            for maps in heatmaps.flatten(0, 1):
+                if maps.any():
+                    row, column = maps.nonzero()[0].tolist()
+                    maps.fill_(0)[row, column] = 0.02
         return self.fusion(
-            MaskPrediction(probs.log(), masks * 40),
+            MaskPrediction(probs.log(), masks * 40, heatmaps),
             data_samples,
             self.vocabulary,
             tuple(inputs.shape[-2:]),

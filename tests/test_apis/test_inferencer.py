@@ -239,3 +239,98 @@ def test_an_empty_folder_in_a_list_is_reported_like_a_bad_photo(inferencer, tmp_
 def test_a_module_without_a_config_is_refused():
     with pytest.raises(TypeError, match=r'model\.cfg.*Linear'):
         OVSegInferencer(torch.nn.Linear(1, 1))
+
+
+@pytest.fixture
+def heat_inferencer(colour_config):
+    colour_config.model.heatmaps = True
+    return OVSegInferencer(init_model(colour_config), show_progress=False)
+
+
+def test_heatmaps_of_chosen_classes(heat_inferencer, tmp_path):
+    """The blue half is looked at in its own upper left corner."""
+    image = halves(RED, BLUE, 128, 256)  # shrunk to 64 x 128 for the network
+    heat_inferencer.set_vocabulary('red, green, blue; azure')
+    result = heat_inferencer(
+        [image, halves(GREEN, GREEN)],
+        task='semantic',
+        return_vis=True,
+        return_datasamples=True,
+        out_dir=tmp_path,
+        show_heatmaps='azure, red',
+    )
+    sample = result['predictions'][0]
+    results = {key for key in sample.keys() if key.startswith('pred')}  # noqa: SIM118
+    assert results == {'pred_sem_seg', 'pred_heatmaps'}
+    assert not heat_inferencer.model.fusion.heatmaps
+    drawn = result['heatmaps'][0]
+    assert (np.asarray(Image.open(tmp_path / 'image_0_heatmaps.png')) == drawn).all()
+    width = (drawn.shape[1] - 16) // 3
+    assert width == 256
+    for left, column in ((width + 8, 128), (2 * (width + 8), 0)):  # blue, then red
+        panel = drawn[-128:, left : left + width].astype(int)
+        heat = panel[..., 0] - panel[..., 2]
+        middle = np.mean(np.nonzero(heat > 50), 1)  # of 32 x 32 pixels
+        assert middle == pytest.approx((16, column + 16), abs=6)
+        assert heat[64:].max() < 10
+    assert len(result['heatmaps']) == 2
+    names = sorted(x.name for x in tmp_path.glob('*_heatmaps.png'))
+    assert names == ['image_0_heatmaps.png', 'image_1_heatmaps.png']
+
+
+def test_heatmaps_are_only_made_when_asked(heat_inferencer, tmp_path):
+    result = heat_inferencer(halves(RED, BLUE), out_dir=tmp_path, return_vis=True)
+    assert result['heatmaps'] == []
+    assert not list(tmp_path.glob('*_heatmaps.png'))
+    result = heat_inferencer(halves(RED, BLUE), show_heatmaps=['red'])
+    assert result['heatmaps'] == []  # as for drawings: return_vis decides
+
+
+def test_heatmaps_that_cannot_be_shown_are_explained(
+    inferencer, heat_inferencer, tmp_path
+):
+    with pytest.raises(ValueError, match=r'gave no heatmaps.*DeOP'):
+        inferencer(halves(RED, RED), show_heatmaps='red', out_dir=tmp_path / 'out')
+    heat_inferencer.model.batch_sizes.clear()
+    with pytest.raises(ValueError, match=r"'rad'.*Did you mean 'red'"):
+        heat_inferencer(halves(RED, RED), show_heatmaps='rad', out_dir=tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+    assert heat_inferencer.model.batch_sizes == []  # noticed before any work
+
+
+def test_no_other_result_of_the_fusion_is_computed(inferencer):
+    """Proposals of an evaluation config would cost much memory on photos."""
+    inferencer.model.fusion.proposals = inferencer.model.fusion.heatmaps = True
+    (sample,) = inferencer(halves(RED, RED), return_datasamples=True)['predictions']
+    assert 'pred_proposals' not in sample
+    assert inferencer.model.fusion.proposals
+
+
+@pytest.mark.parametrize('task', ['panoptic', 'instance', 'semantic'])
+def test_resized_probabilities(inferencer, task):
+    """What DeOP's fusion does, for each task, on a larger photo."""
+    inferencer.model.fusion.resize_probabilities = True
+    (prediction,) = inferencer(halves(RED, BLUE, 300, 500), task=task)['predictions']
+    boxes = found(prediction)
+    assert boxes['red'] == pytest.approx([0, 0, 250, 300], abs=12)
+    assert boxes['blue'] == pytest.approx([250, 0, 250, 300], abs=12)
+
+
+@pytest.mark.parametrize('shape', [(1, 1), (1, 6000), (6000, 1), (400, 3000), (37, 53)])
+def test_mmseg_pipeline_with_odd_sizes(colour_config, shape, tmp_path):
+    colour_config.model.heatmaps = True
+    colour_config.test_pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='mmseg.Resize', scale=(256, 64), keep_ratio=True),
+        dict(type='mmseg.LoadAnnotations'),
+        dict(type='mmseg.PackSegInputs'),
+    ]
+    inferencer = OVSegInferencer(init_model(colour_config), show_progress=False)
+    inferencer.model.fusion.resize_probabilities = True
+    image = np.zeros((*shape, 3), np.uint8)
+    image[:] = RED
+    (prediction,) = inferencer(
+        image, task='semantic', out_dir=tmp_path, show_heatmaps='red, green'
+    )['predictions']
+    assert found(prediction) == {'red': [0, 0, shape[1], shape[0]]}
+    assert Image.open(tmp_path / 'image_0_heatmaps.png').size[0] > 2

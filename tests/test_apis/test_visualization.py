@@ -6,6 +6,7 @@ import pytest
 from mmovseg.apis.visualization import (
     OPACITY,
     class_color,
+    draw_heatmap,
     draw_instances,
     draw_panoptic,
     draw_semantic,
@@ -103,6 +104,46 @@ def test_odd_names_do_not_break_the_drawing(image):
     labels = np.arange(400)[:, None] // 100 + np.zeros((1, 500), int)
     drawn = draw_semantic(image, labels, NAMES)
     assert drawn.shape[1] == 500
+
+
+@pytest.mark.parametrize('scale', [1e-6, 1, 50])
+def test_heat_is_relative_to_its_largest_value(image, scale):
+    heat = np.zeros((400, 500))
+    heat[:, 250:] = scale
+    heat[:100] = scale / 2
+    drawn = draw_heatmap(image, heat)
+    for place, colour in (
+        ((300, 400), (128, 0, 0)),
+        ((300, 10), (0, 0, 128)),
+        ((50, 10), (130, 255, 126)),  # halfway: green
+    ):
+        grey = image[place] @ [0.299, 0.587, 0.114]
+        expected = grey * (1 - OPACITY) + np.array(colour) * OPACITY
+        assert abs(drawn[place] - expected).max() <= 2
+
+
+def test_the_outline_of_a_heatmap_is_white(image):
+    mask = np.zeros((400, 500), bool)
+    mask[100:200, 100:300] = True
+    drawn = draw_heatmap(image, mask * 1.0, mask)
+    without = draw_heatmap(image, mask * 1.0)
+    changed = (drawn != without).any(-1)
+    assert (drawn[100, 100:300] == 255).all()
+    assert not changed[110:190, 110:290].any()
+    assert not changed[:90].any()
+    small = draw_heatmap(
+        image[:40, :50], mask[80:120, 80:130] * 1.0, mask[80:120, 80:130]
+    )
+    assert small.shape == (280, 350, 3)  # enlarged seven times
+    assert (small[140:, 140] > 200).all()
+
+
+def test_long_titles_stay_in_their_place(image):
+    named = side_by_side([image, image[:, :60]], ['a', 'b' * 50])
+    blank = side_by_side([image, image[:, :60]], ['a', ''])
+    columns = (named != blank).any((0, 2)).nonzero()[0]
+    assert columns.min() >= 508
+    assert len(columns) > 20
 
 
 def test_side_by_side(image):

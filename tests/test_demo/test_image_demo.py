@@ -13,6 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from mmovseg.models.segmentors import EOVSeg
+from mmovseg.registry import MODELS
+
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOS = sorted((ROOT / 'demo/images').glob('*.jpg'))
 
@@ -25,6 +28,17 @@ def demo():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@MODELS.register_module(force=True)
+class EOVSegWithHeatmaps(EOVSeg):
+    """Stands in for DeOP: every query looks at the middle of the photo."""
+
+    def segment(self, inputs, text):
+        (*rest, last) = super().segment(inputs, text)
+        heatmaps = torch.zeros(*last.mask_logits.shape[:2], 5, 5)
+        heatmaps[..., 2, 2] = 0.1
+        return [*rest, last._replace(heatmaps=heatmaps)]
 
 
 @pytest.fixture(scope='module')
@@ -92,6 +106,28 @@ def test_other_tasks(demo, config, task, tmp_path):
     assert labels.ndim == 2
 
 
+def test_heatmaps(demo, config, tmp_path):
+    other = tmp_path / 'with_heatmaps.py'
+    other.write_text(f"""
+_base_ = [{config!r}]
+model = dict(type='EOVSegWithHeatmaps')
+""")
+    arguments = [str(PHOTOS[0]), '--config', str(other), '--device', 'cpu']
+    arguments += ['--out-dir', str(tmp_path / 'out'), '--show-heatmaps', 'grass, cat']
+    assert demo.main(arguments) == 0
+    assert len(list((tmp_path / 'out').iterdir())) == 4
+    drawn = np.asarray(Image.open(tmp_path / 'out/chelsea_heatmaps.png')).astype(int)
+    photo = Image.open(PHOTOS[0])
+    width, height = photo.size
+    assert drawn.shape[1] == 3 * width + 2 * 8
+    panels = drawn[-height:]
+    assert (panels[:, :width] == np.asarray(photo)).all()
+    redness = panels[..., 0] - panels[..., 2]  # the photo under it is grey
+    for left in (width + 8, 2 * (width + 8)):
+        centre = redness[height // 2, left + width // 2]
+        assert centre > redness[height // 8, left + width // 8] + 80
+
+
 def test_folder_with_one_bad_file(demo, config, tmp_path, capsys):
     for photo in PHOTOS:
         (tmp_path / photo.name).write_bytes(photo.read_bytes())
@@ -114,6 +150,8 @@ def test_folder_with_one_bad_file(demo, config, tmp_path, capsys):
         (['--classes', ' , '], 'blank|empty|least one'),
         (['--config', 'eovseg_r5_coco'], 'eovseg_r50_coco'),
         (['--checkpoint', 'missing.pth'], 'missing.pth does not exist'),
+        (['--show-heatmaps', 'cat'], 'gave no heatmaps'),
+        (['--show-heatmaps', 'cat, gras'], "'gras'.*Did you mean 'grass'"),
     ],
 )
 def test_mistakes_are_explained(demo, config, arguments, message, capsys, tmp_path):
