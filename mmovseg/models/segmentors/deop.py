@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmovseg.registry import MODELS
 
@@ -69,6 +70,14 @@ class DeOP(OVSegmentor):
         self.head = MODELS.build(
             head, default_args=dict(embed_channels=self.backbone.embed_dims)
         )
+
+    def train(self, mode: bool = True) -> DeOP:
+        """Switch the mode; batch norms of the proposals keep their statistics."""
+        super().train(mode)
+        for module in self.proposals.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return self
 
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""

@@ -1,0 +1,40 @@
+"""Proposals of DeOP with ResNet-50, whose weights OpenMMLab has."""
+
+clip = dict(model_name='ViT-B-16-quickgelu', pretrained='openai')
+model = dict(
+    type='ZeroShotMaskFormer',
+    # ImageNet statistics for both streams, not CLIP's: released code.
+    data_preprocessor=dict(
+        type='ImgDataPreprocessor',
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+    ),
+    proposals=dict(
+        type='MaskFormerProposals',
+        backbone=dict(
+            type='mmseg.ResNetV1c',
+            depth=50,
+            norm_cfg=dict(type='BN', requires_grad=False),
+            norm_eval=True,
+            init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnet50_v1c'),
+        ),
+        num_queries=100,
+    ),
+    text_classifier=dict(
+        type='TextClassifier',
+        prompt_learner=dict(type='PromptLearner', prefix_length=16, frozen=True),
+        void_std=512**-0.5,  # released code
+        **clip,
+    ),
+    # No class term: the paper. Weights: released code.
+    criterion=dict(type='ProposalLoss', mask_weight=20.0, dice_weight=1.0),
+    fusion=dict(
+        type='MaskFusion',
+        panoptic=False,
+        instance=False,
+        proposals=True,
+        resize_probabilities=True,
+    ),
+)

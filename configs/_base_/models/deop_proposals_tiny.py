@@ -1,0 +1,45 @@
+"""Proposals of DeOP, tiny: trained from random weights in minutes on two cores."""
+
+clip = dict(model_name='tiny-vit', pretrained=None)
+model = dict(
+    type='ZeroShotMaskFormer',
+    data_preprocessor=dict(
+        type='ImgDataPreprocessor',
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+    ),
+    proposals=dict(
+        type='MaskFormerProposals',
+        backbone=dict(
+            type='mmseg.ResNetV1c',
+            depth=18,
+            base_channels=16,
+            stem_channels=16,
+            norm_cfg=dict(type='GN', num_groups=8),
+        ),
+        num_queries=20,
+        channels=64,
+        num_layers=3,
+        ffn_channels=256,
+        embed_channels=64,
+    ),
+    text_classifier=dict(
+        type='TextClassifier',
+        prompt_learner=dict(type='PromptLearner', prefix_length=4, frozen=True),
+        void_std=64**-0.5,
+        **clip,
+    ),
+    # With the class term of the released recipe, which SimBaseline needs.
+    criterion=dict(
+        type='ProposalLoss', mask_weight=20.0, dice_weight=1.0, class_weight=1.0
+    ),
+    fusion=dict(
+        type='MaskFusion',
+        panoptic=False,
+        instance=False,
+        proposals=True,
+        resize_probabilities=True,
+    ),
+)

@@ -1,0 +1,28 @@
+"""Stage 3 of DeOP: AdamW, 60k iterations, batch 16, poly decay.
+
+Batch and learning rate are those of the released script; the paper has a batch of 32
+and names no rate. VOC: 20,000 iterations.
+"""
+
+max_iters = 60_000
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='TrainableOptimWrapperConstructor',
+    optimizer=dict(type='AdamW', lr=2e-4, weight_decay=1e-4),
+    clip_grad=dict(max_norm=0.01, norm_type=2),
+    # No decay for norms and the anchor queries; prompts and void embedding do decay.
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0, custom_keys={'head.queries': dict(decay_mult=0.0)}
+    ),
+)
+param_scheduler = [
+    dict(type='PolyLR', by_epoch=False, power=0.9, eta_min=0, end=max_iters)
+]
+
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=5000)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+
+# Written for 4 GPUs with 4 images each; --auto-scale-lr adapts to another batch.
+auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -1,0 +1,22 @@
+"""Stage 1 of DeOP: the text prompt of CLIP ViT-B/16, seen classes of VOC.
+
+The paper gives no figure for this stage. Ours: not trained yet.
+Train: tools/dist_train.sh configs/deop/prompt_vit-b16_voc-15.py 4
+"""
+
+_base_ = [
+    '../_base_/models/deop_prompt_vit-b16.py',
+    '../_base_/datasets/voc_15_prompt.py',
+    '../_base_/schedules/deop_prompt_16k.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    train_vocabulary=_base_.train_vocabulary,
+    test_vocabulary=_base_.train_vocabulary,
+)
+# 3200 iterations: released config.
+param_scheduler = [
+    dict(type='ConstantLR', factor=0.005, begin=0, end=100, by_epoch=False),
+    dict(type='CosineAnnealingLR', begin=100, end=3200, T_max=3100, by_epoch=False),
+]
+train_cfg = dict(max_iters=3200)

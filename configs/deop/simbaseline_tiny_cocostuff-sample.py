@@ -1,0 +1,20 @@
+"""SimBaseline, tiny: 13 real photos.
+
+No paper reports this. Ours: not trained yet.
+Test: python tools/test.py configs/deop/simbaseline_tiny_cocostuff-sample.py CKPT
+"""
+
+_base_ = [
+    '../_base_/models/simbaseline_tiny.py',
+    '../_base_/datasets/coco_stuff_sample.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    train_vocabulary=_base_.train_vocabulary,
+    test_vocabulary=_base_.vocabulary,
+)
+# Nothing to train here.
+train_dataloader = None
+val_dataloader = None
+val_evaluator = None
+test_cfg = dict(type='TestLoop')
