@@ -16,8 +16,9 @@ optim_wrapper = dict(
         norm_decay_mult=0.0, custom_keys={'head.queries': dict(decay_mult=0.0)}
     ),
 )
+# MMEngine reaches zero in the iteration before `end`, detectron2 after the last one.
 param_scheduler = [
-    dict(type='PolyLR', by_epoch=False, power=0.9, eta_min=0, end=max_iters)
+    dict(type='PolyLR', by_epoch=False, power=0.9, eta_min=0, end=max_iters + 1)
 ]
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=5000)

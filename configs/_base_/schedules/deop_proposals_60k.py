@@ -19,8 +19,9 @@ optim_wrapper = dict(
         },
     ),
 )
+# MMEngine reaches zero in the iteration before `end`, detectron2 after the last one.
 param_scheduler = [
-    dict(type='PolyLR', by_epoch=False, power=0.9, eta_min=0, end=max_iters)
+    dict(type='PolyLR', by_epoch=False, power=0.9, eta_min=0, end=max_iters + 1)
 ]
 
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=5000)
