@@ -16,7 +16,7 @@ model = dict(
 )
 # 3200 iterations: released config.
 param_scheduler = [
-    dict(type='ConstantLR', factor=0.005, begin=0, end=100, by_epoch=False),
-    dict(type='CosineAnnealingLR', begin=100, end=3200, T_max=3100, by_epoch=False),
+    dict(type='ConstantLR', by_epoch=False, begin=0, end=101, factor=0.005),
+    dict(type='CosineAnnealingLR', by_epoch=False, T_max=3200, end=3200),
 ]
 train_cfg = dict(max_iters=3200)

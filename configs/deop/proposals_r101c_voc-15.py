@@ -17,7 +17,7 @@ model = dict(
 )
 # 20k iterations: the paper.
 param_scheduler = [
-    dict(type='PolyLR', power=0.9, eta_min=0.0, begin=0, end=20_000, by_epoch=False)
+    dict(type='PolyLR', by_epoch=False, power=0.9, eta_min=0, end=20_001)
 ]
 train_cfg = dict(max_iters=20_000)
 train_dataloader = dict(batch_size=4)  # 16 on 4 GPUs

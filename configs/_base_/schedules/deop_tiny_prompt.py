@@ -1,0 +1,29 @@
+"""A few minutes on a CPU for the prompt of tiny models: AdamW, short warm-up, cosine decay.
+
+All numbers are our own; the paper has none of this kind.
+"""
+
+max_iters = 200
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='TrainableOptimWrapperConstructor',
+    optimizer=dict(type='AdamW', lr=1e-2, weight_decay=1e-4),
+    clip_grad=dict(max_norm=1.0, norm_type=2),
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0, custom_keys={'queries': dict(decay_mult=0.0)}
+    ),
+)
+param_scheduler = [
+    dict(type='LinearLR', by_epoch=False, begin=0, end=20, start_factor=0.01),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=False,
+        begin=20,
+        end=max_iters,
+        T_max=max_iters - 20,
+        eta_min_ratio=0.01,
+    ),
+]
+
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters)
