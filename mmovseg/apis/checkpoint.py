@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import pickle
 import re
 import warnings
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,8 @@ def read_checkpoint(
 
     Args:
         path: A ``.safetensors`` file, a file written by ``torch.save`` (MMEngine's
-            runner included), or a URL of either.
+            runner included), a ``.pkl`` file of numpy arrays (detectron2's model zoo),
+            or a URL of these.
         trust_checkpoint: Unpickle whatever the file holds. Such a file can run any
             code: only for files of people you trust.
 
@@ -159,6 +162,8 @@ def _read(path: Path, name: str, trust: bool) -> dict[str, Any]:
             from safetensors.torch import load_file
 
             return load_file(path)
+        if path.suffix == '.pkl':
+            return _read_arrays(path, trust)
         if trust:
             warnings.warn(f'Unpickling {name}, which can run any code.', stacklevel=3)
             return torch.load(path, map_location='cpu', weights_only=False)
@@ -176,6 +181,42 @@ def _read(path: Path, name: str, trust: bool) -> dict[str, Any]:
         raise ValueError(
             f'{name} is damaged or no checkpoint ({type(error).__name__}: {error}).'
         ) from error
+
+
+def _read_arrays(path: Path, trust: bool) -> Any:
+    """Read a plain pickle of numpy arrays as tensors."""
+    with path.open('rb') as file:
+        # latin1: arrays that Python 2 has pickled.
+        reader = pickle.Unpickler if trust else _ArrayUnpickler
+        content = reader(file, encoding='latin1').load()
+
+    def to_tensors(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: to_tensors(item) for key, item in value.items()}
+        is_array = isinstance(value, np.ndarray) and value.dtype != object
+        return torch.from_numpy(value.copy()) if is_array else value
+
+    return to_tensors(content)
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Refuse everything but dicts, plain values and numpy arrays."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what a pickled array is rebuilt with."""
+        core = np._core if hasattr(np, '_core') else np.core
+        allowed = {
+            ('_codecs', 'encode'): codecs.encode,
+            ('collections', 'OrderedDict'): OrderedDict,
+            ('numpy', 'dtype'): np.dtype,
+            ('numpy', 'ndarray'): np.ndarray,
+            ('numpy.core.multiarray', '_reconstruct'): core.multiarray._reconstruct,
+            ('numpy.core.multiarray', 'scalar'): core.multiarray.scalar,
+        }
+        found = allowed.get((module.replace('numpy._core', 'numpy.core'), name))
+        if found is None:
+            raise pickle.UnpicklingError(f'Unsupported: GLOBAL {module}.{name}')
+        return found
 
 
 def _safe_globals() -> list[Any]:

@@ -186,3 +186,23 @@ def test_allowed_weights_may_be_missing(tmp_path):
     load_checkpoint(fresh, tmp_path / 'a.pth', allow_missing=['linear.b'])
     assert torch.equal(fresh.linear.weight, model.linear.weight)
     assert torch.equal(fresh.linear.bias, bias)
+
+
+@pytest.mark.parametrize('protocol', [2, 5])
+def test_a_pickle_of_arrays_loads_as_tensors(tmp_path, protocol):
+    """What detectron2's model zoo has."""
+    path = tmp_path / 'R-103.pkl'
+    weight = np.arange(6, dtype=np.float32).reshape(2, 3)
+    content = {'model': {'stem.conv1.weight': weight}, '__author__': 'somebody'}
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    found = read_checkpoint(path)
+    assert torch.equal(found['model']['stem.conv1.weight'], torch.tensor(weight))
+    assert found['__author__'] == 'somebody'
+
+
+def test_a_pickle_of_arrays_with_code_is_refused(tmp_path):
+    path = tmp_path / 'R-103.pkl'
+    content = {'model': {'weight': np.zeros(2)}, 'more': CallsSystem()}
+    path.write_bytes(pickle.dumps(content))
+    with pytest.raises(ValueError, match=r'R-103.pkl is refused.*posix.system'):
+        read_checkpoint(path)
