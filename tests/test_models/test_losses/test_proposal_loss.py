@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS as ROOT
 
-from mmovseg.models.losses import ProposalLoss, set_loss
+from mmovseg.models.losses import ProposalLoss, matching, proposal_loss, set_loss
 from mmovseg.models.structures import MaskPrediction, MaskTarget
 
 
@@ -64,6 +64,26 @@ def test_matching_finds_the_right_query(seed):
     target = MaskTarget(torch.tensor([0, 1]), masks)
     [(queries, rows)] = ProposalLoss().match(mask_logits, [target])
     assert (queries.tolist(), rows.tolist()) == ([1, 3], [1, 0])
+
+
+@pytest.mark.parametrize('mixed', [False, True])
+def test_the_cost_of_a_pair_is_its_loss(seed, monkeypatch, mixed):
+    """Where logits have the size of the labels, also under autocast."""
+    kept = []
+
+    def assign(costs):
+        kept.extend(costs)
+        return matching.assign(costs)
+
+    monkeypatch.setattr(proposal_loss, 'assign', assign)
+    prediction, targets = make_prediction(1, size=16), make_targets(4, size=16)
+    criterion = ProposalLoss(3.0, 5.0)
+    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=mixed):
+        losses = criterion([prediction], targets)
+    [(queries, rows)] = matching.assign(kept)
+    assert rows.tolist() != sorted(rows.tolist())
+    expected = kept[0][queries, rows].sum() / 4
+    torch.testing.assert_close(sum(losses.values()), expected, rtol=1e-5, atol=0)
 
 
 def test_targets_are_reduced_by_taking_pixels_not_means():
