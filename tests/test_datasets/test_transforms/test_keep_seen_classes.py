@@ -17,7 +17,7 @@ def test_seen_classes_are_renumbered_and_the_rest_ignored():
 def test_more_than_255_classes():
     names = [f'class {index}' for index in range(400)]
     keep = KeepSeenClasses(names, names[1:], ignore_index=65535)
-    labels = np.array([[0, 1, 256, 399, 65535, -1]], np.int32)
+    labels = np.array([[0, 1, 256, 399, 65535, -2]], np.int32)
     kept = keep({'gt_seg_map': labels})['gt_seg_map']
     assert kept.tolist() == [[65535, 0, 255, 398, 65535, 65535]]
 

@@ -38,7 +38,7 @@ def test_palette_images_keep_their_indices(tmp_path):
 
 
 @pytest.mark.parametrize('reduce_zero_label', [False, True])
-@pytest.mark.parametrize('label_map', [None, {0: 255, 1: 0, 2: 255, 3: 1}])
+@pytest.mark.parametrize('label_map', [None, {0: 2, 1: 255, 2: 0, 3: 1}])
 def test_equals_mmseg_where_mmseg_is_right(tmp_path, reduce_zero_label, label_map):
     values = np.array([[0, 1, 2, 3], [4, 253, 254, 255]], np.uint8)
     results = write(tmp_path / 'a.png', values)
