@@ -18,6 +18,7 @@ model = dict(
             depth=50,
             norm_cfg=dict(type='BN', requires_grad=False),
             norm_eval=True,
+            zero_init_residual=False,  # frozen norms would stay zero
             init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnet50_v1c'),
         ),
         num_queries=100,

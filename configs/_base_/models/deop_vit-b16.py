@@ -22,6 +22,7 @@ model = dict(
             multi_grid=(1, 2, 4),
             norm_cfg=dict(type='BN', requires_grad=False),
             norm_eval=True,
+            zero_init_residual=False,  # frozen norms would stay zero
         ),
         num_queries=100,
     ),
@@ -34,7 +35,12 @@ model = dict(
     ),
     # Heads and width: released code.
     head=dict(
-        type='CALHead', form='paper', num_layers=1, num_heads=8, ffn_channels=1024
+        type='CALHead',
+        form='paper',
+        num_queries=100,
+        num_layers=1,
+        num_heads=8,
+        ffn_channels=1024,
     ),
     text_classifier=dict(
         type='TextClassifier',

@@ -22,6 +22,7 @@ model = dict(
             multi_grid=(1, 2, 4),
             norm_cfg=dict(type='BN', requires_grad=False),
             norm_eval=True,
+            zero_init_residual=False,  # frozen norms would stay zero
         ),
         num_queries=100,
         embed_channels=768,  # of names, for the ensemble
