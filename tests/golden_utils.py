@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ def load_module(path):
 
 converter = load_module(ROOT / 'tools/model_converters/eovseg_to_mmovseg.py')
 fill = load_module(GOLDEN / 'fill.py')
+deop_converter = load_module(ROOT / 'tools/model_converters/deop_to_mmovseg.py')
+fill_deop = load_module(GOLDEN / 'fill_deop.py')
 
 
 def official_shapes(size):
@@ -35,6 +38,27 @@ def reference_state_dict(size, *, prefixes=('',)):
         if (converter.rename(name) or '-').startswith(prefixes)
     }
     return converter.convert(fill.fill_state_dict(shapes))[0]
+
+
+def official_deop_shapes(kind='DeOP'):
+    """Return the names and shapes of a ``'DeOP'`` or ``'SimBaseline'`` file."""
+    shapes = json.loads((GOLDEN / 'deop_vitb16.json').read_text())['state_dict']
+    if kind == 'SimBaseline':
+        own = re.compile(r'decoder\.|query_embedding\.|.*learned_position$')
+        shapes = {name: shape for name, shape in shapes.items() if not own.match(name)}
+        for name in ('pixel_mean', 'pixel_std'):
+            shapes[f'clip_adapter.{name}'] = [1, 3, 1, 1]
+    return shapes
+
+
+def deop_state_dict(kind='DeOP', *, prefixes=('',)):
+    """Return our state dict of the reference weights, parts by our prefixes."""
+    shapes = {
+        name: shape
+        for name, shape in official_deop_shapes(kind).items()
+        if (deop_converter.rename(name) or '-').startswith(prefixes)
+    }
+    return deop_converter.convert(fill_deop.fill_state_dict(shapes), kind)[0]
 
 
 def relative_error(value, expected):
