@@ -3,6 +3,15 @@
 from .base import OVSegmentor
 from .deop import DeOP
 from .eovseg import EOVSeg
+from .prompt_classifier import PromptClassifier
+from .sim_baseline import SimBaseline
 from .zero_shot_mask_former import ZeroShotMaskFormer
 
-__all__ = ['DeOP', 'EOVSeg', 'OVSegmentor', 'ZeroShotMaskFormer']
+__all__ = [
+    'DeOP',
+    'EOVSeg',
+    'OVSegmentor',
+    'PromptClassifier',
+    'SimBaseline',
+    'ZeroShotMaskFormer',
+]

@@ -1,0 +1,251 @@
+"""SimBaseline: CLIP classifies every proposal in a pass of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmovseg.registry import MODELS
+
+from ..functional import resize_masks, upcast
+from ..structures import MaskPrediction, TextEmbeddings
+from .zero_shot_mask_former import LOGIT_SCALE, ZeroShotMaskFormer
+
+ENSEMBLE_KEYS = {'weight', 'use_seen', 'valid_only'}
+
+
+@MODELS.register_module()
+class SimBaseline(ZeroShotMaskFormer):
+    """The multi-pass baseline: one crop per proposal goes through a whole CLIP.
+
+    Trained like :class:`ZeroShotMaskFormer`; the crops come in at inference. A
+    proposal without a pixel above one half has no crop and is called not valid.
+
+    Args:
+        proposals: See :class:`ZeroShotMaskFormer`.
+        backbone: Config of a ``DenseCLIPViT``, which embeds the crops.
+        ensemble: None takes the classes of the crops alone, of valid proposals. Else
+            ``weight``, the exponent in (0, 1] of the proposal network's class
+            probability for seen classes and of the crop's for unseen ones; the other
+            of the two gets the rest. ``use_seen=False`` treats all classes as unseen,
+            like the released code on other data sets; ``valid_only=True`` leaves out
+            what is not valid, which else counts with a crop probability of 1.
+        crop_batch_size: Crops in one pass through CLIP.
+        text_classifier: See :class:`OVSegmentor`.
+        criterion: See :class:`ZeroShotMaskFormer`.
+        fusion: See :class:`OVSegmentor`.
+        train_vocabulary: See :class:`OVSegmentor`.
+        test_vocabulary: See :class:`OVSegmentor`.
+        data_preprocessor: See :class:`OVSegmentor`; its normalisation is undone for
+            the crops, which have CLIP's.
+        init_cfg: See :class:`OVSegmentor`.
+
+    Raises:
+        ValueError: If backbone and text classifier embed in different widths, or the
+            ensemble has an unknown key, a weight outside (0, 1], or a proposal network
+            without class branch.
+
+    Source: SimBaseline (arXiv 2112.14757) as in DeOP's code.
+    """
+
+    def __init__(
+        self,
+        proposals: dict,
+        backbone: dict,
+        *,
+        ensemble: dict | None = None,
+        crop_batch_size: int = 32,
+        text_classifier: dict,
+        criterion: dict,
+        fusion: dict,
+        train_vocabulary: str | Sequence[str],
+        test_vocabulary: str | Sequence[str] | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            proposals,
+            text_classifier,
+            criterion=criterion,
+            fusion=fusion,
+            train_vocabulary=train_vocabulary,
+            test_vocabulary=test_vocabulary,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        self.backbone = MODELS.build(backbone)
+        self.check_embed_dims(self.backbone.embed_dims)
+        if crop_batch_size < 1:
+            raise ValueError(
+                f'crop_batch_size must be at least 1, got {crop_batch_size}.'
+            )
+        self.crop_batch_size = crop_batch_size
+        self.ensemble = None if ensemble is None else self._read_ensemble(ensemble)
+        visual = self.backbone.visual
+        clip_mean, clip_std = (
+            255 * torch.tensor(x).view(-1, 1, 1)
+            for x in (visual.image_mean, visual.image_std)
+        )
+        # From the preprocessor's normalisation to CLIP's in one step.
+        mean = getattr(self.data_preprocessor, 'mean', torch.zeros(1))
+        std = getattr(self.data_preprocessor, 'std', torch.ones(1))
+        self.register_buffer('to_clip_scale', std / clip_std, persistent=False)
+        shift = (mean - clip_mean) / clip_std
+        self.register_buffer('to_clip_shift', shift, persistent=False)
+
+    def _read_ensemble(self, ensemble: dict) -> dict:
+        unknown = set(ensemble) - ENSEMBLE_KEYS
+        if unknown:
+            raise ValueError(
+                f'ensemble has unknown keys {sorted(unknown)}; it takes '
+                f'{sorted(ENSEMBLE_KEYS)}.'
+            )
+        weight = ensemble.get('weight')
+        if weight is None or not 0 < weight <= 1:
+            raise ValueError(
+                f'ensemble.weight must be in (0, 1], got {weight}; ensemble=None takes '
+                'the classes of the crops alone.'
+            )
+        if self.proposals.embed_channels is None:
+            raise ValueError(
+                'An ensemble needs the class branch of the proposals: set '
+                'proposals.embed_channels, or ensemble=None.'
+            )
+        return dict(dict(use_seen=True, valid_only=False), **ensemble)
+
+    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
+        """Predict masks and class logits; see :meth:`OVSegmentor.segment`.
+
+        At inference the images have to be without padding; :meth:`predict` takes any.
+        """
+        if self.training:
+            return super().segment(inputs, text)
+        return [self.infer(inputs, text, None)]
+
+    def infer(
+        self, inputs: Tensor, text: TextEmbeddings, data_samples: list | None
+    ) -> MaskPrediction:
+        """See :meth:`OVSegmentor.infer`; crops end where the padding starts."""
+        prediction = super().segment(inputs, text)[-1]
+        padded = tuple(inputs.shape[-2:])
+        sizes = [padded] * len(inputs)
+        if data_samples:
+            sizes = [x.metainfo.get('img_shape', padded)[:2] for x in data_samples]
+        # Multiplied by a mask, the rest becomes 0: CLIP's mean colour.
+        images = upcast(inputs) * self.to_clip_scale + self.to_clip_shift
+        class_logits = []
+        for index, (height, width) in enumerate(sizes):
+            masks = self._binarise(prediction.mask_logits[index], padded)
+            masks = masks[:, :height, :width]
+            valid = masks.flatten(1).any(1)
+            regions = self._embed_crops(images[index, :, :height, :width], masks, valid)
+            crop_logits = text.logits(regions, LOGIT_SCALE)[:, :-1]
+            own_logits = prediction.class_logits[index]
+            class_logits.append(self._mix(own_logits, crop_logits, valid))
+        return prediction._replace(class_logits=torch.stack(class_logits))
+
+    def _binarise(self, mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Threshold masks ``[N, h, w]`` at the size of the input, ``[N, H, W]``."""
+        # In pieces: all masks of a large image as numbers would take a gigabyte.
+        return torch.cat(
+            [
+                resize_masks(upcast(logits)[None], size)[0].sigmoid() > 0.5
+                for logits in mask_logits.split(self.crop_batch_size)
+            ]
+        )
+
+    @torch.no_grad()
+    def _embed_crops(self, image: Tensor, masks: Tensor, valid: Tensor) -> Tensor:
+        """Embed all valid proposals of an image; ``[N, D]``, zeros for the others."""
+        regions = image.new_zeros(len(masks), self.backbone.embed_dims)
+        index = valid.nonzero().flatten()
+        boxes = mask_boxes(masks[index]).tolist()
+        for start in range(0, len(boxes), self.crop_batch_size):
+            part = slice(start, start + self.crop_batch_size)
+            crops = crop_masks(
+                image, masks[index[part]], boxes[part], self.backbone.image_size
+            )
+            regions[index[part]] = self.backbone.encode_image(crops).to(regions.dtype)
+        return regions
+
+    def _mix(self, own_logits: Tensor, crop_logits: Tensor, valid: Tensor) -> Tensor:
+        """Combine the two class scores of one image.
+
+        Args:
+            own_logits: Of the proposal network, ``[N, K + 1]``.
+            crop_logits: Of the crops, without void, ``[N, K]``.
+            valid: True where there was a crop, ``[N]``.
+
+        Returns:
+            Log-probabilities, ``[N, K + 1]``; see :func:`with_void`.
+        """
+        invalid = ~valid.unsqueeze(-1)
+        crops = crop_logits.float().log_softmax(-1)
+        if self.ensemble is None:
+            return with_void(crops.masked_fill(invalid, -torch.inf))
+        own = own_logits.float().log_softmax(-1)[..., :-1]
+        weight = self.ensemble['weight']
+        share = torch.full_like(own[0], weight)  # of the crops
+        if self.ensemble['use_seen']:
+            share = share.masked_fill(self.seen, 1 - weight)
+        scores = (1 - share) * own + share * crops.masked_fill(invalid, 0)
+        if self.ensemble['valid_only']:
+            scores = scores.masked_fill(invalid, -torch.inf)
+        return with_void(scores)
+
+
+def mask_boxes(masks: Tensor) -> Tensor:
+    """Return the tight boxes of masks that are not empty.
+
+    Args:
+        masks: bool, ``[N, H, W]``.
+
+    Returns:
+        Left, top, right, bottom (the last two one past the mask), int64, ``[N, 4]``.
+    """
+    columns, rows = masks.any(1).byte(), masks.any(2).byte()
+    first = [used.argmax(1) for used in (columns, rows)]
+    last = [used.shape[1] - used.flip(1).argmax(1) for used in (columns, rows)]
+    return torch.stack([*first, *last], 1)
+
+
+def crop_masks(
+    image: Tensor, masks: Tensor, boxes: Sequence[Sequence[int]], size: int
+) -> Tensor:
+    """Cut masks out of an image, on a ground of zeros, and make them squares.
+
+    Args:
+        image: ``[3, H, W]``.
+        masks: bool, ``[n, H, W]``.
+        boxes: From :func:`mask_boxes`.
+        size: Side of the squares; the aspect ratio is not kept.
+
+    Returns:
+        ``[n, 3, size, size]``, resized bicubically.
+    """
+    crops = []
+    for mask, (left, top, right, bottom) in zip(masks, boxes, strict=True):
+        crop = image[:, top:bottom, left:right] * mask[top:bottom, left:right]
+        crops.append(F.interpolate(crop[None], (size, size), mode='bicubic')[0])
+    return torch.stack(crops)
+
+
+def with_void(scores: Tensor) -> Tensor:
+    """Divide the scores of an image by one number, so that void can take the rest.
+
+    The products of an ensemble are no probabilities: those of a proposal may sum to
+    more than 1. A common divisor leaves every comparison between classes as it is.
+
+    Args:
+        scores: Logarithms of scores, ``[N, K]``; minus infinity is allowed.
+
+    Returns:
+        Log-probabilities, void last, ``[N, K + 1]``.
+    """
+    total = scores.logsumexp(-1, keepdim=True)  # [N, 1]
+    divisor = total.amax().clamp(min=0)
+    void = torch.log1p(-(total - divisor).exp())
+    return torch.cat([scores - divisor, void], -1)
