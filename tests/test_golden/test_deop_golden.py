@@ -16,6 +16,7 @@ from mmovseg.models.layers import sine_position, token_masks
 from mmovseg.registry import MODELS
 from mmovseg.vocabulary import Vocabulary
 
+pytestmark = pytest.mark.slow
 CONFIG = 'configs/deop/deop_vit-b16_released_cocostuff-156.py'
 HALF = 5e-4  # relative rounding of arrays recorded in half precision
 # The reference's own rounding: with the threads of the recording our backbone is equal
