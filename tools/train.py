@@ -14,6 +14,7 @@ from mmovseg.apis.checkpoint import (
     load_state_dict,
     read_checkpoint,
 )
+from mmovseg.apis.init_from import InitFromHook, find_shared_weights
 from mmovseg.apis.runtime import (
     adapt_to_device,
     load_run_config,
@@ -34,6 +35,13 @@ def parse_args():
         metavar='CHECKPOINT',
         help='go on from this checkpoint; without a value, from the last one in the '
         'work folder, or from the start if there is none',
+    )
+    parser.add_argument(
+        '--init-from',
+        nargs='+',
+        metavar='CHECKPOINT',
+        help='start from the weights that these files share with the model, such as '
+        'those of an earlier stage; of a weight in several files the last one counts',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (GPU only)')
     parser.add_argument(
@@ -84,6 +92,11 @@ def build_config(args):
         if not osp.isfile(args.resume):
             raise FileNotFoundError(f'--resume: there is no {args.resume!r}.')
         cfg.resume, cfg.load_from = True, args.resume
+    if args.init_from and cfg.get('load_from'):
+        raise ValueError(
+            f'--init-from starts a training, but {cfg.load_from!r} is to be loaded '
+            '(--resume, load_from): give one of them.'
+        )
     adapt_to_device(cfg)
     return cfg
 
@@ -94,9 +107,12 @@ def check_weights(runner, cfg):
     if cfg.get('resume') and path is None:
         path = find_latest_checkpoint(runner.work_dir)
     if path is not None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         state = get_state_dict(read_checkpoint(path), str(path))
-        load_state_dict(model, state, name=str(path))
+        load_state_dict(unwrap(runner.model), state, name=str(path))
+
+
+def unwrap(model):
+    return model.module if is_model_wrapper(model) else model
 
 
 def main():
@@ -109,6 +125,9 @@ def main():
     runner = Runner.from_cfg(cfg)
     try:
         check_weights(runner, cfg)
+        if args.init_from:
+            found = find_shared_weights(unwrap(runner.model), args.init_from)
+            runner.register_hook(InitFromHook(*found))
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     runner.train()

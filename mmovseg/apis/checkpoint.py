@@ -18,7 +18,11 @@ from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
 
 MAX_NAMES = 10  # of each kind in an error message
-CONVERTER = 'tools/model_converters/eovseg_to_mmovseg.py'
+# Converters, and starts of names that only the official files have.
+CONVERTERS = {
+    'eovseg_to_mmovseg.py': ('light_weight_decoder.',),
+    'deop_to_mmovseg.py': ('sem_seg_head.', 'clip_adapter.', 'stem.conv1.'),
+}
 
 
 def read_checkpoint(
@@ -117,29 +121,45 @@ def load_state_dict(
     prefixes = tuple(allow_missing)
     missing = [k for k in own if k not in state and not k.startswith(prefixes or ' ')]
     unexpected = [key for key in state if key not in own]
-    shapes = [
-        f'{key}: {tuple(state[key].shape)} in the file, {tuple(own[key].shape)} here'
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
+    shapes = list_other_shapes(own, state)
     if not (missing or unexpected or shapes):
         model.load_state_dict(dict(state), strict=not prefixes)
         return
     lines = [
         f'{name} holds the weights of another model '
         f'({len(state)} names in the file, {len(own)} in {type(model).__name__}):',
-        *_list('other shape', shapes),
-        *_list('missing in the file', missing),
-        *_list('not in the model', unexpected),
+        *list_names('other shape', shapes),
+        *list_names('missing in the file', missing),
+        *list_names('not in the model', unexpected),
+        *converter_hint(unexpected),
     ]
-    if any('light_weight_decoder.' in key for key in unexpected):
-        lines.append(
-            f'It looks like an official EOV-Seg file: convert it ({CONVERTER}).'
-        )
     raise ValueError('\n'.join(lines))
 
 
-def _list(title: str, names: Sequence[str]) -> Iterable[str]:
+def list_other_shapes(
+    own: Mapping[str, Tensor], state: Mapping[str, Tensor]
+) -> list[str]:
+    """Describe the weights of a file that have another shape in the model."""
+    return [
+        f'{key}: {tuple(state[key].shape)} in the file, {tuple(own[key].shape)} here'
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+
+
+def converter_hint(names: Iterable[str]) -> Iterable[str]:
+    """Yield a line that names the converter, if names are those of an official file."""
+    names = list(names)
+    for tool, starts in CONVERTERS.items():
+        if any(name.startswith(starts) for name in names):
+            yield (
+                'It looks like an official file: convert it '
+                f'(tools/model_converters/{tool}).'
+            )
+
+
+def list_names(title: str, names: Sequence[str]) -> Iterable[str]:
+    """Yield the lines of a list for an error message, cut if it is long."""
     if names:
         yield f'  {title} ({len(names)}):'
         yield from (f'    {name}' for name in names[:MAX_NAMES])

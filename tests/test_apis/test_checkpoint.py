@@ -169,10 +169,17 @@ def test_long_lists_are_cut(tmp_path):
         load_checkpoint(Toy(), tmp_path / 'a.pth')
 
 
-def test_official_checkpoint_names_the_converter(tmp_path):
-    state = {'light_weight_decoder.object_kernels.weight': torch.zeros(1)}
-    torch.save(dict(model=state), tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match='eovseg_to_mmovseg'):
+@pytest.mark.parametrize(
+    ('name', 'tool'),
+    [
+        ('light_weight_decoder.object_kernels.weight', 'eovseg_to_mmovseg'),
+        ('clip_adapter.prompt_learner.prefix_prompt', 'deop_to_mmovseg'),
+        ('stem.conv1.weight', 'deop_to_mmovseg'),
+    ],
+)
+def test_official_checkpoint_names_the_converter(tmp_path, name, tool):
+    torch.save(dict(model={name: torch.zeros(1)}), tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match=tool):
         load_checkpoint(Toy(), tmp_path / 'a.pth')
 
 

@@ -122,3 +122,51 @@ def test_weights_of_another_model_are_refused(tmp_path, main, option):
     with pytest.raises(SystemExit, match='another model') as error:
         main(*arguments)
     assert 'other.' in str(error.value)
+
+
+def test_a_training_starts_from_another_one_unless_it_resumes(tmp_path, main, capsys):
+    weight = torch.tensor([[3.0, -2.0]])
+    torch.save({'layer.weight': weight, 'head.x': weight}, tmp_path / 'stage.pth')
+    work_dir = tmp_path / 'work'
+    options = ['--init-from', tmp_path / 'stage.pth', '--work-dir', work_dir]
+    still = ['optim_wrapper.optimizer.lr=0', 'default_hooks.checkpoint.interval=1']
+    main(*options, '--cfg-options', 'train_cfg.max_iters=1', *still)
+    state = torch.load(work_dir / 'iter_1.pth', weights_only=False)['state_dict']
+    assert torch.equal(state['layer.weight'], weight)
+    log = next(work_dir.glob('*/*.log')).read_text()
+    assert f'layer: 1 from {tmp_path / "stage.pth"}, 1 as built' in log
+    assert 'norm: 5 as built' in log
+
+    checkpoint = torch.load(work_dir / 'iter_1.pth', weights_only=False)
+    checkpoint['state_dict']['layer.weight'] += 1
+    torch.save(checkpoint, work_dir / 'iter_1.pth')
+    name = f'visualizer.name={tmp_path.name}'
+    main(*options, '--resume', '--cfg-options', 'train_cfg.max_iters=2', name, *still)
+    state = torch.load(work_dir / 'iter_2.pth', weights_only=False)['state_dict']
+    assert torch.equal(state['layer.weight'], weight + 1)
+
+
+@pytest.mark.parametrize(
+    ('state', 'more', 'message'),
+    [
+        (
+            {'layer.weight': (2, 2)},
+            [],
+            r'layer\.weight: \(2, 2\) in the file, \(1, 2\)',
+        ),
+        (
+            {'stem.conv1.weight': (1,)},
+            [],
+            r'does not fit ToyModel(.|\n)*deop_to_mmovseg',
+        ),
+        ({'layer.weight': (1, 2)}, ['load_from=x.pth'], r"'x\.pth' is to be loaded"),
+    ],
+)
+def test_weights_that_do_not_fit_start_nothing(tmp_path, main, state, more, message):
+    state = {name: torch.zeros(shape) for name, shape in state.items()}
+    torch.save(state, tmp_path / 'stage.pth')
+    options = ['--init-from', tmp_path / 'stage.pth', '--work-dir', tmp_path]
+    with pytest.raises(SystemExit, match=message):
+        main(*options, '--cfg-options', 'train_cfg.max_iters=1', *more)
+    with pytest.raises(SystemExit, match='nowhere'):
+        main('--init-from', 'nowhere.pth', '--work-dir', tmp_path)

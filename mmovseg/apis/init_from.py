@@ -1,0 +1,92 @@
+"""Start a training from the weights of earlier stages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from .checkpoint import (
+    converter_hint,
+    get_state_dict,
+    list_names,
+    list_other_shapes,
+    read_checkpoint,
+)
+
+
+class InitFromHook(Hook):
+    """Load weights after the model's own initialisation, unless training resumes.
+
+    Args:
+        weights: From :func:`find_shared_weights`.
+        report: To be logged when they are loaded.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], report: str) -> None:
+        self.weights, self.report = dict(weights), report
+
+    def before_train(self, runner: Runner) -> None:
+        """Load the weights into the model."""
+        if runner.iter == 0:
+            model = runner.model
+            model = model.module if is_model_wrapper(model) else model
+            model.load_state_dict(self.weights, strict=False)
+            runner.logger.info(self.report)
+        self.weights.clear()
+
+
+def find_shared_weights(
+    model: nn.Module, paths: Sequence[str | Path]
+) -> tuple[dict[str, Tensor], str]:
+    """Find the weights that checkpoints share with a model.
+
+    Args:
+        model: Stays as it is.
+        paths: Files, read as by :func:`read_checkpoint`; a later one wins.
+
+    Returns:
+        Weights by name, and a report: per part of the model what comes from which
+        file, and what of a file has no place.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a file is unsafe or damaged, shares no name with the model, or
+            has a weight of another shape.
+    """
+    own = model.state_dict()
+    shared: dict[str, Tensor] = {}
+    origin = dict.fromkeys(own, 'as built')
+    homeless = []
+    for path in paths:
+        state = get_state_dict(read_checkpoint(path), str(path))
+        shapes = list_other_shapes(own, state)
+        found = {name: value for name, value in state.items() if name in own}
+        rest = [name for name in state if name not in own]
+        if shapes or not found:
+            lines = [
+                f'{path} does not fit {type(model).__name__}:',
+                *list_names('other shape', shapes),
+                *(list_names('not in the model', rest) if not found else ()),
+                *converter_hint(rest),
+            ]
+            raise ValueError('\n'.join(lines))
+        shared.update(found)
+        origin.update(dict.fromkeys(found, f'from {path}'))
+        if rest:
+            counts = Counter('.'.join(name.split('.')[:2]) for name in rest)
+            homeless.append(f'  of no use here, in {path}: {_count(counts)}')
+    parts: dict[str, Counter[str]] = {}
+    for name, source in origin.items():
+        parts.setdefault(name.split('.')[0], Counter())[source] += 1
+    lines = [f'  {part}: {_count(counts)}' for part, counts in parts.items()]
+    return shared, '\n'.join(['Weights at the start:', *lines, *homeless])
+
+
+def _count(counts: Counter[str]) -> str:
+    return ', '.join(f'{number} {what}' for what, number in counts.items())
