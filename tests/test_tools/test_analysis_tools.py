@@ -6,14 +6,20 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from mmovseg.apis.profiling import build_model
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'analysis_tools'
 
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    def run(name, *arguments):
-        monkeypatch.setattr(sys, 'argv', [name, 'eovseg_tiny_shapeworld', *arguments])
+    # The benchmark would start itself anew to set it.
+    monkeypatch.setenv('OMP_WAIT_POLICY', 'PASSIVE')
+
+    def run(name, *arguments, config='eovseg_tiny_shapeworld'):
+        monkeypatch.setattr(sys, 'argv', [name, config, *arguments])
         runpy.run_path(str(TOOLS / f'{name}.py'))['main']()
         return capsys.readouterr().out
 
@@ -37,9 +43,42 @@ def test_benchmark_times_every_part(run):
         *('--batch-size', '2'),
     )
     rows = dict(re.findall(r'^(\w+) +([\d.]+) ms +[\d.]+ ms$', text, re.M))
-    parts = {'backbone', 'neck', 'spatial_backbone', 'decoder', 'ensemble', 'fusion'}
+    parts = {'backbone', 'neck', 'spatial_backbone', 'decoder', 'rest', 'fusion'}
     assert rows.keys() == parts | {'total'}
     assert float(rows['total']) > float(rows['decoder']) > 0
+
+
+def test_benchmark_compares_models_on_the_same_masks(run):
+    text = run(
+        *('benchmark', '--against', 'simbaseline_tiny_shapeworld-zs'),
+        *('--shape', '64', '64', '--warmup', '0', '--repeat', '2'),
+        *('--valid-masks', '7'),
+        config='deop_tiny_shapeworld-zs',
+    )
+    totals = [float(x) for x in re.findall(r'^total +([\d.]+) ms', text, re.M)]
+    assert len(totals) == 2
+    ratio = float(re.search(r'([\d.]+) times the median', text)[1])
+    assert ratio == pytest.approx(totals[1] / totals[0], rel=0.01)
+
+
+def test_drawn_masks_are_as_many_as_asked_for(run):
+    module = runpy.run_path(str(TOOLS / 'benchmark.py'))
+    model = build_model('simbaseline_tiny_shapeworld-zs')
+    module['draw_masks'](model, 7)
+    masks = model.proposals(torch.randn(1, 3, 64, 64))[-1].mask_logits > 0
+    assert masks.flatten(2).any(2).sum() == 7
+
+
+@pytest.mark.parametrize(
+    ('config', 'count', 'message'),
+    [
+        ('eovseg_tiny_shapeworld', '7', 'EOVSeg has no proposal network'),
+        ('deop_tiny_shapeworld-zs', '21', '21 of 20 proposals'),
+    ],
+)
+def test_impossible_masks_are_refused(run, config, count, message):
+    with pytest.raises((SystemExit, ValueError), match=message):
+        run('benchmark', '--valid-masks', count, '--repeat', '1', config=config)
 
 
 @pytest.mark.parametrize('name', ['get_flops', 'benchmark'])

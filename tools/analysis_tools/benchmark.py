@@ -1,9 +1,12 @@
-"""Time a model, part by part: median and 95th percentile.
+"""Time a model, part by part, alone or in turns with others: median, 95th percentile.
 
-Example: tools/analysis_tools/benchmark.py configs/eovseg/eovseg_r50_zs-ade20k.py
+Examples: tools/analysis_tools/benchmark.py configs/eovseg/eovseg_r50_zs-ade20k.py
+tools/analysis_tools/benchmark.py deop_vit-b16_cocostuff-156 \\
+    --against simbaseline_vit-b16_cocostuff-156 --shape 512 640 --valid-masks 30
 """
 
 import argparse
+import os
 import sys
 import time
 
@@ -24,7 +27,20 @@ from mmovseg.apis.profiling import (
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='config file, or the name of a packaged one')
-    parser.add_argument('--checkpoint', help='weights [random ones]')
+    parser.add_argument('--checkpoint', help='weights of CONFIG [random ones]')
+    parser.add_argument(
+        '--against',
+        nargs='+',
+        default=[],
+        metavar='CONFIG',
+        help='models that run in turns with the first, on the same input',
+    )
+    parser.add_argument(
+        '--valid-masks',
+        type=int,
+        metavar='N',
+        help='draw the masks of proposal networks: ellipses in N, nothing in the rest',
+    )
     parser.add_argument(
         '--shape',
         type=int,
@@ -59,28 +75,57 @@ def parse_args():
     return args
 
 
-def measure(model, inputs, warmup, repeat):
-    """Return the seconds of every counted run, by part and in total."""
+def measure(models, inputs, warmup, repeat):
+    """Return the seconds of every counted run of each model, by part and in total."""
 
     def clock():
         if inputs.is_cuda:
             torch.cuda.synchronize()
         return time.perf_counter()
 
-    text = random_text(model)
-    times = {}
+    texts = [random_text(model) for model in models]
+    times = [{} for _ in models]
+    # In turns: what else the machine does then meets all of them.
     for index in range(warmup + repeat):
-        with watch_parts(model, clock) as parts:
-            start = clock()
-            run_model(model, inputs, text)
-            total = clock() - start
-        if index >= warmup:
-            parts['ensemble'] = total - sum(parts.values())
-            parts['fusion'] = parts.pop('fusion')
-            parts['total'] = total
-            for name, seconds in parts.items():
-                times.setdefault(name, []).append(seconds)
+        for model, text, rows in zip(models, texts, times, strict=True):
+            with watch_parts(model, clock) as parts:
+                start = clock()
+                run_model(model, inputs, text)
+                total = clock() - start
+            if index >= warmup:
+                parts['rest'] = total - sum(parts.values())
+                parts['fusion'] = parts.pop('fusion')
+                parts['total'] = total
+                for name, seconds in parts.items():
+                    rows.setdefault(name, []).append(seconds)
     return times
+
+
+def draw_masks(model, count):
+    """Let the proposals of a model be ellipses, the same ones for every model."""
+    if not hasattr(model, 'proposals'):
+        raise ValueError(
+            f'--valid-masks: {type(model).__name__} has no proposal network.'
+        )
+    num = model.cfg.model.proposals.get('num_queries', 100)
+    if not 0 <= count <= num:
+        raise ValueError(f'--valid-masks: {count} of {num} proposals is impossible.')
+
+    def replace(module, images, proposals):
+        logits = proposals[-1].mask_logits
+        height, width = logits.shape[-2:]
+        draws = torch.rand(4, count, 1, 1, generator=torch.Generator().manual_seed(0))
+        # Centres anywhere, radii of 5 to 30 per cent of the image.
+        y, x, tall, wide = (draw.to(logits.device) for draw in draws)
+        rows = torch.linspace(0, 1, height, device=logits.device).view(-1, 1)
+        columns = torch.linspace(0, 1, width, device=logits.device)
+        distance = ((rows - y) / (0.05 + 0.25 * tall)) ** 2
+        distance = distance + ((columns - x) / (0.05 + 0.25 * wide)) ** 2
+        drawn = torch.full_like(logits, -10.0)
+        drawn[:, :count] = (10 * (1 - distance)).clamp(-10, 10).to(logits.dtype)
+        return [proposals[-1]._replace(mask_logits=drawn)]
+
+    model.proposals.register_forward_hook(replace)
 
 
 @torch.no_grad()
@@ -96,37 +141,59 @@ def measure_text(model):
     return encoding, time.perf_counter() - start
 
 
+def print_table(times, ratio_to):
+    """Print median and 95th percentile of every part, and a ratio of totals."""
+    print(f'{"part":<18}{"median":>12}{"p95":>12}')
+    for name, seconds in times.items():
+        median, p95 = (1000 * np.percentile(seconds, q) for q in (50, 95))
+        print(f'{name:<18}{median:>9.1f} ms{p95:>9.1f} ms')
+    if times['total'] is not ratio_to:
+        ratio = np.median(times['total']) / np.median(ratio_to)
+        print(f'{ratio:.2f} times the median of the first model')
+
+
 def main():
     args = parse_args()
+    if 'OMP_WAIT_POLICY' not in os.environ:
+        # Read when torch starts: threads that wait by spinning make timings erratic.
+        os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'
+        os.execv(sys.executable, [sys.executable, *sys.argv])
     if args.threads:
         torch.set_num_threads(args.threads)
+    models = []
     try:
-        model = build_model(
-            args.config,
-            args.cfg_options,
-            vocabulary=args.vocabulary,
-            device=args.device,
-        )
+        for config in (args.config, *args.against):
+            model = build_model(
+                config,
+                args.cfg_options,
+                vocabulary=args.vocabulary,
+                device=args.device,
+            )
+            if args.valid_masks is not None:
+                draw_masks(model, args.valid_masks)
+            if args.panoptic_only:
+                model.fusion.instance = model.fusion.semantic = False
+            models.append(model)
         if args.checkpoint:
-            load_checkpoint(model, args.checkpoint)
+            load_checkpoint(models[0], args.checkpoint)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
-    if args.panoptic_only:
-        model.fusion.instance = model.fusion.semantic = False
     height, width = args.shape
     device = args.device
     if device == 'cpu':
         device += f', {torch.get_num_threads()} threads'
     print(
-        f'{args.config}: batch {args.batch_size} of {height} x {width}, '
-        f'{len(model.vocabulary)} classes, {device}, {args.repeat} runs\n'
+        f'Batch {args.batch_size} of {height} x {width}, float32, {device}, '
+        f'torch {torch.__version__}, {args.repeat} runs'
     )
     inputs = torch.randn(args.batch_size, 3, height, width, device=args.device)
-    times = measure(model, inputs, args.warmup, args.repeat)
-    print(f'{"part":<18}{"median":>12}{"p95":>12}')
-    for name, seconds in times.items():
-        median, p95 = (1000 * np.percentile(seconds, q) for q in (50, 95))
-        print(f'{name:<18}{median:>9.1f} ms{p95:>9.1f} ms')
+    all_times = measure(models, inputs, args.warmup, args.repeat)
+    for config, model, times in zip(
+        (args.config, *args.against), models, all_times, strict=True
+    ):
+        print(f'\n{config}: {len(model.vocabulary)} classes')
+        print_table(times, ratio_to=all_times[0]['total'])
+    model = models[0]
     encoding, cached = measure_text(model)
     print(
         f'\nText, once per vocabulary: about {encoding:.1f} s for '

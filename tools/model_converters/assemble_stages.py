@@ -1,0 +1,49 @@
+"""Put a model together from the checkpoints of its training stages.
+
+Usage:
+    python tools/model_converters/assemble_stages.py CONFIG DST SRC [SRC ...]
+
+For models without a stage of their own: SimBaseline and DeOP's baseline have the prompt
+of stage 1 and the proposals of stage 2. What no file holds stays as the model is built:
+CLIP's towers from their pretrained weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.registry import init_default_scope
+
+from mmovseg.apis import load_config
+from mmovseg.apis.conversion import save
+from mmovseg.apis.init_from import find_shared_weights
+from mmovseg.registry import MODELS
+
+
+def main() -> None:
+    """Assemble one model and report where its weights come from."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('config', help='file or packaged name')
+    parser.add_argument('dst', type=Path, help='where to write the model (.pth)')
+    parser.add_argument(
+        'src', nargs='+', help='checkpoints; of a weight in several the last one counts'
+    )
+    args = parser.parse_args()
+    try:
+        config = load_config(args.config)
+        init_default_scope(config.get('default_scope', 'mmovseg'))
+        model = MODELS.build(config.model)
+        weights, report = find_shared_weights(model, args.src)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    model.load_state_dict(weights, strict=False)
+    print(report)
+    meta = dict(config=Path(args.config).stem, source=[str(path) for path in args.src])
+    save(args.dst, dict(state_dict=model.state_dict(), meta=meta))
+    print(f'Wrote {args.dst}.')
+
+
+if __name__ == '__main__':
+    main()
