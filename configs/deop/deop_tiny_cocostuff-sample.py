@@ -15,3 +15,4 @@ model = dict(
     train_vocabulary=_base_.train_vocabulary,
     test_vocabulary=_base_.vocabulary,
 )
+train_dataloader = dict(batch_size=2)

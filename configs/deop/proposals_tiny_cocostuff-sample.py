@@ -17,3 +17,4 @@ model = dict(
 )
 val_evaluator = _base_.mask_recall
 test_evaluator = _base_.mask_recall
+train_dataloader = dict(batch_size=2)

@@ -21,6 +21,7 @@ from mmovseg.models.segmentors.sim_baseline import crop_masks, mask_boxes
 from mmovseg.models.structures import MaskPrediction, TextEmbeddings
 from mmovseg.registry import MODELS
 
+pytestmark = pytest.mark.slow
 CONFIG = 'configs/deop/simbaseline_vit-b16_cocostuff-156.py'
 SIZE, PADDED = (280, 256), (288, 256)
 
