@@ -1,8 +1,10 @@
 """Datasets, samplers and transforms that mmdet and mmseg lack."""
 
+from .cityscapes_panoptic_dataset import CityscapesPanopticDataset
 from .class_crops import ClassCrops
 from .panoptic_dataset import PanopticDataset
 from .seeded_sampler import SeededSampler
+from .semantic_dataset import SemanticDataset
 from .transforms import (
     CropClass,
     KeepSeenClasses,
@@ -13,6 +15,7 @@ from .transforms import (
 )
 
 __all__ = [
+    'CityscapesPanopticDataset',
     'ClassCrops',
     'CropClass',
     'KeepSeenClasses',
@@ -22,4 +25,5 @@ __all__ = [
     'PanopticDataset',
     'SeedSample',
     'SeededSampler',
+    'SemanticDataset',
 ]

@@ -9,6 +9,8 @@ from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmengine.structures import PixelData
+from PIL import Image
 
 import mmovseg.datasets
 import mmovseg.evaluation  # noqa: F401 (registers)
@@ -397,3 +399,134 @@ def test_context_maps_load(monkeypatch, tmp_path):
         if len(set(pair)) > 1
     ]
     assert differ == [('table', 'diningtable')]
+
+
+# More than 255 classes, and layouts of their own
+
+
+def write_tif(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.asarray(values, np.uint16)
+    Image.fromarray(values).save(path, compression='tiff_deflate')
+
+
+def write_photo(path, height, width):
+    mmcv.imwrite(np.zeros((height, width, 3), np.uint8), str(path))
+
+
+# Labels around a byte's end, which 8 bits would fold onto other classes or onto 255.
+LARGE = [[0, 255, 256], [257, 65535, 458]]
+
+
+@pytest.mark.parametrize('name', ['ade20k_847', 'context_459'])
+def test_labels_of_16_bits_reach_the_metric(name, monkeypatch, tmp_path):
+    monkeypatch.setenv('MMOVSEG_DATA', str(tmp_path))
+    config = load(name)
+    options = config.test_dataloader.dataset
+    root, prefix = Path(options.data_root), options.data_prefix
+    write_photo(root / prefix.img_path / 'a.jpg', 2, 3)
+    write_tif(root / prefix.seg_map_path / 'a.tif', LARGE)
+    if 'ann_file' in options:
+        (root / options.ann_file).parent.mkdir(parents=True)
+        (root / options.ann_file).write_text('a\n')
+    dataset, batch = first_batch(config.test_dataloader)
+    assert batch['data_samples'][0].gt_sem_seg.data[0].tolist() == LARGE
+    assert check_testing(config).metainfo['classes'][256]
+    assert len(dataset.metainfo['classes']) == len(Vocabulary.load(config.vocabulary))
+    # One of five annotated pixels wrong, with a label that differs by a byte only.
+    evaluator = Evaluator(config.test_evaluator)
+    evaluator.dataset_meta = dataset.metainfo
+    sample = dataset[0]['data_samples']
+    predicted = sample.gt_sem_seg.data.clone()
+    predicted[0, 0, 2] = 0
+    sample.pred_sem_seg = PixelData(data=predicted)
+    evaluator.process([sample])
+    result = evaluator.evaluate(1)
+    assert result['semantic/pAcc'] == 80
+    assert result['semantic/mIoU'] == pytest.approx((50 + 3 * 100) / 5)
+
+
+@pytest.mark.parametrize(
+    ('name', 'plain'), [('ade20k_847', 'ade_847'), ('context_459', 'pc_459')]
+)
+def test_class_names_stand_where_the_vocabulary_has_them(name, plain):
+    """The lists of single names and of synonyms number the classes alike."""
+    synonyms = Vocabulary.load(load(name).vocabulary).synonyms
+    names = Vocabulary.load(f'plain/{plain}').names
+    alike = [
+        bool(words(' '.join(group)) & words(name))
+        for group, name in zip(synonyms, names, strict=True)
+    ]
+    assert sum(alike) > 0.95 * len(alike)
+
+
+def test_ade_full_sample_loads(shared, monkeypatch, tmp_path):
+    tiny = shared / 'data/tiny_ade20k/ADE20K_2021_17_01'
+    for folder in ('images_detectron2', 'annotations_detectron2'):
+        (tmp_path / 'ADE20K_2021_17_01' / folder).mkdir(parents=True)
+        target = tmp_path / 'ADE20K_2021_17_01' / folder / 'validation'
+        target.symlink_to(tiny / folder / 'training')
+    monkeypatch.setenv('MMOVSEG_DATA', str(tmp_path))
+    dataset = check_testing(load('ade20k_847'))
+    assert len(dataset) == 3
+    assert min(dataset[0]['inputs'].shape[1:]) == 640
+    found = set()
+    for item in dataset:
+        found |= set(item['data_samples'].gt_sem_seg.data.unique().tolist())
+    assert 65535 in found
+    assert max(found - {65535}) > 255
+
+
+def test_coco_stuff_171_recipe(coco_stuff):
+    config = load('coco_stuff_171')
+    _, batch = first_batch(config.train_dataloader)
+    assert set().union(*label_sets(batch)) <= set(range(171))
+    assert all(image.shape == (3, 512, 512) for image in batch['inputs'])
+    dataset = check_testing(config)
+    assert dataset.metainfo['classes'] == Vocabulary.load(config.vocabulary).names
+    same, other = load('coco_stuff_156').labels, config.labels
+    assert same == other
+
+
+def test_voc_21_has_a_background(voc):
+    config = load('voc_21')
+    dataset = check_testing(config)
+    assert dataset.metainfo['classes'][0] == 'background'
+    ours, maps = dataset[0], load('voc_20')
+    labels = ours['data_samples'].gt_sem_seg.data
+    without = DATASETS.build(maps.test_dataloader.dataset)[0]
+    without = without['data_samples'].gt_sem_seg.data.int()
+    assert {0, 255} < set(labels.unique().tolist())
+    assert (without[labels == 0] == 255).all()
+    inner = (labels > 0) & (labels < 255)
+    assert (labels[inner].int() - 1 == without[inner]).all()
+
+
+@pytest.mark.parametrize('name', ['context_59', 'voc_20'])
+def test_eovseg_sees_the_same_labels_larger(name):
+    ours, other = load(f'{name}_640'), load(name)
+    assert ours.test_pipeline[1]['scale'] == 640
+    assert ours.test_pipeline[1]['max_size'] == 2560
+    ours.test_pipeline[1] = other.test_pipeline[1]
+    ours.test_dataloader.dataset.pipeline = ours.test_pipeline
+    ours.vocabulary = other.vocabulary
+    assert ours.to_dict() == other.to_dict()
+
+
+@pytest.fixture
+def cityscapes(monkeypatch, tmp_path):
+    """One drawn photo: road 7, a car and a group of cars 26, an ego vehicle 1."""
+    root = tmp_path / 'cityscapes'
+    stem = 'aachen_000000_000019'
+    write_photo(root / f'leftImg8bit/val/aachen/{stem}_leftImg8bit.png', 2, 3)
+    labels = np.array([[7, 7, 26], [1, 26, 26]], np.uint8)
+    path = root / f'gtFine/val/aachen/{stem}_gtFine_labelIds.png'
+    mmcv.imwrite(labels, str(path))
+    monkeypatch.setenv('MMOVSEG_DATA', str(tmp_path))
+
+
+def test_cityscapes_label_ids_load(cityscapes):
+    dataset = check_testing(load('cityscapes_19'))
+    labels = dataset[0]['data_samples'].gt_sem_seg.data[0]
+    assert labels.tolist() == [[0, 0, 13], [255, 13, 13]]
+    assert dataset.metainfo['classes'][13] == 'car'
