@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os.path as osp
 import warnings
+from collections.abc import Mapping
 from typing import ClassVar
 
 from mmdet.datasets import CocoPanopticDataset
 from mmengine import fileio
 
 from ..registry import DATASETS
+from ..vocabulary import Vocabulary
 from .panoptic_format import PanopticAnnotations, PanopticImage
 
 
@@ -28,6 +30,10 @@ class PanopticDataset(CocoPanopticDataset):
     * ``filter_cfg=dict(filter_empty_gt=True)`` drops images without any segment to
       learn from, not images without things.
     * Missing PNGs are reported when the data set is loaded.
+    * ``metainfo=dict(vocabulary=...)`` (packaged name, ``.txt`` file or list) is what a
+      model calls the classes. A JSON that numbers them in another way is refused,
+      which the thing flags tell: mmdet's converter of ADE20K puts things first, so
+      that "wall" would silently become "bed".
 
     Every sample has ``ignore_index``, the value of unlabelled pixels in the semantic
     map: 255, or 65535 where 255 is a class.
@@ -35,14 +41,25 @@ class PanopticDataset(CocoPanopticDataset):
 
     METAINFO: ClassVar[dict] = {}  # everything comes from the JSON
 
+    @classmethod
+    def _load_metainfo(cls, metainfo: Mapping | None = None) -> dict:
+        """Keep the vocabulary from being taken for a list in a file."""
+        rest = {k: v for k, v in (metainfo or {}).items() if k != 'vocabulary'}
+        result = super()._load_metainfo(rest)
+        if metainfo and 'vocabulary' in metainfo:
+            result['vocabulary'] = metainfo['vocabulary']
+        return result
+
     def load_data_list(self) -> list[dict]:
         """Read the JSON; see the class for what is checked.
 
         Raises:
             FileNotFoundError: If PNGs are missing.
-            ValueError: If the file is no panoptic JSON or contradicts itself.
+            ValueError: If the file is no panoptic JSON, contradicts itself, or does
+                not number its classes like the vocabulary.
         """
         annotations = PanopticAnnotations.load(self.ann_file, self.backend_args)
+        self._check_vocabulary(annotations)
         self.cat_ids = list(annotations.labels)
         self.cat2label = annotations.labels
         self._set_classes(annotations)
@@ -75,6 +92,32 @@ class PanopticDataset(CocoPanopticDataset):
             self._metainfo['palette'] = [
                 tuple(cat['color']) for cat in annotations.categories
             ]
+
+    def _check_vocabulary(self, annotations: PanopticAnnotations) -> None:
+        if self._metainfo.get('vocabulary') is None:
+            return
+        vocabulary = Vocabulary.load(self._metainfo['vocabulary'])
+        ours, theirs = vocabulary.is_thing, annotations.is_thing
+        if ours == theirs:
+            return
+        message = (
+            f'{self.ann_file} does not fit the vocabulary: {len(theirs)} categories, '
+            f'{sum(theirs)} of them things, against {len(ours)} and {sum(ours)}.'
+        )
+        if len(ours) == len(theirs):
+            first = next(i for i, flag in enumerate(ours) if flag != theirs[i])
+            kinds = ('stuff', 'a thing')
+            message += (
+                f' Label {first} is {annotations.names[first]!r} '
+                f'({kinds[theirs[first]]}) there and {vocabulary.names[first]!r} '
+                f'({kinds[ours[first]]}) here.'
+            )
+        if sorted(ours, reverse=True) == list(theirs):
+            message += (
+                " The file puts things first, as mmdet's converters do. For ADE20K, "
+                'make it with tools/dataset_converters/ade20k_panoptic.py.'
+            )
+        raise ValueError(message)
 
     def _check_pngs(self, annotations: PanopticAnnotations) -> None:
         folder = self.data_prefix['seg']

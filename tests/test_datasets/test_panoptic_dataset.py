@@ -131,3 +131,29 @@ def test_import_needs_no_models_and_no_ops():
         'sys.exit(str(bad) if bad else 0)'
     )
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_a_vocabulary_in_other_order_is_refused(root):
+    names = ['stuff: wall', 'thing: puppy; dog', 'sky', 'thing: kite']
+    meta = {'vocabulary': names}
+    dataset = PanopticDataset(**dataset_config(root, metainfo=meta))
+    assert dataset.metainfo['classes'] == ('wall', 'dog', 'sky', 'kite')
+    assert dataset.metainfo['vocabulary'] == names  # plain: checkpoints keep it
+    meta = {'vocabulary': names[1:] + names[:1]}
+    with pytest.raises(ValueError, match=r"Label 0 is 'wall' \(stuff\) there and 'pup"):
+        PanopticDataset(**dataset_config(root, metainfo=meta))
+    with pytest.raises(ValueError, match=r'4 categories, 2 of them.*against 3 and 2'):
+        PanopticDataset(**dataset_config(root, metainfo={'vocabulary': names[1:]}))
+
+
+def test_ade20k_with_things_first_is_refused(shared):
+    root = shared / 'data/tiny_ade20k/ADEChallengeData2016'
+    config = {
+        'metainfo': {'vocabulary': 'ade20k_150'},
+        'data_root': str(root),
+        'data_prefix': {'img': 'images/training', 'seg': 'ade20k_panoptic_train'},
+    }
+    dataset = PanopticDataset('ade20k_panoptic_train.json', **config)
+    assert dataset.metainfo['classes'][0] == 'wall'
+    with pytest.raises(ValueError, match=r"Label 0 is 'bed' .*puts things first"):
+        PanopticDataset('ade20k_panoptic_train_thingsfirst.json', **config)

@@ -4,7 +4,8 @@
     ADEChallengeData2016/ade20k_panoptic_val.json and ade20k_panoptic_val/*.png
     ADEChallengeData2016/ade20k_instance_val.json  (100 of the 150 category ids)
 
-These are the files of the official preparation scripts, category ids 0..149.
+tools/dataset_converters/ade20k_panoptic.py makes these files like the official
+scripts, category ids 0..149. mmdet's file with things first is refused.
 MMOVSEG_DATA names the folder that holds ADEChallengeData2016/ (default: data).
 """
 
@@ -29,6 +30,7 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='PanopticDataset',
+        metainfo=dict(vocabulary=vocabulary),
         data_root=data_root,
         ann_file='ade20k_panoptic_val.json',
         data_prefix=dict(img='images/validation/', seg='ade20k_panoptic_val/'),
