@@ -1,4 +1,7 @@
-"""Evaluate a model: tools/test.py CONFIG CHECKPOINT [options]; see dist_test.sh."""
+"""Evaluate a model: tools/test.py CONFIG CHECKPOINT [options]; see dist_test.sh.
+
+Writes all metrics, the speed and what was run to results.json in the work folder.
+"""
 
 import argparse
 import os
@@ -13,6 +16,8 @@ from mmengine.runner import Runner
 from mmovseg.apis.checkpoint import get_state_dict, load_state_dict, read_checkpoint
 from mmovseg.apis.config import without_downloads
 from mmovseg.apis.result_drawing_hook import ResultDrawingHook
+from mmovseg.apis.run_card import hash_config
+from mmovseg.apis.run_card_hook import RunCardHook
 from mmovseg.apis.runtime import adapt_to_device, load_run_config
 
 
@@ -58,11 +63,16 @@ def build_config(args):
             raise ValueError(
                 f'{args.config} has no {key}: there is nothing to evaluate.'
             )
+    # What is changed below for this machine is not what the result depends on.
+    digest = hash_config(cfg)
     # The checkpoint holds all weights, and main loads them only if all of them fit.
     cfg.model = without_downloads(cfg.model)
     cfg.load_from, cfg.resume = None, False
     adapt_to_device(cfg)
-    return cfg
+    card = RunCardHook(
+        args.checkpoint, config=name, config_hash=digest, options=args.cfg_options
+    )
+    return cfg, card
 
 
 def main():
@@ -73,7 +83,7 @@ def main():
             args.checkpoint, trust_checkpoint=args.trust_checkpoint
         )
         state = get_state_dict(checkpoint, args.checkpoint)
-        cfg = build_config(args)
+        cfg, card = build_config(args)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     runner = Runner.from_cfg(cfg)
@@ -86,6 +96,7 @@ def main():
         runner.register_hook(ResultDrawingHook(args.show_dir, show=args.show))
     if args.out:
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    runner.register_hook(card)
     runner.test()
 
 

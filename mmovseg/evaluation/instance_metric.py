@@ -25,6 +25,10 @@ class InstanceMetric(CocoMetric):
     """
 
     default_prefix = 'instance'
+    conventions = {
+        'segm_mAP': 'of COCO: masks, IoU 0.50 to 0.95, 100 results; in [0, 1]',
+        'bbox_mAP': 'of COCO: boxes, IoU 0.50 to 0.95, 100 results; in [0, 1]',
+    }
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Renumber the labels to positions in the instance JSON, and collect."""

@@ -157,6 +157,18 @@ class MaskRecallMetric(BaseMetric):
         self.compatibility = compatibility
 
     @property
+    def conventions(self) -> dict[str, str]:
+        """Definitions of the numbers, for run cards."""
+        meaning = 'share of annotated class masks that a proposal covers by more than '
+        names = {
+            f'recall_{100 * threshold:g}': f'{meaning}{threshold:g} IoU'
+            for threshold in self.iou_thrs
+        }
+        released = 'counted as in the released evaluators of DeOP, see MaskRecallMetric'
+        deop = ('deop_AP', 'deop_Recall', 'deop_R_Seen', 'deop_R_Unseen')
+        return names | dict.fromkeys(deop, released)
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Class names, from the JSON or else from the data set."""
         return self.ground_truth.class_names(self.dataset_meta)

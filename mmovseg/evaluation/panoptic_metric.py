@@ -144,6 +144,12 @@ class PanopticMetric(BaseMetric):
     """
 
     default_prefix = 'panoptic'
+    conventions = {
+        'PQ': 'official, VOID and crowds excused; mean over classes that are annotated '
+        'or wrongly predicted; _th: things, _st: stuff',
+        'SQ': 'as PQ: mean IoU of matches, 0 without one',
+        'RQ': 'as PQ: F1 of segments',
+    }
 
     def __init__(
         self,

@@ -80,6 +80,17 @@ class SemanticMetric(BaseMetric):
     """
 
     default_prefix = 'semantic'
+    conventions = {
+        'mIoU': 'mean over annotated classes (detectron2 since July 2022, EOV-Seg)',
+        'mIoU_union': 'mean over annotated or predicted classes (mmseg, DeOP)',
+        'mAcc': 'mean share of right pixels over annotated classes',
+        'pAcc': 'share of right pixels among the annotated ones',
+        'mIoU_seen': 'mIoU_union of the classes seen in training, of all as candidates',
+        'mIoU_unseen': 'mIoU_union of the other classes',
+        'hIoU': 'harmonic mean of mIoU_seen and mIoU_unseen',
+        'pAcc_seen': 'pAcc of the pixels annotated as seen classes',
+        'pAcc_unseen': 'pAcc of the pixels annotated as unseen classes',
+    }
 
     def __init__(
         self,

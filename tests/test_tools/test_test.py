@@ -1,5 +1,6 @@
 """The test script on the tiny model with random weights and three drawn images."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from mmovseg.apis.config import load_config
+from mmovseg.apis.run_card import hash_config, read_card
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs' / 'eovseg' / 'eovseg_tiny_shapeworld.py'
@@ -72,6 +76,31 @@ def test_writes_metrics_pictures_and_predictions(run, checkpoint, tmp_path):
     assert len(predictions) == 3 and 'pred_panoptic_seg' in predictions[0]
 
 
+def test_writes_a_run_card(run, checkpoint, tmp_path):
+    metrics = run(checkpoint)
+    card = read_card(tmp_path / 'work' / 'results.json')
+    names = {*('PQ', 'SQ', 'RQ', 'PQ_th', 'PQ_st')}
+    assert {f'panoptic/{name}' for name in names} <= set(card['metrics'])
+    names = {'instance/segm_mAP', 'semantic/pAcc'}
+    names |= {'semantic/mIoU', 'semantic/mIoU_union'}
+    assert names | {'panoptic/PQ'} <= set(card['conventions'])
+    logged = {name: value for name, value in metrics.items() if value is not None}
+    assert {name: card['metrics'][name] for name in logged} == pytest.approx(logged)
+    assert card['metrics']['panoptic/num_missing'] == 0  # MMEngine logs no integers
+    assert card['images'] == 3 and card['fps']['images'] == 1
+    assert card['fps']['images_per_second'] > 0
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert card['checkpoint']['sha256'] == digest
+    assert card['config']['name'] == CONFIG.stem
+    options = card['config']['options']
+    assert options['test_dataloader.num_workers'] == 0
+    # The options of this run change nothing that a result depends on.
+    assert card['config']['sha256'] == hash_config(
+        load_config(CONFIG, {'test_dataloader.batch_size': 1})
+    )
+    assert card['vocabularies']['test']['name'] == 'shapeworld'
+
+
 def test_checkpoint_of_another_model_is_refused(run, tmp_path):
     torch.save({'state_dict': {'layer.weight': torch.zeros(2)}}, tmp_path / 'x.pth')
     with pytest.raises(SystemExit, match=r'another model[\s\S]*layer\.weight'):
@@ -102,3 +131,4 @@ def test_two_processes_give_the_metrics_of_one(run, checkpoint, data, tmp_path):
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert read_metrics(work_dir) == pytest.approx(alone)
+    assert read_card(work_dir / 'results.json')['hardware']['processes'] == 2
