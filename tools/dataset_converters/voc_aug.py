@@ -1,0 +1,73 @@
+"""Make the label maps of VOC 2012 trainaug: those of VOC, else those of SBD.
+
+Reads below ROOT (VOC2012):
+    SegmentationClass/*.png and ImageSets/Segmentation/{train,val}.txt
+and below --sbd (benchmark_RELEASE/dataset, the Semantic Boundaries Dataset):
+    cls/*.mat and {train,val}.txt
+Writes:
+    SegmentationClassAug/*.png                   0 background, 1..20, 255 boundary
+    ImageSets/Segmentation/trainaug.txt          10,582 names: all but VOC's val
+
+Files that exist are left as they are.
+
+Usage: python tools/dataset_converters/voc_aug.py data/VOC2012 --sbd SBD
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scipy.io import loadmat
+
+from mmovseg.datasets.preparation import (
+    check_count,
+    make_parser,
+    run,
+    write_bytes,
+    write_image,
+)
+
+SETS = ('train', 'val')
+NUM_IMAGES = 10582
+
+
+def convert(task: tuple[Path, Path]) -> None:
+    """Make one label map."""
+    source, out = task
+    if source.suffix == '.png':
+        write_bytes(out, source.read_bytes())
+    else:
+        labels = loadmat(source, struct_as_record=True)['GTcls'][0, 0]['Segmentation']
+        if int(labels.max()) > 20:
+            raise ValueError(f'{source} has class {labels.max()}, VOC has 20.')
+        write_image(out, labels.astype('uint8'))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Convert what trainaug needs."""
+    parser = make_parser(__doc__, 'the folder VOC2012')
+    parser.add_argument('--sbd', type=Path, required=True, help='folder with cls')
+    args = parser.parse_args(argv)
+    lists = args.root / 'ImageSets' / 'Segmentation'
+    voc = {split: (lists / f'{split}.txt').read_text().split() for split in SETS}
+    names = set(voc['train'])
+    for split in SETS:
+        names |= set((args.sbd / f'{split}.txt').read_text().split())
+    names -= set(voc['val'])
+    tasks = []
+    for name in sorted(names):
+        source = args.root / 'SegmentationClass' / f'{name}.png'
+        if not source.is_file():
+            source = args.sbd / 'cls' / f'{name}.mat'
+        if source.is_file():
+            tasks.append((source, args.root / 'SegmentationClassAug' / f'{name}.png'))
+    check_count('labels for trainaug', len(tasks), NUM_IMAGES, partial=args.partial)
+    listing = ''.join(f'{out.stem}\n' for _, out in tasks)
+    write_bytes(lists / 'trainaug.txt', listing.encode())
+    todo = [task for task in tasks if not task[1].exists()]
+    print(f'trainaug: {len(tasks) - len(todo)} done, {len(todo)} to do')
+    run(convert, todo, args.workers)
+
+
+if __name__ == '__main__':
+    main()
