@@ -1,0 +1,260 @@
+"""The tables of the papers, their numbers beside ours, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from .config import load_config
+from .run_card import hash_config, read_card
+
+# What the list of run cards shows of each.
+MAIN_METRICS = {
+    'panoptic/PQ': ('PQ', 1),
+    'instance/segm_mAP': ('AP', 100),
+    'semantic/mIoU': ('mIoU', 1),
+    'semantic/mIoU_union': ('mIoU (union)', 1),
+    'semantic/hIoU': ('hIoU', 1),
+    'semantic/pAcc': ('pAcc', 1),
+    'masks/recall_50': ('recall@50', 1),
+}
+
+HEADER = """# Leaderboard
+
+Written by `tools/leaderboard.py` from the `metafile.yml` files below `configs/` and
+from run cards; do not edit.
+
+Every number has two columns: what the paper prints, and *ours*. Ours comes only from
+the run cards (`results.json` of `tools/test.py`) in `results/`, of a run with the
+config, and options if any, listed under the table; a number in brackets names the card.
+It is empty where nothing ran.
+
+- **mIoU** of DeOP's tables counts classes that are annotated or predicted, that of
+  EOV-Seg's tables annotated classes only. A run card has both.
+- **FPS**: images per second of the model alone. The papers timed one V100 (DeOP) and
+  one RTX 3090 (EOV-Seg); what ours ran on stands in the list of run cards.
+- **Params** are without the text tower. EOV-Seg's paper counts a block of the text
+  tower in place of one of the image tower, see `tools/analysis_tools/get_flops.py`.
+- **FLOPs** are not part of an evaluation: `tools/analysis_tools/get_flops.py`.
+"""
+
+
+class Card(NamedTuple):
+    """A run card and its place in the list.
+
+    Attributes:
+        number: From 1.
+        file: Its name.
+        content: What it holds.
+    """
+
+    number: int
+    file: str
+    content: Mapping[str, Any]
+
+
+def load_cards(folder: str | Path) -> list[Card]:
+    """Read all run cards of a folder, by name; none if there is no folder.
+
+    Raises:
+        ValueError: If a JSON file there is no run card.
+    """
+    files = sorted(Path(folder).rglob('*.json'))
+    return [
+        Card(number, path.relative_to(folder).as_posix(), read_card(path))
+        for number, path in enumerate(files, 1)
+    ]
+
+
+class Leaderboard:
+    """Renders metafiles and run cards.
+
+    A card belongs to a row if it is of the row's config with the row's options: the
+    hashes of what decides the result are equal, today's config counts. Of several
+    cards the latest counts.
+
+    Args:
+        configs: Folder with ``*/metafile.yml``.
+        cards: Run cards.
+    """
+
+    def __init__(self, configs: str | Path, cards: Sequence[Card] = ()) -> None:
+        self.metafiles = [
+            yaml.safe_load(path.read_text(encoding='utf-8'))
+            for path in sorted(Path(configs).glob('*/metafile.yml'))
+        ]
+        self.cards = sorted(cards, key=lambda card: card.content['date'])
+        self._used: set[int] = set()
+
+    def render(self) -> str:
+        """Give the whole page."""
+        self._used.clear()
+        parts = [HEADER]
+        for metafile in self.metafiles:
+            if 'Tables' not in metafile:
+                continue
+            collection = metafile['Collections'][0]
+            paper = collection['Paper']
+            parts.append(
+                f'## {collection["Name"]}\n\n[{paper["Title"]}]({paper["URL"]})\n'
+            )
+            parts += [self._render_table(table) for table in metafile['Tables']]
+        parts.append(self._render_cards())
+        return '\n'.join(parts)
+
+    def _render_table(self, table: Mapping[str, Any]) -> str:
+        columns = table['Columns']
+        header = [str(name) for name in table['Text']]
+        for column in columns:
+            header.append(column['Name'])
+            if 'Metric' in column:
+                header.append('*ours*')
+        lines = [f'### Table {table["Table"]}: {table["Title"]}\n']
+        lines.append(_row(header))
+        texts = len(table['Text'])
+        lines.append(_row(['---'] * texts + ['--:'] * (len(header) - texts)))
+        digits = [
+            _count_digits(row['Paper'][index] for row in table['Rows'])
+            for index in range(len(columns))
+        ]
+        for row in table['Rows']:
+            cells = [_show(text) for text in row['Text']]
+            for column, places, value in zip(
+                columns, digits, row['Paper'], strict=True
+            ):
+                cells.append(_show(value))
+                if 'Metric' in column:
+                    cells.append(self._find_ours(column, row, places))
+            lines.append(_row(cells))
+        commands = list(_list_commands(table))
+        return '\n'.join([*lines, '', *commands]) + ('\n' if commands else '')
+
+    def _find_ours(
+        self, column: Mapping[str, Any], row: Mapping[str, Any], digits: int
+    ) -> str:
+        config = _configs_of(row).get(column.get('Of'))
+        card = None if config is None else self._find_card(config, row.get('Options'))
+        if card is None:
+            return ''
+        metric = column['Metric'].format(row.get('Fill'))
+        if metric == 'parameters':
+            value = f'{card.content["model"]["parameters"] / 1e6:.0f}M'
+        else:
+            number = _read_metric(card.content, metric)
+            if number is None:
+                return ''
+            value = f'{number * column.get("Scale", 1):.{digits}f}'
+        return f'{value} [{card.number}]'
+
+    def _find_card(self, config: str, options: Mapping[str, Any] | None) -> Card | None:
+        named = [card for card in self.cards if _name(card) == config]
+        if not named:
+            return None
+        expected = hash_config(load_config(config, options))
+        fitting = [x for x in named if x.content['config']['sha256'] == expected]
+        self._used.update(card.number for card in fitting)
+        return fitting[-1] if fitting else None
+
+    def _render_cards(self) -> str:
+        lines = ['## Run cards\n']
+        if not self.cards:
+            return '\n'.join([*lines, 'None yet.\n'])
+        names = ('', 'File', 'Config', 'Images', 'Results', 'FPS', 'Ran on', 'Commit')
+        lines += [_row(names), _row(['---'] * len(names))]
+        for card in sorted(self.cards):
+            content = card.content
+            results = [
+                f'{name} {content["metrics"][key] * scale:.1f}'
+                for key, (name, scale) in MAIN_METRICS.items()
+                if content['metrics'].get(key) is not None
+            ]
+            speed = content['fps']['images_per_second']
+            cells = [
+                f'[{card.number}]'
+                + ('' if card.number in self._used else ' (no table)'),
+                f'`{card.file}`',
+                f'`{" ".join([_name(card), *_options(content["config"]["options"])])}`',
+                str(content['images']),
+                ', '.join(results),
+                '-' if speed is None else f'{speed:.2f}',
+                _describe_place(content),
+                _describe_commit(content['git']),
+            ]
+            lines.append(_row(cells))
+        return '\n'.join(lines) + '\n'
+
+
+def list_configs(metafile: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Give every config of the tables with its options."""
+    for table in metafile.get('Tables', ()):
+        for row in table['Rows']:
+            for name in _configs_of(row).values():
+                yield name, dict(row.get('Options') or {})
+
+
+def _configs_of(row: Mapping[str, Any]) -> Mapping[str | None, str]:
+    config = row.get('Config') or {}
+    return {None: config} if isinstance(config, str) else config
+
+
+def _list_commands(table: Mapping[str, Any]) -> Iterator[str]:
+    for row in table['Rows']:
+        configs = [f'`{name}`' for name in _configs_of(row).values()]
+        if not configs:
+            continue
+        title = ', '.join(_show(text) for text in row['Text'])
+        options = _options(row.get('Options') or {})
+        extra = f' with `--cfg-options {" ".join(options)}`' if options else ''
+        yield f'- {title}: {", ".join(configs)}{extra}'
+
+
+def _options(options: Mapping[str, Any]) -> list[str]:
+    """Write options as the command line takes them; sizes have to be tuples."""
+    return [
+        f"'{key}=({','.join(map(str, value))})'"
+        if isinstance(value, list)
+        else f'{key}={value}'
+        for key, value in options.items()
+    ]
+
+
+def _read_metric(card: Mapping[str, Any], metric: str) -> float | None:
+    if metric == 'fps':
+        return card['fps']['images_per_second']
+    return card['metrics'].get(metric)
+
+
+def _count_digits(values: Iterator[Any]) -> int:
+    """Count the decimals with which a column is printed."""
+    floats = [str(value) for value in values if isinstance(value, float)]
+    return max((len(text.partition('.')[2]) for text in floats), default=1)
+
+
+def _describe_place(card: Mapping[str, Any]) -> str:
+    hardware, speed = card['hardware'], card['fps']
+    gpus = sorted(set(hardware['gpus'])) if speed['device'] == 'cuda' else []
+    place = ', '.join(gpus) or hardware['cpu']
+    processes = hardware['processes']
+    times = f'{processes} × ' if processes > 1 else ''
+    return f'{times}{place}, batch {speed["batch_size"]}, {speed["dtype"]}'
+
+
+def _describe_commit(git: Mapping[str, Any] | None) -> str:
+    if git is None:
+        return '-'
+    return f'`{git["commit"][:10]}`' + (' with changes' if git['dirty'] else '')
+
+
+def _name(card: Card) -> str:
+    return card.content['config']['name']
+
+
+def _show(value: Any) -> str:
+    return '-' if value is None else str(value)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return '| ' + ' | '.join(cell.replace('|', '\\|') for cell in cells) + ' |'

@@ -1,0 +1,48 @@
+"""Render the tables of both papers beside our results: docs/leaderboard.md.
+
+Without options it writes the page anew, from configs/*/metafile.yml and the run cards
+below results/. To see a run card of yours in it: --cards FOLDER --out my_leaderboard.md
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmovseg.apis.leaderboard import Leaderboard, load_cards
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        '--cards',
+        default=ROOT / 'results',
+        metavar='FOLDER',
+        help='folder of run cards, *.json, of any depth [results]',
+    )
+    parser.add_argument(
+        '--out', default=ROOT / 'docs' / 'leaderboard.md', metavar='FILE.md'
+    )
+    parser.add_argument(
+        '--check', action='store_true', help='write nothing; fail if FILE.md is old'
+    )
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    out = Path(args.out)
+    try:
+        page = Leaderboard(ROOT / 'configs', load_cards(args.cards)).render()
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    if not args.check:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(page, encoding='utf-8')
+    elif not out.is_file() or out.read_text(encoding='utf-8') != page:
+        sys.exit(f'error: {out} is not up to date; run tools/leaderboard.py.')
+
+
+if __name__ == '__main__':
+    main()
