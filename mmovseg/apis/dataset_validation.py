@@ -1,0 +1,327 @@
+"""Check the data sets of a config before a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from mmengine import fileio
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.datasets import BaseSegDataset
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from ..datasets import PanopticDataset
+from ..datasets.validation import (
+    Findings,
+    ImageFindings,
+    PanopticCheck,
+    SemanticCheck,
+    Summary,
+    compare_names,
+)
+from ..registry import DATASETS, TRANSFORMS
+from ..vocabulary import Vocabulary
+from .config import _find_config, check_config
+from .images import write_png
+from .visualization import draw_panoptic, draw_semantic, side_by_side
+
+SPLITS = ('train', 'val', 'test')
+# The transforms that decide what a label is (in a panoptic JSON its categories do).
+LOADERS = {'LoadSemanticAnnotations', 'LoadAnnotations', 'KeepSeenClasses'}
+Check = PanopticCheck | SemanticCheck
+
+
+class DataEntry(NamedTuple):
+    """One data set of a config.
+
+    Attributes:
+        title: Where it is used, such as ``'val, test'``.
+        dataset: Its config without pipeline.
+        loaders: Transforms of its pipeline that make labels.
+        vocabulary: What the model is asked for on it, if the config says so.
+        evaluators: Configs of the metrics that run on it.
+    """
+
+    title: str
+    dataset: dict
+    loaders: list[dict]
+    vocabulary: Any
+    evaluators: list[dict]
+
+
+def load_data_config(
+    config: str, cfg_options: Mapping[str, Any] | None = None
+) -> Config:
+    """Load a config that needs no model, such as one of ``_base_/datasets``.
+
+    Args:
+        config: A path, or the name of a packaged config.
+        cfg_options: Values to change, by dotted name.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+        ValueError: If a key is misspelt.
+    """
+    cfg = Config.fromfile(_find_config(config))
+    cfg.merge_from_dict(dict(cfg_options or {}))
+    check_config({'model': {}, **cfg})
+    return cfg
+
+
+def find_data(
+    cfg: Mapping[str, Any], splits: Sequence[str] = SPLITS
+) -> list[DataEntry]:
+    """List the data sets of a config, each once.
+
+    Raises:
+        ValueError: If the config has none in these splits.
+    """
+    entries: dict[str, DataEntry] = {}
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader')
+        if loader is None:
+            continue
+        vocabulary = _vocabulary_of(cfg, split)
+        evaluators = cfg.get(f'{split}_evaluator') or []
+        if isinstance(evaluators, Mapping):
+            evaluators = [evaluators]
+        for dataset in _unwrap(loader['dataset']):
+            config = {k: v for k, v in dataset.items() if k != 'pipeline'}
+            loaders = [
+                step for step in dataset.get('pipeline', []) if _kind(step) in LOADERS
+            ]
+            entry = DataEntry(split, config, loaders, vocabulary, list(evaluators))
+            content = {k: v for k, v in config.items() if k != 'test_mode'}
+            key = repr([content, loaders, vocabulary])
+            if key in entries:
+                old = entries[key]
+                entry = old._replace(
+                    title=f'{old.title}, {split}',
+                    evaluators=old.evaluators
+                    + [x for x in evaluators if x not in old.evaluators],
+                )
+            entries[key] = entry
+    if not entries:
+        raise ValueError(f'The config has no dataloader for {", ".join(splits)}.')
+    return list(entries.values())
+
+
+def _vocabulary_of(cfg: Mapping[str, Any], split: str) -> Any:
+    """Find what the model is asked for: as the model says, or the data config."""
+    model = cfg.get('model') or {}
+    if split == 'train':
+        places = [(model, 'train_vocabulary'), (cfg, 'train_vocabulary')]
+    else:
+        places = [(model, 'test_vocabulary')]
+    for place, key in [*places, (cfg, 'vocabulary')]:
+        if place.get(key) is not None:
+            return place[key]
+    return None
+
+
+def _unwrap(dataset: Mapping[str, Any]) -> Iterator[dict]:
+    """Yield the data sets inside of wrappers such as RepeatDataset."""
+    inner = dataset.get('datasets') or [dataset.get('dataset')]
+    if inner == [None]:
+        yield dict(dataset)
+    else:
+        for part in inner:
+            yield from _unwrap(part)
+
+
+def _kind(step: Mapping[str, Any]) -> str:
+    kind = step['type']
+    return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__
+
+
+def validate_data(
+    entry: DataEntry,
+    *,
+    max_images: int | None = None,
+    num_workers: int = 0,
+    show_dir: str | Path | None = None,
+    num_shown: int = 4,
+    progress: bool = False,
+) -> Summary:
+    """Check one data set.
+
+    Args:
+        entry: What :func:`find_data` gives.
+        max_images: Images to look into, spread evenly; None means all. The JSON and
+            the lists of files are checked whole.
+        num_workers: Processes; 0 means this one.
+        show_dir: Folder for pictures of images with their labels.
+        num_shown: How many of them.
+        progress: Whether to show a bar.
+
+    Returns:
+        Problems, notes and the histogram of classes.
+    """
+    init_default_scope('mmovseg')
+    found = Findings()
+    check = _make_check(entry, found)
+    if check is None:
+        summary = Summary(entry.title, (), is_thing=None, num_images=0)
+        summary.add(found)
+        return summary
+    summary = Summary(
+        entry.title, check.names, is_thing=check.is_thing, num_images=len(check)
+    )
+    summary.add(found)
+    summary.add(check.found)
+    _check_names(entry, check, summary)
+    _check_evaluators(entry, check, summary)
+    indices = _spread(len(check), max_images)
+    loader = DataLoader(
+        _Images(check, indices), batch_size=4, num_workers=num_workers, collate_fn=list
+    )
+    bar = tqdm(total=len(indices), desc=entry.title, unit='image', disable=not progress)
+    with bar:
+        for batch in loader:
+            for image in batch:
+                summary.add_image(image)
+            bar.update(len(batch))
+    summary.finish()
+    if show_dir is not None:
+        prefix = entry.title.split(',')[0]
+        for index in _spread(len(check), num_shown):
+            _draw(check, index, Path(show_dir), prefix)
+    return summary
+
+
+class _Images(Dataset):
+    """The findings of images, for worker processes."""
+
+    def __init__(self, check: Check, indices: Sequence[int]) -> None:
+        self.check, self.indices = check, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> ImageFindings:
+        return self.check.check(self.indices[index])
+
+
+def _spread(length: int, number: int | None) -> list[int]:
+    """Choose indices at equal distances, from the first to the last."""
+    if number is None or number >= length:
+        return list(range(length))
+    return np.linspace(0, length - 1, number).round().astype(int).tolist()
+
+
+def _make_check(entry: DataEntry, found: Findings) -> Check | None:
+    try:
+        dataset = DATASETS.build({**entry.dataset, 'pipeline': [], 'lazy_init': True})
+        if isinstance(dataset, PanopticDataset):
+            return PanopticCheck(dataset)
+        if isinstance(dataset, BaseSegDataset):
+            steps = entry.loaders or [dict(type='LoadSemanticAnnotations')]
+            loaders = [TRANSFORMS.build(step) for step in steps]
+            keep = _keep_step(entry)
+            names = Vocabulary.load(keep['seen']).names if keep else None
+            return SemanticCheck(dataset, loaders, names=names)
+    except (OSError, ValueError, AssertionError) as error:
+        found.problem('file' if isinstance(error, OSError) else 'names', str(error))
+        return None
+    found.problem(
+        'json',
+        f'{entry.dataset["type"]} cannot be checked; mmovseg.PanopticDataset and data '
+        'sets of mmseg can',
+    )
+    return None
+
+
+def _keep_step(entry: DataEntry) -> dict | None:
+    steps = [step for step in entry.loaders if _kind(step) == 'KeepSeenClasses']
+    return steps[0] if steps else None
+
+
+def _check_names(entry: DataEntry, check: Check, summary: Summary) -> None:
+    """Compare classes with vocabularies, before and after the hiding of unseen ones."""
+    keep = _keep_step(entry)
+    pairs: list[tuple[Sequence[str], Any, Sequence[bool] | None]] = []
+    if keep:
+        raw = check.names
+        if isinstance(check, SemanticCheck):
+            raw = check.dataset.metainfo.get('classes') or ()
+        pairs.append((raw, keep['classes'], check.is_thing))
+    try:
+        if keep:
+            pairs.append((Vocabulary.load(keep['seen']).names, entry.vocabulary, None))
+        else:
+            pairs.append((check.names, entry.vocabulary, check.is_thing))
+        for names, source, is_thing in pairs:
+            if source is None:
+                summary.note('names', 'the config names no vocabulary to compare with')
+            elif names:
+                vocabulary = Vocabulary.load(source)
+                summary.add(compare_names(names, vocabulary, is_thing=is_thing))
+    except (OSError, ValueError, TypeError) as error:
+        summary.problem('names', str(error))
+
+
+def _check_evaluators(entry: DataEntry, check: Check, summary: Summary) -> None:
+    """Look for the files of metrics, and for another numbering in those of AP."""
+    for metric in entry.evaluators:
+        for key in ('ann_file', 'seg_prefix'):
+            path = metric.get(key)
+            if path is not None and not fileio.exists(path):
+                summary.problem('file', f'{_kind(metric)} needs {key} {path}')
+        is_instance = _kind(metric) in ('InstanceMetric', 'CocoMetric')
+        path = metric.get('ann_file')
+        if not (is_instance and isinstance(check, PanopticCheck)) or not path:
+            continue
+        if fileio.exists(path) and check.names:
+            _check_instances(path, check, summary)
+
+
+def _check_instances(path: str, check: PanopticCheck, summary: Summary) -> None:
+    try:
+        content = fileio.load(path, file_format='json')
+        categories = {cat['id']: cat['name'] for cat in content['categories']}
+        images = {image['id'] for image in content['images']}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        summary.problem('json', f'{path} is no JSON of instances: {error!r}')
+        return
+    things = {
+        category for category, label in check.labels.items() if check.is_thing[label]
+    }
+    strange = [f'{i} {name}' for i, name in categories.items() if i not in things]
+    if strange:
+        summary.problem(
+            'json',
+            f'{len(strange)} categories of {path} are no things of {check.ann_file}: '
+            f'{", ".join(strange[:8])}',
+        )
+    missing = [i for i in (info['id'] for info in check.images) if i not in images]
+    if missing:
+        summary.problem(
+            'json',
+            f'{len(missing)} images of {check.ann_file} are not in {path}: '
+            f'{", ".join(map(str, missing[:8]))}',
+        )
+
+
+def _draw(check: Check, index: int, folder: Path, prefix: str) -> None:
+    """Write a picture of an image beside its labels; broken files have none."""
+    try:
+        image, values, segments = check.load(index)
+    except (OSError, ValueError, IndexError):
+        return
+    if image.shape[:2] != values.shape:
+        return
+    if segments is None:
+        drawing = draw_semantic(image, values, check.names, legend=False)
+        labels = [x for x in np.unique(values).tolist() if 0 <= x < len(check.names)]
+    else:
+        drawing = draw_panoptic(image, values, segments, check.names, legend=False)
+        labels = sorted({segment['category_id'] for segment in segments})
+    name = check.name_of(index)
+    picture = side_by_side(
+        [image, drawing], [name, 'labels'], labels=labels, names=check.names
+    )
+    write_png(folder / f'{prefix}_{Path(name).stem}.png', picture)
