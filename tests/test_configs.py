@@ -27,14 +27,15 @@ def leaves(root):
 
 
 def distinct(paths):
-    """Drop leaves whose model differs from an earlier one in vocabularies only."""
+    """Of leaves whose models differ in vocabularies only, take that of fewest names."""
     found = {}
     for path in paths:
         model = Config.fromfile(path).model
-        model.pop('train_vocabulary')
-        model.pop('test_vocabulary')
-        found.setdefault(str(model), path)
-    return list(found.values())
+        lists = {model.pop('train_vocabulary'), model.pop('test_vocabulary')}
+        size = sum(len(Vocabulary.load(name).all_names) for name in lists)
+        if size < found.get(str(model), (float('inf'),))[0]:
+            found[str(model)] = size, path
+    return [path for _, path in found.values()]
 
 
 def pytest_generate_tests(metafunc):

@@ -1,0 +1,22 @@
+"""EOV-Seg (S): zero-shot on ADE20K-150, photos of 800 by at most 1333 pixels.
+
+Paper: arXiv 2412.08628, table of input scales, 14.3 PQ. Ours: not trained yet.
+Test: tools/dist_test.sh configs/eovseg/eovseg_r50_zs-ade20k-800.py CHECKPOINT 4
+"""
+
+_base_ = [
+    '../_base_/models/eovseg_r50.py',
+    '../_base_/datasets/ade20k_panoptic.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(train_vocabulary='coco_panoptic', test_vocabulary=_base_.vocabulary)
+
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True),
+    dict(
+        type='mmdet.PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+    ),
+]
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
