@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import mmcv
@@ -530,3 +531,17 @@ def test_cityscapes_label_ids_load(cityscapes):
     labels = dataset[0]['data_samples'].gt_sem_seg.data[0]
     assert labels.tolist() == [[0, 0, 13], [255, 13, 13]]
     assert dataset.metainfo['classes'][13] == 'car'
+
+
+def test_docs_tell_of_all_data_sets_and_tools():
+    root = CONFIGS.parents[2]
+    text = (root / 'docs' / 'datasets.md').read_text()
+    table = text[: text.index('## Folders')]
+    suffixes = {'coco_stuff_156': ('_proposals', '_prompt')}
+    told = set(re.findall(r'`(\w+)`', table))
+    for name, others in suffixes.items():
+        told |= {name + other for other in others if f'`{other}`' in table}
+    assert set(NAMES) <= told
+    for tool in (root / 'tools' / 'dataset_converters').glob('*.py'):
+        assert f'`{tool.name}`' in table
+        assert f'python tools/dataset_converters/{tool.name}' in text
