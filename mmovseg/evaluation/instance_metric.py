@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,14 +31,39 @@ class InstanceMetric(CocoMetric):
     }
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Renumber the labels to positions in the instance JSON, and collect."""
-        category_ids = (self.dataset_meta or {}).get('category_ids')
+        """Renumber the labels to positions in the instance JSON, and collect.
+
+        Raises:
+            ValueError: If the instance JSON numbers the categories in another way than
+                the data set: it has instances of what is stuff there.
+        """
+        meta = self.dataset_meta or {}
+        category_ids = meta.get('category_ids')
         if category_ids is not None and self._coco_api is not None:
+            self._check_categories(meta)
             self.cat_ids = list(self._coco_api.get_cat_ids())
             position = {cat: i for i, cat in enumerate(self.cat_ids)}
             positions = torch.tensor([position.get(cat, -1) for cat in category_ids])
             data_samples = [self._renumber(s, positions) for s in data_samples]
         super().process(data_batch, data_samples)
+
+    def _check_categories(self, meta: Mapping) -> None:
+        """Refuse, for example, mmdet's things-first file of ADE20K."""
+        categories = zip(
+            meta['category_ids'],
+            meta['classes'],
+            meta.get('is_thing', [True] * len(meta['classes'])),
+            strict=True,
+        )
+        for category_id, name, is_thing in categories:
+            if not is_thing and category_id in self._coco_api.catToImgs:
+                theirs = self._coco_api.cats[category_id]['name']
+                raise ValueError(
+                    f'The instance JSON has instances of category {category_id}, '
+                    f'{theirs!r}, which is {name!r} and stuff in the data set. The two '
+                    'must number the categories alike; for ADE20K make both with '
+                    'tools/dataset_converters/ade20k_panoptic.py.'
+                )
 
     @staticmethod
     def _renumber(sample: dict, positions: torch.Tensor) -> dict:

@@ -92,3 +92,31 @@ def test_without_category_ids_it_is_mmdets(instances):
     data = predict([0, 1], [5, 30])
     value = average_precision(instances, data, None, names=('DOG', 'KITE'))
     assert value == pytest.approx(1)
+
+
+def test_a_file_of_another_numbering_is_refused(instances):
+    """mmdet's converter of ADE20K numbers things first, under the official name."""
+    config = {'type': 'mmovseg.InstanceMetric', 'ann_file': str(instances)}
+    evaluator = Evaluator([{**config, 'metric': 'segm'}])
+    evaluator.dataset_meta = {
+        'classes': NAMES,
+        'category_ids': (3, 7, 90, 12),  # in the file 3 is the dog
+        'is_thing': (False, True, False, True),
+    }
+    with pytest.raises(ValueError, match=r"category 3, 'DOG', which is 'wall' and st"):
+        evaluator.process([predict([1, 3], [5, 30])])
+
+
+def test_categories_without_instances_may_be_listed(instances):
+    content = json.loads(instances.read_text())
+    content['categories'].append({'id': 7, 'name': 'WALL'})
+    instances.write_text(json.dumps(content))
+    config = {'type': 'mmovseg.InstanceMetric', 'ann_file': str(instances)}
+    evaluator = Evaluator([{**config, 'metric': 'segm'}])
+    evaluator.dataset_meta = {
+        'classes': NAMES,
+        'category_ids': (7, 3, 90, 12),
+        'is_thing': (False, True, False, True),
+    }
+    evaluator.process([predict([1, 3], [5, 30])])
+    assert evaluator.evaluate(1)['instance/segm_mAP'] == 1
