@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from metric_oracles import slow_panoptic_quality
 from mmdet.structures import DetDataSample
 from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
@@ -36,59 +37,6 @@ def evaluate(paths, samples, **options):
     metric.process(None, samples)
     metric.dataset_meta = {}
     return metric.evaluate(len(samples))
-
-
-def slow_panoptic_quality(annotations, is_thing):
-    """Compute PQ by the definition, segment by segment.
-
-    Args:
-        annotations: Per image a list of (mask, label, is_crowd) of the ground truth
-            and a list of (mask, label) of the prediction; the rest is void.
-        is_thing: Per class.
-    """
-    sums = {label: [0.0, 0, 0, 0] for label in range(len(is_thing))}
-    for truth, guess in annotations:
-        void = ~np.any([mask for mask, _, _ in truth] + [np.zeros_like(guess[0][0])], 0)
-        matched = set()
-        for mask, label, crowd in truth:
-            if crowd:
-                continue
-            partner = None
-            for index, (other, other_label) in enumerate(guess):
-                union = (mask | (other & ~void)).sum()
-                iou = (mask & other).sum() / union
-                if other_label == label and iou > 0.5:
-                    assert partner is None
-                    assert index not in matched
-                    partner = index
-                    sums[label][0] += iou
-                    sums[label][1] += 1
-            matched.add(partner)
-            sums[label][3] += partner is None
-        for index, (mask, label) in enumerate(guess):
-            excused = void.copy()
-            for other, other_label, crowd in truth:
-                if crowd and other_label == label:
-                    excused |= other
-            ignored = (mask & excused).sum() / mask.sum() > 0.5
-            sums[label][2] += index not in matched and not ignored
-    groups = {
-        '': lambda label: True,
-        '_th': lambda label: is_thing[label],
-        '_st': lambda label: not is_thing[label],
-    }
-    result = {}
-    for suffix, belongs in groups.items():
-        rows = []
-        for label, (iou, tp, fp, fn) in sums.items():
-            weight = tp + fp / 2 + fn / 2
-            if weight and belongs(label):
-                rows.append((iou / weight, iou / tp if tp else 0, tp / weight))
-        for name, values in zip(
-            ('PQ', 'SQ', 'RQ'), zip(*rows, strict=True), strict=False
-        ):
-            result[name + suffix] = 100 * sum(values) / len(values)
-    return result
 
 
 def random_pair(rng, num_classes, crowd_share):
@@ -152,10 +100,8 @@ def test_random_maps_against_the_definition(tmp_path, num_classes, crowd_share, 
             for code in np.unique(codes)
             if code != num_classes
         ]
-        masks.append(
-            ([(ids == i, label, crowd) for i, label, crowd in segments], predicted)
-        )
-    masks = [(truth, guess or [(np.zeros((0, 0), bool), 0)]) for truth, guess in masks]
+        truth = [(ids == i, label, crowd) for i, label, crowd in segments]
+        masks.append((truth, predicted, ids.shape))
     paths = write_dataset(tmp_path, images, categories)
     result = evaluate(paths, samples, classwise=True)
     expected = slow_panoptic_quality(masks, is_thing)
