@@ -121,8 +121,9 @@ class Summary(Findings):
         self.ignored.update(image.ignored)
 
     def finish(self) -> None:
-        """Note which classes no image shows."""
-        if self.checked < self.num_images or not self.checked:
+        """Note which classes no image shows, where all could be read."""
+        is_partial = self.checked < self.num_images or 'file' in self.problems
+        if is_partial or not self.checked:
             return
         absent = [n for n, c in zip(self.names, self.pixels, strict=True) if not c]
         if absent:

@@ -38,6 +38,11 @@ def test_absent_classes_are_noted_when_all_images_were_read(num_images, noted):
     assert bool(summary.notes) == noted
     if noted:
         assert summary.notes == {'use': ['1 of 2 classes are in no image: b']}
+    summary = Summary('x', ['a', 'b'], is_thing=None, num_images=1)
+    summary.add_image(ImageFindings())
+    summary.problem('file', 'missing')
+    summary.finish()
+    assert not summary.notes
 
 
 def test_lists_are_cut():
