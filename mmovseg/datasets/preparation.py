@@ -17,6 +17,7 @@ import numpy as np
 from mmengine.utils import ProgressBar
 from PIL import Image
 from pycocotools import mask as rle
+from scipy.ndimage import find_objects
 
 from .panoptic_format import VOID_ID
 
@@ -145,24 +146,21 @@ def describe_segments(
     Returns:
         ``segments_info``, by ascending id.
     """
+    values, positions, areas = np.unique(ids, return_inverse=True, return_counts=True)
+    boxes = find_objects(positions.reshape(ids.shape) + 1)
     segments = []
-    for segment_id in np.unique(ids).tolist():
-        if segment_id == VOID_ID:
+    for value, area, (ys, xs) in zip(
+        values.tolist(), areas.tolist(), boxes, strict=True
+    ):
+        if value == VOID_ID:
             continue
-        mask = ids == segment_id
-        ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        category, crowd = classes[segment_id]
+        category, crowd = classes[value]
         segments.append(
             {
-                'id': segment_id,
+                'id': value,
                 'category_id': category,
-                'area': int(mask.sum()),
-                'bbox': [
-                    int(xs[0]),
-                    int(ys[0]),
-                    int(xs[-1] - xs[0] + 1),
-                    int(ys[-1] - ys[0] + 1),
-                ],
+                'area': area,
+                'bbox': [xs.start, ys.start, xs.stop - xs.start, ys.stop - ys.start],
                 'iscrowd': int(crowd),
             }
         )
@@ -183,11 +181,12 @@ def describe_instances(
         Annotations with ``segmentation`` (RLE), without ``id`` and ``image_id``.
     """
     things = set(thing_ids)
+    ids = np.asfortranarray(ids)  # once, not for every mask
     instances = []
     for segment in segments:
         if segment['category_id'] not in things:
             continue
-        code = rle.encode(np.asfortranarray(ids == segment['id'], np.uint8))
+        code = rle.encode((ids == segment['id']).view(np.uint8))
         code['counts'] = code['counts'].decode()
         instances.append({**segment, 'segmentation': code})
     return instances
