@@ -209,3 +209,20 @@ def test_an_empty_image_is_noted(root):
     change(root, edit)
     found = check_all(root)
     assert not found.problems and 'a.png' in found.notes['use'][0]
+
+
+def test_photos_are_where_the_data_set_says(root):
+    """As in Cityscapes, whose JSON names photos that do not exist."""
+
+    class Elsewhere(PanopticDataset):
+        def _parse_image(self, image, annotations):
+            info = super()._parse_image(image, annotations)
+            path = Path(info['img_path'])
+            return {**info, 'img_path': str(path.parent / f'city_{path.name}')}
+
+    for path in (root / 'val').iterdir():
+        path.rename(path.with_name(f'city_{path.name}'))
+    assert len(check_all(root).problems['file']) == 2
+    check = PanopticCheck(Elsewhere(**dataset_config(root, lazy_init=True)))
+    assert not check.check(0).problems and not check.check(1).problems
+    assert check.load(1)[0].shape == (2, 2, 3)
