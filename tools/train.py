@@ -41,7 +41,7 @@ def parse_args():
         nargs='+',
         metavar='CHECKPOINT',
         help='start from the weights that these files share with the model, such as '
-        'those of an earlier stage; of a weight in several files the last one counts',
+        'those of earlier stages',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (GPU only)')
     parser.add_argument(
@@ -128,6 +128,10 @@ def main():
         if args.init_from:
             found = find_shared_weights(unwrap(runner.model), args.init_from)
             runner.register_hook(InitFromHook(*found))
+        # Built here, where their mistakes are reported, not in runner.train().
+        _ = runner.train_loop
+        if cfg.get('val_cfg'):
+            _ = runner.val_loop
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     runner.train()

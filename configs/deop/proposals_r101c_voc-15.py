@@ -21,5 +21,5 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=20_000)
 train_dataloader = dict(batch_size=4)  # 16 on 4 GPUs
-val_evaluator = [dict(type='MaskRecallMetric', seen=_base_.train_vocabulary)]
-test_evaluator = val_evaluator
+val_evaluator = _base_.mask_recall
+test_evaluator = _base_.mask_recall

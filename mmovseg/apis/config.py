@@ -13,6 +13,7 @@ from mmengine.config import Config, ConfigDict
 
 from ..models.clip import resolve_model_name
 from ..registry import MODELS
+from ..vocabulary import Vocabulary
 
 # What MMEngine's runner and our tools read from the top level of a config.
 RUNNER_KEYS = {
@@ -93,9 +94,32 @@ def check_config(cfg: Mapping[str, Any]) -> None:
         close = difflib.get_close_matches('model', cfg, 1)
         hint = f'; is {close[0]!r} meant to be it?' if close else ''
         problems.append(f"there is no 'model'{hint}")
+    problems += _check_seen_classes(cfg)
     if problems:
         name = getattr(cfg, 'filename', None) or 'the config'
         raise ValueError('\n  '.join([f'Mistakes in {name}:', *problems]))
+
+
+def _check_seen_classes(cfg: Mapping[str, Any]) -> Iterator[str]:
+    """Compare the classes that training data are renumbered to with the model's."""
+    loader, model = cfg.get('train_dataloader'), cfg.get('model') or {}
+    wanted = model.get('train_vocabulary')
+    if not loader or wanted is None:
+        return
+    for place, part in _walk(loader, 'train_dataloader'):
+        if _type_of(part) != 'KeepSeenClasses':
+            continue
+        seen = part['seen']
+        if Vocabulary.load(seen).names != Vocabulary.load(wanted).names:
+            yield (
+                f'{place}.seen: labels are numbered as in {seen!r}, but '
+                f'model.train_vocabulary is {wanted!r}: make both the same'
+            )
+
+
+def _type_of(part: Mapping[str, Any]) -> str:
+    kind = part.get('type', '')
+    return kind.split('.')[-1] if isinstance(kind, str) else kind.__name__
 
 
 def without_downloads(

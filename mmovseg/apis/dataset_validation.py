@@ -176,21 +176,34 @@ def validate_data(
     _check_names(entry, check, summary)
     _check_evaluators(entry, check, summary)
     indices = _spread(len(check), max_images)
-    loader = DataLoader(
-        _Images(check, indices), batch_size=4, num_workers=num_workers, collate_fn=list
-    )
-    bar = tqdm(total=len(indices), desc=entry.title, unit='image', disable=not progress)
-    with bar:
-        for batch in loader:
-            for image in batch:
-                summary.add_image(image)
-            bar.update(len(batch))
+    _check_images(check, indices, summary, num_workers=num_workers, progress=progress)
     summary.finish()
     if show_dir is not None:
         prefix = entry.title.split(',')[0]
         for index in _spread(len(check), num_shown):
             _draw(check, index, Path(show_dir), prefix)
     return summary
+
+
+def _check_images(
+    check: Check,
+    indices: Sequence[int],
+    summary: Summary,
+    *,
+    num_workers: int,
+    progress: bool,
+) -> None:
+    loader = DataLoader(
+        _Images(check, indices), batch_size=4, num_workers=num_workers, collate_fn=list
+    )
+    title = summary.title
+    with tqdm(
+        total=len(indices), desc=title, unit='image', disable=not progress
+    ) as bar:
+        for batch in loader:
+            for image in batch:
+                summary.add_image(image)
+            bar.update(len(batch))
 
 
 class _Images(Dataset):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -48,7 +49,8 @@ def find_shared_weights(
 
     Args:
         model: Stays as it is.
-        paths: Files, read as by :func:`read_checkpoint`; a later one wins.
+        paths: Files, read as by :func:`read_checkpoint`. A weight may be in several
+            of them, with the same values.
 
     Returns:
         Weights by name, and a report: per part of the model what comes from which
@@ -56,8 +58,8 @@ def find_shared_weights(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a file is unsafe or damaged, shares no name with the model, or
-            has a weight of another shape.
+        ValueError: If a file is unsafe or damaged, shares no name with the model, has
+            a weight of another shape, or contradicts another file.
     """
     own = model.state_dict()
     shared: dict[str, Tensor] = {}
@@ -67,11 +69,19 @@ def find_shared_weights(
         state = get_state_dict(read_checkpoint(path), str(path))
         shapes = list_other_shapes(own, state)
         found = {name: value for name, value in state.items() if name in own}
+        other = [
+            f'{name}, as in {origin[name].removeprefix("from ")}'
+            for name, value in found.items()
+            if name in shared and not torch.equal(value, shared[name])
+        ]
         rest = [name for name in state if name not in own]
-        if shapes or not found:
+        if shapes or other or not found:
             lines = [
-                f'{path} does not fit {type(model).__name__}:',
+                f'{path} does not fit {type(model).__name__} or the files before it:',
                 *list_names('other shape', shapes),
+                *list_names(
+                    'other values; start that stage from the other file', other
+                ),
                 *(list_names('not in the model', rest) if not found else ()),
                 *converter_hint(rest),
             ]

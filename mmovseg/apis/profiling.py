@@ -60,9 +60,11 @@ def build_model(
     return model.to(device).eval()
 
 
-def random_text(model: BaseModel) -> TextEmbeddings:
+def random_text(model: BaseModel) -> TextEmbeddings | None:
     """Stand in for the embeddings of the model's vocabulary, without encoding it."""
     vocabulary = model.vocabulary
+    if model.text_classifier is None:
+        return None
     device = next(model.parameters()).device
     width = model.text_classifier.embed_dims
     weight = torch.randn(len(vocabulary.all_names) + 1, width, device=device)
@@ -75,7 +77,7 @@ def random_text(model: BaseModel) -> TextEmbeddings:
 
 
 @torch.no_grad()
-def run_model(model: BaseModel, inputs: Tensor, text: TextEmbeddings) -> None:
+def run_model(model: BaseModel, inputs: Tensor, text: TextEmbeddings | None) -> None:
     """Segment a batch and fuse the results, with given text embeddings."""
     prediction = model.segment(inputs, text)[-1]
     model.fusion(prediction, None, model.vocabulary, tuple(inputs.shape[-2:]))
@@ -203,7 +205,7 @@ def paper_parameters(model: BaseModel) -> int | None:
 
 
 def _text_tower(model: BaseModel) -> nn.Module:
-    return model.text_classifier.clip or nn.Module()
+    return getattr(model.text_classifier, 'clip', None) or nn.Module()
 
 
 def _count(parameters: Any) -> Parameters:

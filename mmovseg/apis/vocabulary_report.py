@@ -130,12 +130,16 @@ def rank_pairs(
     for similarity, labels in zip(values.tolist(), found, strict=True):
         if similarity < -1.5:  # no pair of different names
             continue
-        inside = (owner == labels[0])[:, None] & (other == labels[1])
-        place = int(cosines.masked_fill(~inside, -3).argmax())
-        row, column = divmod(place, cosines.shape[1])
+        row, column = _best_cell(cosines, owner == labels[0], other == labels[1])
         names = first.all_names[row], second.all_names[column]
         pairs.append(Pair(similarity, labels, names))
     return pairs
+
+
+def _best_cell(cosines: Tensor, rows: Tensor, columns: Tensor) -> tuple[int, int]:
+    """Find the largest entry of some rows and columns, both bool masks."""
+    inside = rows[:, None] & columns
+    return divmod(int(cosines.masked_fill(~inside, -3).argmax()), cosines.shape[1])
 
 
 def build_text_tower(

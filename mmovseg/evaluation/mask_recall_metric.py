@@ -168,6 +168,13 @@ class MaskRecallMetric(BaseMetric):
         deop = ('deop_AP', 'deop_Recall', 'deop_R_Seen', 'deop_R_Unseen')
         return names | dict.fromkeys(deop, released)
 
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """Take the class names, and check the split before anything is computed."""
+        BaseMetric.dataset_meta.fset(self, dataset_meta)
+        if self.seen is not None:
+            find_seen(self.seen, self.class_names)
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """Class names, from the JSON or else from the data set."""

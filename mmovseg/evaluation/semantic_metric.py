@@ -114,6 +114,13 @@ class SemanticMetric(BaseMetric):
         self.seen = seen
         self.classwise = classwise
 
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """Take the class names, and check the split before anything is computed."""
+        BaseMetric.dataset_meta.fset(self, dataset_meta)
+        if self.seen is not None:
+            find_seen(self.seen, self.class_names)
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """Class names, from the JSON or else from the data set."""
@@ -125,11 +132,9 @@ class SemanticMetric(BaseMetric):
         Raises:
             KeyError: If an image is not in the JSON, or a sample has no ground truth.
             ValueError: If a prediction does not fit its annotation in size or in
-                number of classes, or ``seen`` does not fit the class names.
+                number of classes.
         """
         num_classes = len(self.class_names)
-        if self.seen is not None:
-            find_seen(self.seen, self.class_names)  # before the work, not after it
         for sample in data_samples:
             predicted = to_map(sample['pred_sem_seg'])
             annotated = self.ground_truth.read(sample, num_classes)

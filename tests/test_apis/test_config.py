@@ -107,3 +107,11 @@ def test_misspelt_key_of_a_leaf_is_named_though_a_base_has_the_right_one(wrong, 
     cfg[wrong] = {}
     with pytest.raises(ValueError, match=f"{wrong}: did you mean '{right}'"):
         check_config(cfg)
+
+
+def test_labels_and_model_must_number_classes_alike():
+    config = load_config('deop_tiny_shapeworld-zs')
+    load_config(config)
+    config.model.train_vocabulary = 'shapeworld'
+    with pytest.raises(ValueError, match=r"seen: labels .* 'shapeworld_seen', but"):
+        load_config(config)

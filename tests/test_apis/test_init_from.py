@@ -24,13 +24,12 @@ def save(tmp_path):
     return save
 
 
-def test_the_last_file_wins_and_the_report_says_so(save):
+def test_the_report_says_what_comes_from_where(save):
     model = Toy()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     first = save(
         'a.pth',
         text__weight=torch.full((3, 2), 1.0),
-        text__bias=torch.full((3,), 1.0),
         old__x=torch.ones(1),
         old__y=torch.ones(1),
     )
@@ -58,3 +57,14 @@ def test_files_that_do_not_fit_are_refused(save):
         find_shared_weights(Toy(), [good, wide])
     with pytest.raises(ValueError, match=r'other\.pth(.|\n)*deop_to_mmovseg'):
         find_shared_weights(Toy(), [good, other])
+
+
+def test_files_that_contradict_each_other_are_refused(save):
+    """Such as a prompt, and proposals that were not started from it."""
+    first = save('a.pth', text__bias=torch.zeros(3), head__bias=torch.ones(1))
+    same = save('b.pth', text__bias=torch.zeros(3), text__weight=torch.ones(3, 2))
+    weights, _ = find_shared_weights(Toy(), [first, same])
+    assert set(weights) == {'text.bias', 'text.weight', 'head.bias'}
+    other = save('c.pth', text__bias=torch.ones(3))
+    with pytest.raises(ValueError, match=r'c\.pth(.|\n)*text\.bias, as in .*b\.pth'):
+        find_shared_weights(Toy(), [first, same, other])

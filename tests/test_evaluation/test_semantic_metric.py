@@ -174,6 +174,5 @@ def test_harmonic_mean_of_nothing():
 )
 def test_a_split_that_does_not_fit_is_refused_at_once(seen, words):
     metric = SemanticMetric(seen=seen)
-    metric.dataset_meta = {'classes': ['0', '1']}
     with pytest.raises(ValueError, match=words):
-        metric.process(None, [mmseg_sample([[0]], [[0]])])
+        metric.dataset_meta = {'classes': ['0', '1']}

@@ -23,3 +23,9 @@ def test_logits_equal_a_loop_over_classes_also_when_all_are_negative(seed):
     expected = torch.stack([scores[..., ids == k].amax(-1) for k in range(5)], -1)
     torch.testing.assert_close(TextEmbeddings(weight, ids, 4).logits(x, 7.0), expected)
     assert expected[0, 0, 2] < -6.9
+
+
+def test_half_precision_gives_an_empty_region_zero_logits():
+    text = TextEmbeddings(torch.eye(3), torch.tensor([0, 1, 2]))
+    logits = text.logits(torch.zeros(2, 3, dtype=torch.float16), scale=100.0)
+    assert torch.equal(logits, torch.zeros(2, 3))

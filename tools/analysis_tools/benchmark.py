@@ -194,11 +194,13 @@ def main():
         print(f'\n{config}: {len(model.vocabulary)} classes')
         print_table(times, ratio_to=all_times[0]['total'])
     model = models[0]
-    encoding, cached = measure_text(model)
-    print(
-        f'\nText, once per vocabulary: about {encoding:.1f} s for '
-        f'{len(model.vocabulary.all_names)} names; from memory {1000 * cached:.1f} ms.'
-    )
+    if model.text_classifier is not None:
+        encoding, cached = measure_text(model)
+        print(
+            f'\nText, once per vocabulary: about {encoding:.1f} s for '
+            f'{len(model.vocabulary.all_names)} names; from memory '
+            f'{1000 * cached:.1f} ms.'
+        )
     if not args.checkpoint:
         print('Random weights: the time of fusion depends on what is found.')
 

@@ -55,6 +55,8 @@ def measure(model, shape):
     with count_macs() as read, watch_parts(model, read) as parts:
         run_model(model, inputs, text)
         parts['ensemble'] = read() - sum(parts.values())
+    if model.text_classifier is None:
+        return parts, 0.0
     sample, factor = text_sample(model.vocabulary)
     model.text_classifier.cache_dir = None
     with count_macs() as read:

@@ -12,14 +12,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.registry import init_default_scope
 
 from mmovseg.apis import load_config
+from mmovseg.apis.checkpoint import list_names
 from mmovseg.apis.conversion import save
 from mmovseg.apis.init_from import find_shared_weights
 from mmovseg.registry import MODELS
+
+
+def pretrained_parts(config: Mapping) -> list[str]:
+    """Return the starts of names whose weights come from CLIP itself."""
+    parts = []
+    for name, part in config.items():
+        if isinstance(part, Mapping) and part.get('pretrained') is not None:
+            parts += [
+                f'{name}.{tower}' for tower in ('visual.', 'clip.', 'logit_scale')
+            ]
+    return parts
 
 
 def main() -> None:
@@ -27,8 +40,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('config', help='file or packaged name')
     parser.add_argument('dst', type=Path, help='where to write the model (.pth)')
+    parser.add_argument('src', nargs='+', help='checkpoints')
     parser.add_argument(
-        'src', nargs='+', help='checkpoints; of a weight in several the last one counts'
+        '--allow-missing',
+        nargs='+',
+        default=[],
+        metavar='PREFIX',
+        help='starts of names that may stay random, besides pretrained CLIP towers',
     )
     args = parser.parse_args()
     try:
@@ -38,8 +56,20 @@ def main() -> None:
         weights, report = find_shared_weights(model, args.src)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
-    model.load_state_dict(weights, strict=False)
     print(report)
+    known = (*pretrained_parts(config.model), *args.allow_missing)
+    missing = [
+        name
+        for name in model.state_dict()
+        if name not in weights and not name.startswith(known)
+    ]
+    if missing:
+        lines = '\n'.join(list_names('random', missing))
+        sys.exit(
+            f'error: no file holds these weights of {args.config}; nothing was '
+            f'written. Add the file of their stage, or --allow-missing.\n{lines}'
+        )
+    model.load_state_dict(weights, strict=False)
     meta = dict(config=Path(args.config).stem, source=[str(path) for path in args.src])
     save(args.dst, dict(state_dict=model.state_dict(), meta=meta))
     print(f'Wrote {args.dst}.')

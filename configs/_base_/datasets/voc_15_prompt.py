@@ -38,6 +38,7 @@ train_dataloader = dict(
     dataset=dict(
         type='ClassCrops',
         samples_per_class=128,
+        cache_file=data_root + 'SegmentationClassAug/voc_15_of_trainaug.json',
         num_workers=8,
         dataset=dict(
             type='mmseg.PascalVOCDataset',

@@ -1,6 +1,5 @@
 """Proposals of DeOP by mmdet's own MaskFormer head; needs mmcv with compiled ops."""
 
-clip = dict(model_name='ViT-B-16-quickgelu', pretrained='openai')
 model = dict(
     type='ZeroShotMaskFormer',
     # ImageNet statistics for both streams, not CLIP's: released code.
@@ -52,12 +51,6 @@ model = dict(
             loss_mask=dict(type='FocalLoss', use_sigmoid=True),
             loss_dice=dict(type='DiceLoss', use_sigmoid=True, activate=True),
         ),
-    ),
-    text_classifier=dict(
-        type='TextClassifier',
-        prompt_learner=dict(type='PromptLearner', prefix_length=16, frozen=True),
-        void_std=512**-0.5,  # released code
-        **clip,
     ),
     # No class term: the paper. Weights: released code.
     criterion=dict(type='ProposalLoss', mask_weight=20.0, dice_weight=1.0),

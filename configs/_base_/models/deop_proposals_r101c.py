@@ -1,6 +1,5 @@
 """Proposals of DeOP: class-agnostic MaskFormer, R101c; text of CLIP ViT-B/16."""
 
-clip = dict(model_name='ViT-B-16-quickgelu', pretrained='openai')
 model = dict(
     type='ZeroShotMaskFormer',
     # ImageNet statistics for both streams, not CLIP's: released code.
@@ -25,12 +24,6 @@ model = dict(
             zero_init_residual=False,  # frozen norms would stay zero
         ),
         num_queries=100,
-    ),
-    text_classifier=dict(
-        type='TextClassifier',
-        prompt_learner=dict(type='PromptLearner', prefix_length=16, frozen=True),
-        void_std=512**-0.5,  # released code
-        **clip,
     ),
     # No class term: the paper. Weights: released code.
     criterion=dict(type='ProposalLoss', mask_weight=20.0, dice_weight=1.0),

@@ -1,6 +1,5 @@
 """Proposals of DeOP with ResNet-50, whose weights OpenMMLab has."""
 
-clip = dict(model_name='ViT-B-16-quickgelu', pretrained='openai')
 model = dict(
     type='ZeroShotMaskFormer',
     # ImageNet statistics for both streams, not CLIP's: released code.
@@ -22,12 +21,6 @@ model = dict(
             init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://resnet50_v1c'),
         ),
         num_queries=100,
-    ),
-    text_classifier=dict(
-        type='TextClassifier',
-        prompt_learner=dict(type='PromptLearner', prefix_length=16, frozen=True),
-        void_std=512**-0.5,  # released code
-        **clip,
     ),
     # No class term: the paper. Weights: released code.
     criterion=dict(type='ProposalLoss', mask_weight=20.0, dice_weight=1.0),

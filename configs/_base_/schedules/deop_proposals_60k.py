@@ -16,6 +16,7 @@ optim_wrapper = dict(
         custom_keys={
             'proposals.backbone': dict(lr_mult=0.1),
             'proposals.queries': dict(decay_mult=0.0),
+            'query_embed': dict(decay_mult=0.0),  # of mmdet's heads
         },
     ),
 )

@@ -1,4 +1,4 @@
-"""A few minutes on a CPU for the proposals of tiny models: AdamW, short warm-up, cosine decay.
+"""A few minutes on a CPU for the proposals of tiny models: AdamW, warm-up, cosine.
 
 All numbers are our own; the paper has none of this kind.
 """

@@ -153,13 +153,17 @@ class DenseCLIPViT(BaseModule):
             if prompt is not None:
                 tokens = prompt.before_block(tokens, index, grid)
             layer = self._severance.get(index)
-            if layer is None:
+            if layer is None or layer.is_plain:
                 tokens = block(tokens)
-            else:
+                continue
+            if layer.needs_masks:  # which know of patches alone
                 tokens = _without_prompts(tokens, grid)
-                update = layer(block.attn, block.ln_1(tokens), masks)
-                tokens = layer.residual_scale * tokens + block.ls_1(update)
-                tokens = tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+            update = layer(block.attn, block.ln_1(tokens), masks)
+            # Prompts have been attended to as far as alpha lets them; here they end.
+            tokens = _without_prompts(tokens, grid)
+            update = block.ls_1(_without_prompts(update, grid))
+            tokens = layer.residual_scale * tokens + update
+            tokens = tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
         patches = tokens[:, -grid[0] * grid[1] :]
         features = F.normalize(visual.ln_post(patches) @ visual.proj, dim=-1)
         return features.transpose(1, 2).unflatten(2, grid)  # [B, D, h, w]

@@ -65,6 +65,12 @@ class PatchSeveranceLayer(nn.Module):
         self.residual_scale = residual_scale
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the block stays as it is."""
+        plain = self.mode == 'generalized' and self.alpha == 0
+        return plain and self.residual_scale == 1
+
+    @property
     def needs_masks(self) -> bool:
         """Whether :meth:`forward` reads the masks."""
         return self.mode != 'generalized'

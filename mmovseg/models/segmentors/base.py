@@ -24,7 +24,8 @@ class OVSegmentor(BaseModel):
     here once.
 
     Args:
-        text_classifier: Config of the text classifier.
+        text_classifier: Config of the text classifier; None for a model that names
+            nothing.
         criterion: Config of the loss.
         fusion: Config of the fusion of masks into results.
         train_vocabulary: Packaged name, path or list; the classes of the annotation.
@@ -35,7 +36,7 @@ class OVSegmentor(BaseModel):
 
     def __init__(
         self,
-        text_classifier: dict,
+        text_classifier: dict | None,
         criterion: dict,
         *,
         fusion: dict,
@@ -45,7 +46,9 @@ class OVSegmentor(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        self.text_classifier = MODELS.build(text_classifier)
+        self.text_classifier = None
+        if text_classifier is not None:
+            self.text_classifier = MODELS.build(text_classifier)
         self.criterion = MODELS.build(criterion)
         self.fusion = MODELS.build(fusion)
         self.train_vocabulary = Vocabulary.load(train_vocabulary)
@@ -63,7 +66,8 @@ class OVSegmentor(BaseModel):
         """
         self.vocabulary = Vocabulary.load(vocabulary)
         seen = torch.tensor(self.vocabulary.seen_in(self.train_vocabulary))
-        device = next(self.parameters()).device
+        parameter = next(self.parameters(), seen)  # none yet in a model without names
+        device = parameter.device
         # Depends on the vocabulary, not on weights: kept out of checkpoints.
         self.register_buffer('seen', seen.to(device), persistent=False)
 
@@ -79,6 +83,12 @@ class OVSegmentor(BaseModel):
                 f'names in {self.text_classifier.embed_dims}: both have to be towers '
                 'of one CLIP (model_name and pretrained).'
             )
+
+    def embed(self, vocabulary: Vocabulary) -> TextEmbeddings | None:
+        """Embed the names of a vocabulary; None for a model that names nothing."""
+        if self.text_classifier is None:
+            return None
+        return self.text_classifier(vocabulary)
 
     @abstractmethod
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
@@ -114,19 +124,19 @@ class OVSegmentor(BaseModel):
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         if mode == 'tensor':
-            return self.segment(inputs, self.text_classifier(self.vocabulary))[-1]
+            return self.segment(inputs, self.embed(self.vocabulary))[-1]
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}.")
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Compute the losses of all stages, by name, already weighted."""
-        text = self.text_classifier(self.train_vocabulary)
+        text = self.embed(self.train_vocabulary)
         size = inputs.shape[-2:]
         targets = collect_targets(data_samples, self.train_vocabulary, size)
         return self.criterion(self.segment(inputs, text), targets)
 
     def predict(self, inputs: Tensor, data_samples: list | None = None) -> list:
         """Segment a batch into data samples with the fusion's results."""
-        text = self.text_classifier(self.vocabulary)
+        text = self.embed(self.vocabulary)
         results: list = [None] * len(inputs)
         for size, members in self._group_by_size(inputs, data_samples).items():
             group = inputs[members][..., : size[0], : size[1]].contiguous()

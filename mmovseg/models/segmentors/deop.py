@@ -10,10 +10,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmovseg.registry import MODELS
 
-from ..structures import MaskPrediction, TextEmbeddings
+from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
-
-LOGIT_SCALE = 100.0  # A constant; CLIP's own temperature is not used (released code).
 
 
 @MODELS.register_module()

@@ -8,14 +8,13 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.structures import LabelData
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 from mmovseg.vocabulary import Vocabulary
 
+from ..structures import LOGIT_SCALE
 from ..targets import collect_targets
-
-LOGIT_SCALE = 100.0  # a constant in the released code, not CLIP's logit_scale
 
 
 @MODELS.register_module()
@@ -65,6 +64,9 @@ class PromptClassifier(BaseModel):
                 'prompt_learner that is not frozen, backbone no visual_prompt; '
                 f'trainable are {sorted(learned)}.'
             )
+        # Not trained, so no part of checkpoints: a later stage may have trained it.
+        self.register_state_dict_post_hook(_drop_void)
+        self.register_load_state_dict_pre_hook(_keep_void)
         # The released code fills normalised images with the mean before normalisation.
         fill = torch.tensor(self.backbone.visual.image_mean).view(-1, 1, 1)
         self.register_buffer('fill', fill, persistent=False)
@@ -138,3 +140,18 @@ class PromptClassifier(BaseModel):
         masks = torch.stack([target.masks for target in targets])  # [B, 1, S, S]
         labels = torch.cat([target.labels for target in targets])
         return torch.where(masks, inputs, self.fill), labels
+
+
+VOID = 'text_classifier.void_embedding.weight'
+
+
+def _drop_void(
+    module: nn.Module, state: dict[str, Tensor], prefix: str, metadata: dict
+) -> None:
+    state.pop(prefix + VOID, None)
+
+
+def _keep_void(
+    module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    state.setdefault(prefix + VOID, module.get_parameter(VOID).detach())

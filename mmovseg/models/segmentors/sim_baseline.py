@@ -11,8 +11,8 @@ from torch import Tensor
 from mmovseg.registry import MODELS
 
 from ..functional import resize_masks, upcast
-from ..structures import MaskPrediction, TextEmbeddings
-from .zero_shot_mask_former import LOGIT_SCALE, ZeroShotMaskFormer
+from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
+from .zero_shot_mask_former import ZeroShotMaskFormer
 
 ENSEMBLE_KEYS = {'weight', 'use_seen', 'valid_only'}
 

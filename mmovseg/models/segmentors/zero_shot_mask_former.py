@@ -8,10 +8,8 @@ from torch import Tensor
 
 from mmovseg.registry import MODELS
 
-from ..structures import MaskPrediction, TextEmbeddings
+from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
-
-LOGIT_SCALE = 100.0  # a constant in the released code, not CLIP's logit_scale
 
 
 @MODELS.register_module()
@@ -23,8 +21,9 @@ class ZeroShotMaskFormer(OVSegmentor):
 
     Args:
         proposals: Config of the proposal network.
-        text_classifier: See :class:`OVSegmentor`. What of it is trained is up to its
-            own config; the void embedding only with a class branch.
+        text_classifier: See :class:`OVSegmentor`; None without a class branch, so that
+            the weights of this stage fit any CLIP. What of it is trained is up to its
+            own config.
         criterion: See :class:`OVSegmentor`; its ``class_weight`` is above 0 exactly
             if the network has a class branch.
         fusion: See :class:`OVSegmentor`.
@@ -42,7 +41,7 @@ class ZeroShotMaskFormer(OVSegmentor):
     def __init__(
         self,
         proposals: dict,
-        text_classifier: dict,
+        text_classifier: dict | None = None,
         *,
         criterion: dict,
         fusion: dict,
@@ -61,31 +60,35 @@ class ZeroShotMaskFormer(OVSegmentor):
             init_cfg=init_cfg,
         )
         self.proposals = MODELS.build(proposals)
-        width, wanted = self.proposals.embed_channels, self.text_classifier.embed_dims
-        if width not in (None, wanted):
-            raise ValueError(
-                f'proposals.embed_channels must be {wanted}, the width of the text '
-                f'embeddings, or None, got {width}.'
-            )
-        class_weight = self.criterion.class_weight
+        width, class_weight = self.proposals.embed_channels, self.criterion.class_weight
         # Parameters that no loss reaches stop distributed training.
         if (class_weight > 0) != (width is not None):
             raise ValueError(
                 f'criterion.class_weight is {class_weight}, proposals.embed_channels '
                 f'{width}. Set both (class_weight above 0) or neither (0 and None).'
             )
-        if width is None:
+        if width is not None:
+            if self.text_classifier is None:
+                raise ValueError(
+                    'proposals.embed_channels embeds queries for classification, so '
+                    'there has to be a text_classifier.'
+                )
+            self.check_embed_dims(width)
+        elif self.text_classifier is not None:
             self.text_classifier.requires_grad_(False)
 
-    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
+    def segment(
+        self, inputs: Tensor, text: TextEmbeddings | None
+    ) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
         predictions = []
         for mask_logits, regions in self.proposals(inputs):
-            if regions is None:
-                # Without direction: a cosine of 0 with every class.
-                regions = mask_logits.new_zeros(
-                    *mask_logits.shape[:2], text.weight.shape[1]
-                )
-            class_logits = text.logits(regions, LOGIT_SCALE)
+            if regions is None or text is None:
+                # Without classes, and so none more likely than another.
+                vocabulary = self.train_vocabulary if self.training else self.vocabulary
+                shape = (*mask_logits.shape[:2], len(vocabulary) + 1)
+                class_logits = mask_logits.new_zeros(shape)
+            else:
+                class_logits = text.logits(regions, LOGIT_SCALE)
             predictions.append(MaskPrediction(class_logits, mask_logits))
         return predictions

@@ -41,9 +41,23 @@ def test_class_token_is_open_clips(tiny_clip, images):
 
 
 @torch.no_grad()
-def test_alpha_zero_changes_nothing(tiny_clip, images):
+@pytest.mark.parametrize('prompt', [None, 'AddedPrompt', 'PrependedPrompt'])
+def test_alpha_zero_changes_nothing(tiny_clip, images, prompt):
+    kwargs = {}
+    if prompt is not None:
+        kwargs['visual_prompt'] = dict(type=prompt, blocks=[1, 2])
     severance = [dict(block=index, alpha=0.0) for index in range(4)]
-    assert torch.equal(build(severance)(images), build()(images))
+    assert torch.equal(build(severance, **kwargs)(images), build(**kwargs)(images))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('alpha', [0.5, 1.0])
+def test_patches_attend_to_prompts_as_far_as_alpha_lets_them(tiny_clip, images, alpha):
+    prompt = dict(type='PrependedPrompt', blocks=[2])
+    backbone = build([dict(block=2, alpha=alpha)], visual_prompt=prompt)
+    before = backbone(images)
+    backbone.visual_prompt.tokens += 1.0
+    assert torch.equal(backbone(images), before) == (alpha == 1.0)
 
 
 @torch.no_grad()

@@ -111,3 +111,14 @@ def test_unsuitable_crops_are_refused(build, images):
 def test_nothing_or_something_else_to_learn_is_refused(build, changes):
     with pytest.raises(ValueError, match='Only a text prompt learns here'):
         build(**changes)
+
+
+def test_the_untrained_void_is_in_no_checkpoint(build):
+    """Else it would take the place of one that a later stage has trained."""
+    model = build()
+    state = model.state_dict()
+    assert 'text_classifier.void_embedding.weight' not in state
+    assert 'text_classifier.prompt_learner.prefix' in state
+    void = model.text_classifier.void_embedding.weight.clone()
+    model.load_state_dict(state)
+    assert torch.equal(model.text_classifier.void_embedding.weight, void)

@@ -39,13 +39,13 @@ def _register():
     MODELS.module_dict.pop('TwoStageProposals')
 
 
-def make(embed_channels=None, class_weight=0.0):
+def make(embed_channels=None, class_weight=0.0, *, text=True):
     torch.manual_seed(0)
     return MODELS.build(
         dict(
             type='ZeroShotMaskFormer',
             proposals=dict(type='TwoStageProposals', embed_channels=embed_channels),
-            text_classifier=dict(type='TextClassifier', model_name='tiny-vit'),
+            text_classifier=text and dict(type='TextClassifier', model_name='tiny-vit'),
             criterion=dict(type='ProposalLoss', class_weight=class_weight),
             fusion=dict(type='MaskFusion'),
             train_vocabulary=CLASSES,
@@ -85,9 +85,22 @@ def test_queries_are_scored_by_a_hundred_cosines(width):
 
 
 @torch.no_grad()
-def test_masks_alone_have_no_favourite_class(tiny_clip):
-    prediction = make().eval()(torch.randn(2, 3, 64, 64))
+@pytest.mark.parametrize('text', [True, None])
+def test_masks_alone_have_no_favourite_class(tiny_clip, text):
+    model = make(text=text).eval()
+    prediction = model(torch.randn(2, 3, 64, 64))
     assert torch.equal(prediction.class_logits, torch.zeros(2, 3, 4))
+    model.set_vocabulary(['sky', 'sea'])
+    assert model(torch.randn(2, 3, 64, 64)).class_logits.shape == (2, 3, 3)
+
+
+def test_masks_alone_keep_no_weights_of_a_clip(seed):
+    model = make(text=None).train()
+    assert all(name.startswith('proposals.') for name in model.state_dict())
+    losses = model(torch.randn(2, 3, 64, 64), [sample(0), sample(2)], mode='loss')
+    assert set(losses) == {
+        f's{i}_loss_{name}' for i in (0, 1) for name in ('mask', 'dice')
+    }
 
 
 @pytest.mark.parametrize('classify', [True, False])
@@ -124,5 +137,7 @@ def test_class_branch_and_criterion_have_to_agree(width):
     for embed_channels, class_weight in ((None, 1.0), (width, 0.0)):
         with pytest.raises(ValueError, match=r'Set both .* or neither'):
             make(embed_channels, class_weight)
-    with pytest.raises(ValueError, match=rf'must be {width}, .*got 7'):
+    with pytest.raises(ValueError, match=rf'regions in 7 channels.* in {width}'):
         make(7, 1.0)
+    with pytest.raises(ValueError, match='has to be a text_classifier'):
+        make(width, 1.0, text=None)

@@ -1,19 +1,17 @@
-"""Stage 2 of DeOP as released, with a class term: also the weights of SimBaseline.
+"""Stage 2 as released, with a class term: what SimBaseline (ViT-L/14-336) needs.
 
 Paper, table 8, in its own counting: recall at IoU 0.5 of 0.45. Ours: not trained yet.
 Starts from R-103 and stage 1: --init-from, see README.md.
-Train: tools/dist_train.sh configs/deop/proposals_r101c_released_cocostuff-156.py 4
+Train: tools/dist_train.sh CONFIG 4
 """
 
 _base_ = [
-    '../_base_/models/deop_proposals_r101c.py',
+    '../_base_/models/deop_proposals_r101c_released_vit-l14-336.py',
     '../_base_/datasets/coco_stuff_156_proposals.py',
     '../_base_/schedules/deop_proposals_60k.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    proposals=dict(embed_channels=512),
-    criterion=dict(class_weight=1.0),
     train_vocabulary=_base_.train_vocabulary,
     test_vocabulary=_base_.vocabulary,
 )
