@@ -114,10 +114,7 @@ def rank_pairs(
     cosines = cosines.masked_fill(one[:, None] == two, -2)
     owner, other = (torch.tensor(part.class_ids) for part in (first, second))
     shape = (len(first), len(second))
-    cells = (owner[:, None] * len(second) + other).flatten()
-    # Per pair of classes the best pair of names, [K, L].
-    best = torch.full((shape[0] * shape[1],), -2.0)
-    best = best.scatter_reduce(0, cells, cosines.flatten(), 'amax').view(shape)
+    best = _best_per_classes(cosines, owner, other, shape)
     if within:
         best = best.masked_fill(torch.ones(shape).tril().bool(), -2)
         values, places = best.flatten().topk(min(top, best.numel()))
@@ -134,6 +131,15 @@ def rank_pairs(
         names = first.all_names[row], second.all_names[column]
         pairs.append(Pair(similarity, labels, names))
     return pairs
+
+
+def _best_per_classes(
+    cosines: Tensor, owner: Tensor, other: Tensor, shape: tuple[int, int]
+) -> Tensor:
+    """Reduce names, ``[V, W]``, to pairs of classes, ``[K, L]``."""
+    cells = (owner[:, None] * shape[1] + other).flatten()
+    best = torch.full((shape[0] * shape[1],), -2.0)
+    return best.scatter_reduce(0, cells, cosines.flatten(), 'amax').view(shape)
 
 
 def _best_cell(cosines: Tensor, rows: Tensor, columns: Tensor) -> tuple[int, int]:
