@@ -3,7 +3,7 @@
 All numbers are our own; the paper has none of this kind.
 """
 
-max_iters = 600
+max_iters = 450
 
 optim_wrapper = dict(
     type='OptimWrapper',
