@@ -42,8 +42,16 @@ def pytest_generate_tests(metafunc):
     paths = leaves(metafunc.config.rootpath)
     for name, choose in (('leaf', list), ('model_leaf', distinct)):
         if name in metafunc.fixturenames:
-            chosen = choose(paths)
-            metafunc.parametrize(name, chosen, ids=[path.stem for path in chosen])
+            built = name == 'model_leaf'
+            chosen = [
+                pytest.param(
+                    path,
+                    id=path.stem,
+                    marks=pytest.mark.ops if built and needs_ops(path) else (),
+                )
+                for path in choose(paths)
+            ]
+            metafunc.parametrize(name, chosen)
 
 
 def with_tiny_clips(model):
@@ -148,8 +156,6 @@ def make_batch(model):
 
 
 def test_model_trains_and_predicts(model_leaf):
-    if needs_ops(model_leaf):
-        pytest.importorskip('mmcv.ops', reason='this model needs compiled ops')
     model = MODELS.build(made_small(Config.fromfile(model_leaf).model))
     batch = make_batch(model)
     losses = model.train()(**model.data_preprocessor(batch), mode='loss')
