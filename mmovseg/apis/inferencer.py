@@ -111,9 +111,8 @@ class OVSegInferencer(BaseInferencer):
         super().__init__(
             cfg, weights, device, scope='mmovseg', show_progress=show_progress
         )
-        if getattr(self.model, 'text_classifier', None) is None or not hasattr(
-            self.model, 'set_vocabulary'
-        ):
+        named = getattr(self.model, 'text_classifier', True) is not None
+        if not (named and hasattr(self.model, 'set_vocabulary')):
             raise ValueError(
                 f'{type(self.model).__name__} of this config names no segments: it is '
                 'a stage of training. Take the config of the whole model.'
