@@ -130,6 +130,8 @@ def test_a_training_starts_from_another_one_unless_it_resumes(tmp_path, main, ca
     work_dir = tmp_path / 'work'
     options = ['--init-from', tmp_path / 'stage.pth', '--work-dir', work_dir]
     still = ['optim_wrapper.optimizer.lr=0', 'default_hooks.checkpoint.interval=1']
+    # Loggers go by name and second: a test in the same second would have the log.
+    still.append(f'experiment_name={tmp_path.name}')
     main(*options, '--cfg-options', 'train_cfg.max_iters=1', *still)
     state = torch.load(work_dir / 'iter_1.pth', weights_only=False)['state_dict']
     assert torch.equal(state['layer.weight'], weight)
