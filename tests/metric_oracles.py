@@ -129,7 +129,7 @@ def slow_average_precision(truths, guesses, categories, max_per_image=100):
         max_per_image: Best detections of a category and an image that count.
 
     Returns:
-        Mean over categories with a truth that is no crowd; -1 without one.
+        Mean over categories with a truth that is no crowd; nan without one.
     """
     values = []
     for category in categories:
@@ -146,7 +146,7 @@ def slow_average_precision(truths, guesses, categories, max_per_image=100):
             order = sorted(range(len(ranked)), key=lambda i: -ranked[i][3])
             outcome = [outcome[i] for i in order if outcome[i] is not None]
             values.append(_interpolate(outcome, count))
-    return sum(values) / len(values) if values else -1
+    return sum(values) / len(values) if values else np.nan
 
 
 def _match(truths, ranked, threshold):

@@ -7,9 +7,32 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from panoptic_files import segment, write_dataset
+from pycocotools import mask as rle
 
 SCRIPT = Path(__file__).with_name('ddp_metrics.py')
+
+
+def write_instances(folder, content, images):
+    """Let the things of a panoptic set, one per image, be instances."""
+    annotations = []
+    for number, (image, (ids, _)) in enumerate(
+        zip(content['images'], images.values(), strict=True), 1
+    ):
+        mask = np.asfortranarray(ids == 2, np.uint8)
+        code = rle.encode(mask)
+        annotations.append(
+            {
+                'id': number,
+                'image_id': image['id'],
+                'category_id': 3,
+                'area': int(mask.sum()),
+                'segmentation': {**code, 'counts': code['counts'].decode()},
+            }
+        )
+    path = folder / 'annotations' / 'instances_val.json'
+    path.write_text(json.dumps({**content, 'annotations': annotations}))
 
 
 def evaluate_here(folder):
@@ -55,9 +78,13 @@ def test_two_processes_give_what_one_gives(tmp_path):
         ids = rng.randint(1, 3, rng.randint(2, 5, 2))
         ids[0, :2] = 1, 2
         images[name] = (ids, [segment(1, 7), segment(2, 3)])
-    write_dataset(tmp_path, images)
+    paths = write_dataset(tmp_path, images)
+    write_instances(tmp_path, json.loads(Path(paths['ann_file']).read_text()), images)
     one = evaluate_here(tmp_path)
-    assert evaluate_in_two_processes(tmp_path, tmp_path / 'two.json') == one  # exactly
+    two = evaluate_in_two_processes(tmp_path, tmp_path / 'two.json')
+    assert two == pytest.approx(one, rel=0, abs=0, nan_ok=True)  # exactly
     assert one['panoptic/num_missing'] == 0
     assert 0 < one['semantic/mIoU_union'] < one['semantic/mIoU'] < 100
     assert 0 < one['masks/recall_50'] < one['masks/recall_30']
+    assert 0 < one['instance/segm_mAP'] < one['instance/segm_mAP_50'] < 1
+    assert one['instance/num_missing'] == 0

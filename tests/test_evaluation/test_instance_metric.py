@@ -8,6 +8,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData
 from pycocotools import mask as rle
 
+from mmovseg.evaluation import InstanceMetric
+
 NAMES = ('wall', 'dog', 'sky', 'kite')  # labels 0..3; things are 1 and 3
 
 
@@ -88,10 +90,154 @@ def test_mmdets_metric_works_where_things_come_first(instances):
         assert value == pytest.approx(1)
 
 
-def test_without_category_ids_it_is_mmdets(instances):
+def test_without_category_ids_names_count(instances):
     data = predict([0, 1], [5, 30])
     value = average_precision(instances, data, None, names=('DOG', 'KITE'))
     assert value == pytest.approx(1)
+    # mmdet takes positions in the file, and so the other class.
+    data = predict([1, 0], [5, 30])
+    names = ('KITE', 'DOG')
+    assert average_precision(instances, data, None, names=names) == pytest.approx(1)
+    wrong = average_precision(instances, data, None, 'mmdet.CocoMetric', names)
+    assert wrong == 0
+
+
+def build(path, **kwargs):
+    metric = InstanceMetric(str(path), **kwargs)
+    metric.dataset_meta = {'classes': NAMES, 'category_ids': (7, 3, 90, 12)}
+    return metric
+
+
+def test_all_results_are_those_of_pycocotools(tmp_path):
+    """Boxes and masks of all sizes, many guesses of one class, crowds, ties."""
+    rng = np.random.default_rng(0)
+    content = {'images': [], 'annotations': [], 'categories': []}
+    content['categories'] = [{'id': 3, 'name': 'dog'}, {'id': 12, 'name': 'kite'}]
+    samples = []
+    for image in range(4):
+        shape = {'height': 240, 'width': 320}
+        content['images'].append({'id': image, 'file_name': f'{image}.jpg', **shape})
+        masks, labels = draw_objects(rng, 12), rng.integers(0, 2, 12)
+        for mask, label in zip(masks, labels, strict=True):
+            number = len(content['annotations']) + 1
+            content['annotations'].append(annotate(mask, number, image, label))
+        # Shifted and repeated until more than count: the best 100 of a class do.
+        guess = np.roll(np.repeat(masks, 20, 0), tuple(rng.integers(-4, 5, 2)), (1, 2))
+        data = DetDataSample(metainfo={'img_id': image, 'ori_shape': (240, 320)})
+        data.pred_instances = InstanceData(
+            bboxes=torch.tensor(np.array([find_box(mask) for mask in guess])),
+            labels=torch.from_numpy(np.repeat(labels, 20)),
+            scores=torch.from_numpy(rng.integers(1, 50, len(guess)) / 50).float(),
+            masks=torch.from_numpy(guess).bool(),
+        )
+        samples.append(data)
+    path = tmp_path / 'instances.json'
+    path.write_text(json.dumps(content))
+    config = {'ann_file': str(path), 'metric': ['bbox', 'segm']}
+    kinds = [
+        {'type': 'mmdet.CocoMetric', 'proposal_nums': (1, 10, 100)},
+        {'type': 'mmovseg.InstanceMetric', 'classwise': True},
+    ]
+    evaluator = Evaluator([{**kind, **config} for kind in kinds])
+    evaluator.dataset_meta = {'classes': ('dog', 'kite'), 'category_ids': (3, 12)}
+    evaluator.process(samples)
+    result = evaluator.evaluate(4)
+    theirs = {k[5:]: v for k, v in result.items() if k.startswith('coco/')}
+    assert {name[:4] for name in theirs} == {'bbox', 'segm'}
+    for name, value in theirs.items():
+        if 'copypaste' not in name:
+            assert result[f'instance/{name}'] == pytest.approx(value, abs=6e-4), name
+    assert 0.05 < result['instance/segm_mAP'] < result['instance/segm_mAP_50'] < 0.95
+
+
+def draw_objects(rng, count):
+    masks = np.zeros((count, 240, 320), np.uint8)
+    for mask in masks:
+        height, width = rng.integers(8, 150, 2)
+        top, left = rng.integers(0, 240 - height), rng.integers(0, 320 - width)
+        mask[top : top + height, left : left + width] = 1
+    return masks
+
+
+def find_box(mask):
+    rows, columns = np.nonzero(mask)
+    corners = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    return [float(value) for value in corners]
+
+
+def annotate(mask, number, image, label):
+    code = rle.encode(np.asfortranarray(mask))
+    left, top, right, bottom = find_box(mask)
+    return {
+        'id': number,
+        'image_id': image,
+        'category_id': (3, 12)[label],
+        'iscrowd': int(number % 7 == 0),
+        'area': int(mask.sum()),
+        'bbox': [left, top, right - left, bottom - top],
+        'segmentation': {**code, 'counts': code['counts'].decode()},
+    }
+
+
+def test_the_first_annotation_may_have_the_id_0(instances):
+    """For pycocotools it would match nothing."""
+    content = json.loads(instances.read_text())
+    for number, annotation in enumerate(content['annotations']):
+        annotation['id'] = number
+    instances.write_text(json.dumps(content))
+    data, ids = predict([1, 3], [5, 30]), (7, 3, 90, 12)
+    assert average_precision(instances, data, ids) == pytest.approx(1)
+    theirs = predict([0, 1], [5, 30]), None, 'mmdet.CocoMetric', ('DOG', 'KITE')
+    assert average_precision(instances, *theirs) == 0.5
+
+
+def test_images_without_prediction_do_not_count(instances):
+    content = json.loads(instances.read_text())
+    content['images'].append({**content['images'][0], 'id': 'b'})
+    more = [dict(x, image_id='b', id=x['id'] + 9) for x in content['annotations']]
+    content['annotations'] += more
+    instances.write_text(json.dumps(content))
+    metric = build(instances)
+    metric.process(None, [predict([1, 3], [5, 30]).to_dict()])
+    result = metric.evaluate(1)
+    assert result['instance/segm_mAP'] == pytest.approx(1)
+    assert result['instance/num_missing'] == 1
+
+
+def test_scores_of_masks_and_encoded_masks_are_read(instances):
+    """A wrong kite is first by its class, last by its mask."""
+    data = predict([3, 1, 3], [5, 5, 30]).to_dict()
+    rows = data['pred_instances']
+    metric = build(instances)
+    metric.process(None, [data])
+    assert metric.evaluate(1)['instance/segm_mAP'] == pytest.approx(0.75)
+    rows['mask_scores'] = torch.tensor([0.1, 0.9, 0.9])
+    codes = np.asfortranarray(rows['masks'].numpy().astype(np.uint8).transpose(1, 2, 0))
+    rows['masks'] = rle.encode(codes)
+    metric = build(instances)
+    metric.process(None, [data])
+    assert metric.evaluate(1)['instance/segm_mAP'] == pytest.approx(1)
+
+
+def test_bad_input_is_named(instances):
+    with pytest.raises(ValueError, match="'segm', 'bbox' or a list of them, got 'm'"):
+        build(instances, metric='m')
+    with pytest.raises(FileNotFoundError):
+        build(instances.with_name('none.json'))
+    data = predict([1, 3], [5, 30]).to_dict()
+    with pytest.raises(KeyError, match="Image 'z' is not in the instance JSON"):
+        build(instances).process(None, [{**data, 'img_id': 'z'}])
+    rows = data['pred_instances']
+    small = {**rows, 'masks': rows['masks'][:, :20]}
+    with pytest.raises(ValueError, match=r"image 'a' is \(20, 60\).* says \(40, 60\)"):
+        build(instances).process(None, [{**data, 'pred_instances': small}])
+    many = {**rows, 'labels': torch.tensor([1, 4])}
+    with pytest.raises(ValueError, match='label 4, but the data set has 4 classes'):
+        build(instances).process(None, [{**data, 'pred_instances': many}])
+    metric = build(instances)
+    metric.dataset_meta = {'classes': ('cat', 'cow')}
+    with pytest.raises(ValueError, match=r'no category of the data set.*cat, cow.*DOG'):
+        metric.process(None, [data])
 
 
 def test_a_file_of_another_numbering_is_refused(instances):
@@ -119,4 +265,4 @@ def test_categories_without_instances_may_be_listed(instances):
         'is_thing': (False, True, False, True),
     }
     evaluator.process([predict([1, 3], [5, 30])])
-    assert evaluator.evaluate(1)['instance/segm_mAP'] == 1
+    assert evaluator.evaluate(1)['instance/segm_mAP'] == pytest.approx(1)
