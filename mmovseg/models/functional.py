@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -112,16 +112,72 @@ def geometric_ensemble(
 
     Source: EOV-Seg, equation 11 of the appendix.
     """
+
+    def mix(trained: Tensor, frozen: Tensor, weight: Tensor) -> Tensor:
+        # Products of probabilities underflow at CLIP's temperature, sums of
+        # logs do not.
+        return (1 - weight) * trained + weight * frozen
+
+    return _ensemble(mix, in_vocab, out_vocab, seen, alpha, beta, valid)
+
+
+def arithmetic_ensemble(
+    in_vocab: Tensor,
+    out_vocab: Tensor,
+    seen: Tensor,
+    *,
+    alpha: float,
+    beta: float,
+    valid: Tensor | None = None,
+) -> Tensor:
+    """Average trained and frozen-CLIP class probabilities per class, in log space.
+
+    Args:
+        in_vocab: See :func:`geometric_ensemble`.
+        out_vocab: See :func:`geometric_ensemble`.
+        seen: See :func:`geometric_ensemble`.
+        alpha: Weight of CLIP for seen classes, in [0, 1].
+        beta: Weight of CLIP for unseen classes, in [0, 1].
+        valid: See :func:`geometric_ensemble`.
+
+    Returns:
+        Unnormalised log-probabilities, float32, ``[B, N, K]``.
+
+    Raises:
+        ValueError: If ``alpha`` or ``beta`` is outside [0, 1].
+
+    Source: EOV-Seg, appendix E, table 10 ("linear weighted ensemble").
+    """
+
+    def mix(trained: Tensor, frozen: Tensor, weight: Tensor) -> Tensor:
+        # The weights 0 and 1 have the log -inf, which drops one finite summand.
+        return torch.logaddexp((1 - weight).log() + trained, weight.log() + frozen)
+
+    return _ensemble(mix, in_vocab, out_vocab, seen, alpha, beta, valid)
+
+
+def _ensemble(
+    mix: Callable[[Tensor, Tensor, Tensor], Tensor],
+    in_vocab: Tensor,
+    out_vocab: Tensor,
+    seen: Tensor,
+    alpha: float,
+    beta: float,
+    valid: Tensor | None,
+) -> Tensor:
+    """Mix log-probabilities; see :func:`geometric_ensemble`."""
     check_ensemble_weights(alpha, beta)
-    # Products of probabilities underflow at CLIP's temperature, sums of logs do not.
     trained = in_vocab.float().log_softmax(-1)
     frozen = out_vocab.float().log_softmax(-1)
     weight = trained.new_full(seen.shape, beta).masked_fill(seen, alpha)
-    mixed = (1 - weight) * trained + weight * frozen
+    mixed = mix(trained, frozen, weight)
     if valid is None:
         return mixed
     # Selected, not multiplied: an empty mask may give NaN on the CLIP side.
     return torch.where(valid.unsqueeze(-1), mixed, trained)
+
+
+ENSEMBLES = {'geometric': geometric_ensemble, 'arithmetic': arithmetic_ensemble}
 
 
 def append_void(class_logits: Tensor, mixed: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ from torch import Tensor
 from mmovseg.registry import MODELS
 
 from ..functional import (
+    ENSEMBLES,
     append_void,
     check_ensemble_weights,
-    geometric_ensemble,
     resize_masks,
 )
 from ..structures import MaskPrediction, TextEmbeddings
@@ -28,8 +28,9 @@ class EOVSeg(OVSegmentor):
         neck: Config of the neck.
         decoder: Config of the decoder.
         ensemble: ``alpha`` and ``beta`` (weights of CLIP for seen and unseen
-            classes), and ``valid_only`` (a mask without a pixel at CLIP's last map
-            keeps its trained scores).
+            classes), ``valid_only`` (a mask without a pixel at CLIP's last map
+            keeps its trained scores), and ``kind``, ``'geometric'`` (the default)
+            or ``'arithmetic'``.
         text_classifier: See :class:`OVSegmentor`.
         criterion: See :class:`OVSegmentor`.
         fusion: See :class:`OVSegmentor`.
@@ -40,7 +41,7 @@ class EOVSeg(OVSegmentor):
 
     Raises:
         ValueError: If backbone and text classifier embed in different widths, or
-            ``ensemble`` has an unknown key or a weight outside [0, 1].
+            ``ensemble`` has an unknown key or kind, or a weight outside [0, 1].
 
     Source: EOV-Seg, AAAI 2025.
     """
@@ -87,13 +88,19 @@ class EOVSeg(OVSegmentor):
                 embed_channels=text_channels,
             ),
         )
-        unknown = set(ensemble) - {'alpha', 'beta', 'valid_only'}
+        unknown = set(ensemble) - {'kind', 'alpha', 'beta', 'valid_only'}
         if unknown:
             raise ValueError(
-                f'ensemble has unknown keys {sorted(unknown)}; it takes alpha, beta '
-                'and valid_only.'
+                f'ensemble has unknown keys {sorted(unknown)}; it takes kind, alpha, '
+                'beta and valid_only.'
             )
         self.ensemble = dict(ensemble)
+        kind = self.ensemble.pop('kind', 'geometric')
+        if kind not in ENSEMBLES:
+            raise ValueError(
+                f'ensemble.kind must be one of {sorted(ENSEMBLES)}, got {kind!r}.'
+            )
+        self.mix_scores = ENSEMBLES[kind]
         self.valid_only = self.ensemble.pop('valid_only', False)
         check_ensemble_weights(**self.ensemble)
 
@@ -120,12 +127,12 @@ class EOVSeg(OVSegmentor):
         Returns:
             The same masks with class log-probabilities.
 
-        Source: EOV-Seg, equation 11.
+        Source: EOV-Seg, equation 11; table 10 for the arithmetic kind.
         """
         masks = resize_masks(prediction.mask_logits, features.shape[-2:])
         regions = self.backbone.pool_masks(features, masks)
         scale = self.text_classifier.logit_scale.exp().clamp(max=100)
-        mixed = geometric_ensemble(
+        mixed = self.mix_scores(
             prediction.class_logits[..., :-1],
             text.logits(regions, scale)[..., :-1],
             self.seen,

@@ -4,17 +4,19 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from mmovseg.models.functional import append_void, geometric_ensemble, resize_masks
+from mmovseg.models.functional import ENSEMBLES, append_void, resize_masks
 from mmovseg.registry import MODELS
 from mmovseg.vocabulary import Vocabulary
 
 CLASSES = ['grass', 'thing: dog; puppy', 'thing: kite', 'stuff: sky']
 
+ENSEMBLE = dict(alpha=0.4, beta=0.8, valid_only=True)
+
 
 def make(root, backbone='tiny-convnext', **changes):
     config = Config.fromfile(root / 'configs/_base_/models/eovseg_tiny.py').model
     config.backbone.model_name = config.text_classifier.model_name = backbone
-    config.ensemble = dict(alpha=0.4, beta=0.8, valid_only=True)
+    config.ensemble = ENSEMBLE
     config.train_vocabulary = CLASSES
     config.update(changes)
     torch.manual_seed(0)
@@ -109,9 +111,14 @@ def test_losses_of_every_stage_are_named(root):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('backbone', ['tiny-convnext', 'tiny-rn'])
-def test_inference_mixes_the_last_stage_with_frozen_clip(root, backbone):
-    model = make(root, backbone, test_vocabulary=[*CLASSES, 'thing: zebra']).eval()
+@pytest.mark.parametrize(
+    ('backbone', 'kind'),
+    [('tiny-convnext', None), ('tiny-rn', None), ('tiny-convnext', 'arithmetic')],
+)
+def test_inference_mixes_the_last_stage_with_frozen_clip(root, backbone, kind):
+    changes = {} if kind is None else dict(ensemble=dict(ENSEMBLE, kind=kind))
+    vocabulary = [*CLASSES, 'thing: zebra']
+    model = make(root, backbone, test_vocabulary=vocabulary, **changes).eval()
     inputs = torch.randn(2, 3, 64, 96)
     text = model.text_classifier(model.vocabulary)
     features = model.backbone(inputs)
@@ -122,7 +129,7 @@ def test_inference_mixes_the_last_stage_with_frozen_clip(root, backbone):
     scale = min(model.text_classifier.logit_scale.exp().item(), 100)
     clip = text.logits(model.backbone.pool_masks(features[-1], masks), scale)
     assert model.seen.tolist() == [True] * 4 + [False]
-    mixed = geometric_ensemble(
+    mixed = ENSEMBLES[kind or 'geometric'](
         last.class_logits[..., :-1],
         clip[..., :-1],
         model.seen,
@@ -265,7 +272,11 @@ def test_an_unknown_mode_is_named(root):
 
 @pytest.mark.parametrize(
     ('ensemble', 'message'),
-    [(dict(alfa=0.1, beta=0.2), 'alfa'), (dict(alpha=0.1, beta=1.2), 'beta.*1.2')],
+    [
+        (dict(alfa=0.1, beta=0.2), 'alfa'),
+        (dict(alpha=0.1, beta=1.2), 'beta.*1.2'),
+        (dict(alpha=0.1, beta=0.2, kind='harmonic'), "geometric.*got 'harmonic'"),
+    ],
 )
 def test_a_wrong_ensemble_is_refused_when_the_model_is_built(root, ensemble, message):
     with pytest.raises(ValueError, match=message):
