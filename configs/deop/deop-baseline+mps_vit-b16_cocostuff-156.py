@@ -1,0 +1,21 @@
+"""DeOP's baseline with mask-guided patch severance in the last block; no stage 3.
+
+Paper: hIoU 12.5 (seen 11.0, unseen 14.4). Ours: not trained yet.
+Test: tools/dist_test.sh configs/deop/deop-baseline+mps_vit-b16_cocostuff-156.py CKPT 4
+"""
+
+_base_ = [
+    '../_base_/models/deop_vit-b16_baseline.py',
+    '../_base_/datasets/coco_stuff_156.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    backbone=dict(severance=[dict(block=-1, mode='mask_guided')]),
+    train_vocabulary=_base_.train_vocabulary,
+    test_vocabulary=_base_.vocabulary,
+)
+# Nothing to train here.
+train_dataloader = None
+val_dataloader = None
+val_evaluator = None
+test_cfg = dict(type='TestLoop')
