@@ -1,7 +1,7 @@
 """DeOP's baseline with mask-guided patch severance in the last block; no stage 3.
 
 Paper: hIoU 12.5 (seen 11.0, unseen 14.4). Ours: not trained yet.
-Test: tools/dist_test.sh configs/deop/deop-baseline+mps_vit-b16_cocostuff-156.py CKPT 4
+Test: tools/dist_test.sh configs/deop/deop-mps_vit-b16_cocostuff-156.py CKPT 4
 """
 
 _base_ = [

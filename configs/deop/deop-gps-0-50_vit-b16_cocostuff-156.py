@@ -1,7 +1,7 @@
 """DeOP's baseline with patch severance of alpha 0.5 in the last block; no stage 3.
 
 Paper: hIoU 20.0 (seen 17.1, unseen 24.0). Ours: not trained yet.
-Test: tools/dist_test.sh configs/deop/deop-baseline+gps-0-50_vit-b16_cocostuff-156.py CKPT 4
+Test: tools/dist_test.sh configs/deop/deop-gps-0-50_vit-b16_cocostuff-156.py CKPT 4
 """
 
 _base_ = [
