@@ -1,8 +1,9 @@
-"""Frozen CLIP image towers."""
+"""Frozen image towers of CLIP, and other frozen backbones."""
 
 from .clip_conv_backbone import CLIPConvBackbone
 from .clip_vit_backbone import CLIPViTBackbone
 from .dense_clip_vit import DenseCLIPViT
+from .timm_vit_backbone import TimmViTBackbone
 from .visual_prompt import AddedPrompt, PrependedPrompt
 
 __all__ = [
@@ -11,4 +12,5 @@ __all__ = [
     'CLIPViTBackbone',
     'DenseCLIPViT',
     'PrependedPrompt',
+    'TimmViTBackbone',
 ]
