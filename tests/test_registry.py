@@ -12,7 +12,8 @@ import mmovseg.registry
 NAMES = {
     'MODELS': [
         *('CLIPConvBackbone', 'CLIPViTBackbone', 'EOVSeg', 'LiteDecoder', 'MaskFusion'),
-        *('MaskSetLoss', 'TDEEHead', 'TextClassifier', 'VASNeck'),
+        *('MaskSetLoss', 'TDEEHead', 'TextClassifier', 'VASNeck', 'TimmViTBackbone'),
+        *('CrossAttentionDecoder', 'MaskEmbedHead', 'SDIHead'),
     ],
     'DATASETS': ['PanopticDataset'],
     'DATA_SAMPLERS': ['SeededSampler'],

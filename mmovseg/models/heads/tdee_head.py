@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from mmengine.model import BaseModule
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmovseg.registry import MODELS
 
 from ..functional import mask_pool
-from ..layers import TDEE, init_linear
+from ..layers import (
+    TDEE,
+    check_spatial_channels,
+    embedding_mlp,
+    init_linear,
+    initial_logit_scale,
+    pool_projection,
+)
 
 
 @MODELS.register_module()
@@ -27,6 +31,9 @@ class TDEEHead(BaseModule):
     Attributes:
         logit_scale: Learned log of the cosine's factor.
 
+    Raises:
+        ValueError: If there are no spatial features.
+
     Source: EOV-Seg, two-way dynamic embedding experts; the final MLP and the added
     object kernel from its code.
     """
@@ -34,27 +41,18 @@ class TDEEHead(BaseModule):
     def __init__(
         self,
         channels: int,
-        spatial_channels: int,
+        spatial_channels: int | None,
         *,
         embed_channels: int,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.mask_proj = nn.Sequential(
-            nn.LayerNorm(channels), nn.Linear(channels, channels)
-        )
-        self.spatial_proj = nn.Sequential(
-            nn.LayerNorm(spatial_channels), nn.Linear(spatial_channels, channels)
-        )
+        check_spatial_channels(spatial_channels, 'TDEEHead')
+        self.mask_proj = pool_projection(channels, channels)
+        self.spatial_proj = pool_projection(spatial_channels, channels)
         self.tdee = TDEE(channels)
-        self.embed = nn.Sequential(
-            nn.Linear(channels, channels),
-            nn.ReLU(),
-            nn.Linear(channels, channels),
-            nn.ReLU(),
-            nn.Linear(channels, embed_channels),
-        )
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.embed = embedding_mlp(channels, embed_channels)
+        self.logit_scale = initial_logit_scale()
         self.apply(init_linear)
 
     def forward(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..functional import mask_sum
+from ..functional import mask_sum, resize_masks
 from .dynamic_depthwise_attention import DynamicDepthwiseAttention, wide_layer_norm
 from .init import init_linear
 
 
 class DecoderStage(nn.Module):
-    """Refine object kernels and masks once.
+    """Refine object kernels and masks once, by dynamic depthwise attention (DDA).
 
     Args:
         channels: Width C of kernels and image features.
-        num_heads: Heads of the self-attention.
+        num_heads: Heads of the attention.
         ffn_channels: Hidden width of the feed-forward network.
 
     Source: EOV-Seg, lightweight decoder, equation 2; norms and the second dynamic
@@ -26,8 +26,7 @@ class DecoderStage(nn.Module):
         self, channels: int, *, num_heads: int = 8, ffn_channels: int = 2048
     ) -> None:
         super().__init__()
-        self.refine_features = DynamicDepthwiseAttention(channels)
-        self.refine_kernels = DynamicDepthwiseAttention(channels)
+        self._build_interaction(channels, num_heads)
         self.self_attention = nn.MultiheadAttention(
             channels, num_heads, batch_first=True
         )
@@ -36,7 +35,6 @@ class DecoderStage(nn.Module):
             nn.ReLU(),
             nn.Linear(ffn_channels, channels),
         )
-        self.features_norm = nn.LayerNorm(channels)
         self.kernels_norm = nn.LayerNorm(channels)
         self.attention_norm = nn.LayerNorm(channels)
         self.ffn_norm = nn.LayerNorm(channels)
@@ -48,24 +46,51 @@ class DecoderStage(nn.Module):
         )
         self.apply(init_linear)
 
+    def _build_interaction(self, channels: int, num_heads: int) -> None:
+        """Build what :meth:`interact` needs besides ``kernels_norm``."""
+        self.refine_features = DynamicDepthwiseAttention(channels)
+        self.refine_kernels = DynamicDepthwiseAttention(channels)
+        self.features_norm = nn.LayerNorm(channels)
+
+    def interact(self, kernels: Tensor, masks: Tensor, features: Tensor) -> Tensor:
+        """Let object kernels gather what is inside their masks.
+
+        Args:
+            kernels: ``[B, N, C]``.
+            masks: bool, ``[B, N, h, w]``.
+            features: ``[B, C, h, w]``.
+
+        Returns:
+            ``[B, N, C]``.
+        """
+        regions = mask_sum(features, masks)  # a sum, not a mean
+        regions = regions + self.refine_features(kernels, regions)
+        regions = wide_layer_norm(self.features_norm, regions).to(features.dtype)
+        return self.kernels_norm(regions + self.refine_kernels(kernels, regions))
+
     def forward(
-        self, kernels: Tensor, mask_logits: Tensor, pixels: Tensor
+        self,
+        kernels: Tensor,
+        mask_logits: Tensor,
+        pixels: Tensor,
+        level: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Run the stage.
 
         Args:
             kernels: Object kernels, ``[B, N, C]``.
             mask_logits: Masks of the stage before, ``[B, N, h, w]``.
-            pixels: Image features, ``[B, C, h, w]``.
+            pixels: Image features that masks are made from, ``[B, C, h, w]``.
+            level: Image features to interact with, ``[B, C, h', w']``; None means
+                ``pixels``.
 
         Returns:
             New object kernels ``[B, N, C]`` and mask logits ``[B, N, h, w]``.
         """
-        # A sum, not a mean, and no gradient through the mask.
-        regions = mask_sum(pixels, mask_logits.detach() > 0)
-        regions = regions + self.refine_features(kernels, regions)
-        regions = wide_layer_norm(self.features_norm, regions).to(pixels.dtype)
-        kernels = self.kernels_norm(regions + self.refine_kernels(kernels, regions))
+        level = pixels if level is None else level
+        # No gradient through the mask.
+        masks = resize_masks(mask_logits.detach(), level.shape[-2:]) > 0
+        kernels = self.interact(kernels, masks, level)
         attended, _ = self.self_attention(kernels, kernels, kernels, need_weights=False)
         kernels = self.attention_norm(kernels + attended)
         kernels = self.ffn_norm(kernels + self.ffn(kernels))

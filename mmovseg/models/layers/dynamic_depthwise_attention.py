@@ -26,19 +26,32 @@ class DynamicDepthwiseAttention(nn.Module):
 
     def forward(self, queries: Tensor, features: Tensor) -> Tensor:
         """Mix features by queries, both ``[B, N, C]``, to ``[B, N, C]``."""
-        batch, num_queries, channels = features.shape
-        taps = self.taps(queries).flatten(0, 1).unsqueeze(1)  # [B * N, 1, taps]
-        # One grouped convolution for the whole batch: every query is its own group.
-        # In float32: region sums leave the range of half precision.
-        with torch.autocast(features.device.type, enabled=False):
-            mixed = F.conv1d(
-                upcast(features).reshape(1, -1, channels),
-                taps.to(torch.promote_types(features.dtype, torch.float32)),
-                padding=taps.shape[-1] // 2,
-                groups=batch * num_queries,
-            )
-        mixed = mixed.reshape(batch, num_queries, channels)
+        mixed = convolve_channels(features, self.taps(queries))
         return wide_layer_norm(self.norm, mixed).to(queries.dtype)
+
+
+def convolve_channels(features: Tensor, taps: Tensor) -> Tensor:
+    """Convolve each query's feature along its channels, padded with zeros.
+
+    Args:
+        features: ``[B, N, C]``.
+        taps: Of each query, ``[B, N, T]``, T odd.
+
+    Returns:
+        At least float32, ``[B, N, C]``.
+    """
+    batch, num_queries, channels = features.shape
+    taps = taps.flatten(0, 1).unsqueeze(1)  # [B * N, 1, T]
+    # One grouped convolution for the whole batch: every query is its own group.
+    # In float32: region sums leave the range of half precision.
+    with torch.autocast(features.device.type, enabled=False):
+        mixed = F.conv1d(
+            upcast(features).reshape(1, -1, channels),
+            taps.to(torch.promote_types(features.dtype, torch.float32)),
+            padding=taps.shape[-1] // 2,
+            groups=batch * num_queries,
+        )
+    return mixed.reshape(batch, num_queries, channels)
 
 
 def wide_layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:

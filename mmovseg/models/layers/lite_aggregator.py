@@ -56,11 +56,28 @@ class LiteAggregator(nn.Module):
         Returns:
             ``[B, C, H_0, W_0]``.
         """
-        size = features[0].shape[-2:]
-        x = self.laterals[-1](features[-1])
-        total = self._project(-1, x, size)
+        return self.aggregate(self.top_down(features))
+
+    def top_down(self, features: tuple[Tensor, ...]) -> list[Tensor]:
+        """Run the top-down path.
+
+        Args:
+            features: See :meth:`forward`.
+
+        Returns:
+            ``[B, C_i // 2, H_i, W_i]``, coarsest first.
+        """
+        maps = [self.laterals[-1](features[-1])]
         for level in reversed(range(len(features) - 1)):
-            x = self.laterals[level](features[level]) + self.upsamples[level](x)
+            lateral = self.laterals[level](features[level])
+            maps.append(lateral + self.upsamples[level](maps[-1]))
+        return maps
+
+    def aggregate(self, maps: list[Tensor]) -> Tensor:
+        """Sum the maps of :meth:`top_down` at stride 4, to ``[B, C, H_0, W_0]``."""
+        size = maps[-1].shape[-2:]
+        total = self._project(-1, maps[0], size)
+        for level, x in zip(reversed(range(len(maps) - 1)), maps[1:], strict=True):
             total = total + self._project(level, x, size)
         total = self.fuse(total + self.bias)
         return self.out(torch.cat([total, self._coordinates(total)], 1))

@@ -24,7 +24,7 @@ class EOVSeg(OVSegmentor):
 
     Args:
         backbone: Config of the frozen convolutional CLIP.
-        spatial_backbone: Config of the frozen spatial branch.
+        spatial_backbone: Config of the frozen spatial branch; None for a model without.
         neck: Config of the neck.
         decoder: Config of the decoder.
         ensemble: ``alpha`` and ``beta`` (weights of CLIP for seen and unseen
@@ -49,7 +49,7 @@ class EOVSeg(OVSegmentor):
     def __init__(
         self,
         backbone: dict,
-        spatial_backbone: dict,
+        spatial_backbone: dict | None,
         *,
         neck: dict,
         decoder: dict,
@@ -72,7 +72,10 @@ class EOVSeg(OVSegmentor):
             init_cfg=init_cfg,
         )
         self.backbone = MODELS.build(backbone)
-        self.spatial_backbone = MODELS.build(spatial_backbone)
+        self.spatial_backbone = spatial_channels = None
+        if spatial_backbone is not None:
+            self.spatial_backbone = MODELS.build(spatial_backbone)
+            spatial_channels = self.spatial_backbone.embed_dims
         self.check_embed_dims(self.backbone.embed_dims)
         text_channels = self.text_classifier.embed_dims
         self.neck = MODELS.build(
@@ -84,8 +87,7 @@ class EOVSeg(OVSegmentor):
         self.decoder = MODELS.build(
             decoder,
             default_args=dict(
-                spatial_channels=self.spatial_backbone.embed_dims,
-                embed_channels=text_channels,
+                spatial_channels=spatial_channels, embed_channels=text_channels
             ),
         )
         unknown = set(ensemble) - {'kind', 'alpha', 'beta', 'valid_only'}
@@ -108,7 +110,9 @@ class EOVSeg(OVSegmentor):
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
         features = self.backbone(inputs)
         pixels = self.neck(features, text)
-        spatial = self.spatial_backbone(inputs)
+        spatial = None
+        if self.spatial_backbone is not None:
+            spatial = self.spatial_backbone(inputs)
         stages = self.decoder(pixels, spatial, text, all_stages=self.training)
         if self.training:
             return stages

@@ -1,18 +1,21 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
-from mmovseg.models.heads import LiteDecoder
+from mmovseg.models.heads import CrossAttentionDecoder, LiteDecoder
+from mmovseg.models.layers import CrossAttentionStage, DecoderStage
 from mmovseg.models.structures import TextEmbeddings
 
 
-def make():
-    decoder = LiteDecoder(
-        dict(type='mmovseg.TDEEHead'),
-        6,
+def make(decoder_type=LiteDecoder, head='TDEEHead', spatial_channels=6, **changes):
+    decoder = decoder_type(
+        dict(type=f'mmovseg.{head}'),
+        spatial_channels,
         embed_channels=5,
         channels=16,
         num_stages=3,
         num_queries=4,
+        **changes,
     )
     weight = F.normalize(torch.randn(4, 5), dim=-1)
     text = TextEmbeddings(weight, torch.tensor([0, 1, 1, 2]), 2)
@@ -47,3 +50,63 @@ def test_the_factor_of_the_cosine_is_bounded(seed):
     decoder.heads[-1].logit_scale.fill_(9.0)
     logits = decoder(pixels, spatial, text)[-1].class_logits
     assert 0 < logits.abs().max() <= 100
+
+
+def watch_stages(decoder):
+    """Record what the stages and heads are called with."""
+    calls = {'stages': [], 'heads': []}
+    for name, seen in calls.items():
+        for module in getattr(decoder, name):
+            module.register_forward_hook(lambda _, x, __, seen=seen: seen.append(x))
+    return calls
+
+
+@torch.no_grad()
+def test_early_fusion_replaces_the_pixels_of_all_stages_and_heads(seed):
+    decoder, text, pixels, spatial = make(head='MaskEmbedHead', early_fusion=True)
+    calls = watch_stages(decoder)
+    decoder(pixels, spatial, text)
+    both = torch.cat([pixels, decoder.spatial_upsample(spatial)], 1)
+    weight, bias = decoder.early_fusion.weight, decoder.early_fusion.bias
+    fused = torch.einsum('dc,bchw->bdhw', weight[..., 0, 0], both) + bias[:, None, None]
+    kernels = decoder.object_kernels.weight
+    first = torch.einsum('nc,bchw->bnhw', kernels, fused)
+    torch.testing.assert_close(calls['stages'][0][1], first)
+    for args in calls['stages']:
+        torch.testing.assert_close(args[2], fused)
+        torch.testing.assert_close(args[3], fused)
+    for args in calls['heads']:
+        torch.testing.assert_close(args[0], fused)
+
+
+@torch.no_grad()
+def test_without_spatial_features_nothing_is_upsampled(seed):
+    decoder, text, pixels, _ = make(head='MaskEmbedHead', spatial_channels=None)
+    assert len(decoder(pixels, None, text)) == 3
+    assert not any('spatial' in name for name in decoder.state_dict())
+    with pytest.raises(ValueError, match='spatial_backbone'):
+        make(head='MaskEmbedHead', spatial_channels=None, early_fusion=True)
+
+
+@torch.no_grad()
+def test_stages_take_the_levels_in_turns(seed):
+    decoder, text, pixels, spatial = make()
+    calls = watch_stages(decoder)
+    coarse, fine = torch.randn(2, 16, 2, 2), torch.randn(2, 16, 4, 4)
+    decoder((pixels, coarse, fine), spatial, text)
+    for args, level in zip(calls['stages'], (coarse, fine, coarse), strict=True):
+        assert args[2] is pixels
+        assert args[3] is level
+    with pytest.raises(ValueError, match='4 levels for 3 stages'):
+        decoder((pixels, *[fine] * 4), spatial, text)
+
+
+@pytest.mark.parametrize(
+    ('decoder_type', 'stage_type'),
+    [(LiteDecoder, DecoderStage), (CrossAttentionDecoder, CrossAttentionStage)],
+)
+def test_the_decoder_decides_on_the_interaction(seed, decoder_type, stage_type):
+    decoder, text, pixels, spatial = make(decoder_type)
+    assert [type(stage) for stage in decoder.stages] == [stage_type] * 3
+    sum(x.mask_logits.sum() for x in decoder(pixels, spatial, text)).backward()
+    assert all(p.grad is not None for p in decoder.stages.parameters())

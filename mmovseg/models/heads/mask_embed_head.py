@@ -1,0 +1,70 @@
+"""Region embeddings from image features alone."""
+
+from __future__ import annotations
+
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmovseg.registry import MODELS
+
+from ..functional import mask_pool
+from ..layers import embedding_mlp, init_linear, initial_logit_scale, pool_projection
+
+
+@MODELS.register_module()
+class MaskEmbedHead(BaseModule):
+    """Embed each mask from image features, in CLIP's text space.
+
+    For models without a spatial branch, and for those whose decoder has fused it into
+    the image features (``early_fusion``).
+
+    Args:
+        channels: Width C of image features and object kernels.
+        spatial_channels: None; there are no spatial features left to embed.
+        embed_channels: Width D of the text embeddings.
+        init_cfg: MMEngine's initialisation config.
+
+    Attributes:
+        logit_scale: Learned log of the cosine's factor.
+
+    Raises:
+        ValueError: If there are spatial features, which would be lost.
+
+    Source: EOV-Seg, table 4, fusion "None" and "EAF".
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        spatial_channels: int | None = None,
+        *,
+        embed_channels: int,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if spatial_channels is not None:
+            raise ValueError(
+                'MaskEmbedHead takes no spatial features: give the model '
+                'spatial_backbone=None, or its decoder early_fusion=True.'
+            )
+        self.mask_proj = pool_projection(channels, channels)
+        self.embed = embedding_mlp(channels, embed_channels)
+        self.logit_scale = initial_logit_scale()
+        self.apply(init_linear)
+
+    def forward(
+        self, pixels: Tensor, spatial: None, mask_logits: Tensor, kernels: Tensor
+    ) -> Tensor:
+        """Embed regions.
+
+        Args:
+            pixels: Image features, ``[B, C, h, w]``.
+            spatial: Not used; the heads of a decoder are called alike.
+            mask_logits: ``[B, N, h, w]``.
+            kernels: Object kernels, ``[B, N, C]``.
+
+        Returns:
+            Region embeddings, not normalised, ``[B, N, D]``.
+        """
+        mask = self.mask_proj(mask_pool(pixels, mask_logits))
+        return self.embed(mask + kernels)
