@@ -12,6 +12,7 @@ from mmovseg.vocabulary import Vocabulary
 
 TINY = {'CLIPConvBackbone': 'tiny-convnext', 'CLIPViTBackbone': 'tiny-vit'}
 TINY['DenseCLIPViT'] = 'tiny-vit'
+TINY['TimmViTBackbone'] = 'test_vit'
 WIDTH = 64  # of the shared space of the tiny CLIPs
 
 

@@ -136,7 +136,8 @@ class Leaderboard:
         self, column: Mapping[str, Any], row: Mapping[str, Any], digits: int
     ) -> str:
         config = _configs_of(row).get(column.get('Of'))
-        card = None if config is None else self._find_card(config, row.get('Options'))
+        options = _options_of(column, row)
+        card = None if config is None else self._find_card(config, options)
         if card is None:
             return ''
         metric = column['Metric'].format(row.get('Fill'))
@@ -191,8 +192,7 @@ def list_configs(metafile: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, A
     """Give every config of the tables with its options."""
     for table in metafile.get('Tables', ()):
         for row in table['Rows']:
-            for name in _configs_of(row).values():
-                yield name, dict(row.get('Options') or {})
+            yield from _runs_of(table, row)
 
 
 def _configs_of(row: Mapping[str, Any]) -> Mapping[str | None, str]:
@@ -200,15 +200,36 @@ def _configs_of(row: Mapping[str, Any]) -> Mapping[str | None, str]:
     return {None: config} if isinstance(config, str) else config
 
 
+def _options_of(column: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """Join the options of a column with those of a row."""
+    return {**(column.get('Options') or {}), **(row.get('Options') or {})}
+
+
+def _runs_of(
+    table: Mapping[str, Any], row: Mapping[str, Any]
+) -> list[tuple[str, dict[str, Any]]]:
+    """List what a row needs to run: configs with options, those of its columns too."""
+    runs: list[tuple[str, dict[str, Any]]] = []
+    for entry, name in _configs_of(row).items():
+        for column in table['Columns']:
+            run = name, _options_of(column, row)
+            if column.get('Of') == entry and run not in runs:
+                runs.append(run)
+    return runs
+
+
 def _list_commands(table: Mapping[str, Any]) -> Iterator[str]:
     for row in table['Rows']:
-        configs = [f'`{name}`' for name in _configs_of(row).values()]
-        if not configs:
-            continue
-        title = ', '.join(_show(text) for text in row['Text'])
-        options = _options(row.get('Options') or {})
-        extra = f' with `--cfg-options {" ".join(options)}`' if options else ''
-        yield f'- {title}: {", ".join(configs)}{extra}'
+        # Runs that differ in their config only are named together.
+        names: dict[str, list[str]] = {}
+        for name, options in _runs_of(table, row):
+            words = ' '.join(_options(options))
+            extra = f' with `--cfg-options {words}`' if words else ''
+            names.setdefault(extra, []).append(f'`{name}`')
+        if names:
+            title = ', '.join(_show(text) for text in row['Text'])
+            runs = '; '.join(', '.join(names[extra]) + extra for extra in names)
+            yield f'- {title}: {runs}'
 
 
 def _options(options: Mapping[str, Any]) -> list[str]:

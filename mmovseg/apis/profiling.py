@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..models.backbones import CLIPViTBackbone
 from ..models.structures import TextEmbeddings
 from ..registry import MODELS
 from ..vocabulary import Vocabulary
@@ -192,7 +193,7 @@ def paper_parameters(model: BaseModel) -> int | None:
     """
     spatial = getattr(model, 'spatial_backbone', None)
     config = model.cfg.model.get('spatial_backbone', {})
-    if spatial is None or config.get('num_blocks') != 1:
+    if not isinstance(spatial, CLIPViTBackbone) or config.get('num_blocks') != 1:
         return None
     counts = count_parameters(model)
     total = sum(part.total for name, part in counts.items() if name != 'text_tower')

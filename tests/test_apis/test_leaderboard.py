@@ -46,6 +46,17 @@ Tables:
         Config: eovseg_r50_zs-ade20k
         Options: {test_dataloader.dataset.pipeline.1.scale: [1333, 800]}
         Fill: 50
+  - Table: 3
+    Title: Options of a column
+    Text: [Alpha]
+    Columns:
+      - {Name: A, Metric: panoptic/PQ, Of: A, Options: {model.ensemble.beta: 0.3}}
+      - {Name: B, Metric: panoptic/PQ, Of: B}
+    Rows:
+      - Text: [0.5]
+        Paper: [1.5, 2.5]
+        Config: {A: eovseg_r50_zs-ade20k, B: eovseg_r50_zs-ade20k}
+        Options: {model.ensemble.alpha: 0.5}
 """
 
 
@@ -113,6 +124,21 @@ def test_cards_of_other_options_are_not_mixed_up(tmp_path):
     assert '| 800 | - | 0.4 | 0.20 [1] |' in page
     assert '| [3] (no table) | `c.json` |' in page
     assert '| - |  | 20M | 71M [4] | 6G |' in page
+
+
+def test_options_of_a_column_join_those_of_the_row(tmp_path):
+    config, cards = 'eovseg_r50_zs-ade20k', tmp_path / 'cards'
+    row, both = {'model.ensemble.alpha': 0.5}, {'model.ensemble.beta': 0.3}
+    write_card(cards, 'a', config, row, panoptic__PQ=7.0)
+    write_card(cards, 'b', config, {**row, **both}, panoptic__PQ=6.0)
+    write_card(cards, 'c', config, both, panoptic__PQ=5.0)
+    page = render(tmp_path)
+    assert '| 0.5 | 1.5 | 6.0 [2] | 2.5 | 7.0 [1] |' in page
+    first = f'`{config}` with `--cfg-options model.ensemble.beta=0.3'
+    second = f'`{config}` with `--cfg-options model.ensemble.alpha=0.5`'
+    assert f'- 0.5: {first} model.ensemble.alpha=0.5`; {second}' in page
+    listed = list(list_configs(yaml.safe_load(METAFILE)))
+    assert listed[-2:] == [(config, {**both, **row}), (config, row)]
 
 
 def test_the_latest_card_counts(tmp_path):

@@ -47,6 +47,13 @@ def test_parameters_equal_those_of_the_paper(size, runs, paper, trainable):
     assert paper_parameters(model) / 1e6 == pytest.approx(paper, abs=6e-4)
 
 
+def test_the_paper_counted_no_network_with_another_extractor():
+    part = 'model.spatial_backbone'
+    other = {f'{part}.type': 'TimmViTBackbone', f'{part}.model_name': 'test_vit'}
+    assert paper_parameters(build_model('eovseg_tiny_shapeworld', other)) is None
+    assert paper_parameters(build_model('eovseg_tiny_shapeworld')) is not None
+
+
 def test_macs_of_layers_equal_hand_counts():
     conv = nn.Conv2d(4, 6, 3, padding=1)
     deform = DeformConv2d(4, 6, 3, padding=1)

@@ -111,7 +111,7 @@ def test_a_file_runs_no_code(tmp_path, capsys):
 @pytest.mark.parametrize(
     ('name', 'options', 'error', 'message'),
     [
-        ('vit_bse', {}, ValueError, "'vit_bse'"),
+        ('vit_unknown', {}, ValueError, "'vit_unknown'"),
         ('test_vit.r160_in1k', {}, ValueError, 'tag'),
         ('resnet18', {}, ValueError, 'no plain ViT'),
         (NAME, dict(num_blocks=0), ValueError, r'\[1, 6\].*got 0'),
