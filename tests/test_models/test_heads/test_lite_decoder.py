@@ -110,3 +110,23 @@ def test_the_decoder_decides_on_the_interaction(seed, decoder_type, stage_type):
     assert [type(stage) for stage in decoder.stages] == [stage_type] * 3
     sum(x.mask_logits.sum() for x in decoder(pixels, spatial, text)).backward()
     assert all(p.grad is not None for p in decoder.stages.parameters())
+
+
+def test_fusions_add_the_parameters_that_the_paper_prints():
+    """Table 4, L: none 218 M, EAF and SDI 223 M, TDEE 225 M (eovseg.md, section 18)."""
+
+    def count(head, spatial_channels=768, **changes):
+        decoder = LiteDecoder(head, spatial_channels, embed_channels=768, **changes)
+        return sum(p.numel() for p in decoder.parameters()) / 1e6
+
+    mask, sdi, tdee = (
+        dict(type=f'mmovseg.{name}')
+        for name in ('MaskEmbedHead', 'SDIHead', 'TDEEHead')
+    )
+    rest = 217.95 - count(mask, None)
+    totals = [
+        rest + count(mask, early_fusion=True),
+        rest + count(dict(sdi, num_queries=100)),
+        rest + count(tdee),
+    ]
+    assert totals == pytest.approx([222.94, 223.35, 224.66], abs=0.01)
