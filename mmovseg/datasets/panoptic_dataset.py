@@ -30,6 +30,9 @@ class PanopticDataset(CocoPanopticDataset):
     * ``filter_cfg=dict(filter_empty_gt=True)`` drops images without any segment to
       learn from, not images without things.
     * Missing PNGs are reported when the data set is loaded.
+    * ``data_prefix=dict(sem_seg=...)`` is a folder of label maps with the names of the
+      panoptic PNGs; ``sem_seg_map_path`` of a sample is its file. ADE20K's mIoU counts
+      them (``LoadSemanticAnnotations``), not the panoptic PNGs.
     * ``metainfo=dict(vocabulary=...)`` (packaged name, ``.txt`` file or list) is what a
       model calls the classes. A JSON that numbers them in another way is refused,
       which the thing flags tell: mmdet's converter of ADE20K puts things first, so
@@ -63,8 +66,9 @@ class PanopticDataset(CocoPanopticDataset):
         self.cat_ids = list(annotations.labels)
         self.cat2label = annotations.labels
         self._set_classes(annotations)
-        if self.data_prefix.get('seg'):
-            self._check_pngs(annotations)
+        for folder in (self.data_prefix.get('seg'), self.data_prefix.get('sem_seg')):
+            if folder:
+                self._check_pngs(annotations, folder)
         return [
             self._parse_image(image, annotations)
             for image in annotations.images.values()
@@ -119,8 +123,7 @@ class PanopticDataset(CocoPanopticDataset):
             )
         raise ValueError(message)
 
-    def _check_pngs(self, annotations: PanopticAnnotations) -> None:
-        folder = self.data_prefix['seg']
+    def _check_pngs(self, annotations: PanopticAnnotations, folder: str) -> None:
         if not fileio.isdir(folder, backend_args=self.backend_args):
             raise FileNotFoundError(
                 f'{self.ann_file} needs the PNG folder {folder}, which does not exist.'
@@ -163,11 +166,17 @@ class PanopticDataset(CocoPanopticDataset):
                         'ignore_flag': 0,
                     }
                 )
-        folder = self.data_prefix.get('seg')
+        maps = {
+            key: osp.join(folder, image.png_name) if folder else None
+            for key, folder in (
+                ('seg_map_path', self.data_prefix.get('seg')),
+                ('sem_seg_map_path', self.data_prefix.get('sem_seg')),
+            )
+        }
         return {
             'img_path': osp.join(self.data_prefix.get('img', ''), image.file_name),
             'img_id': image.id,
-            'seg_map_path': osp.join(folder, image.png_name) if folder else None,
+            **maps,
             'height': image.height,
             'width': image.width,
             'instances': instances,

@@ -206,6 +206,8 @@ def test_ade_files_load(shared, monkeypatch, tmp_path):
         'ade20k_instance_{}.json',
     ):
         (root / name.format('val')).symlink_to(tiny / name.format('train'))
+    (root / 'annotations').mkdir()
+    (root / 'annotations/validation').symlink_to(tiny / 'annotations/training')
     monkeypatch.setenv('MMOVSEG_DATA', str(tmp_path))
     config = load('ade20k_panoptic')
     dataset = DATASETS.build(config.test_dataloader.dataset)
@@ -213,7 +215,12 @@ def test_ade_files_load(shared, monkeypatch, tmp_path):
     assert dataset.metainfo['classes'][:8][0] == 'wall'
     assert dataset.metainfo['classes'][7] == 'bed'
     assert sum(dataset.metainfo['is_thing']) == 100
-    assert dataset[0]['data_samples'].img_id.startswith('ADE_')
+    sample = dataset[0]['data_samples']
+    assert sample.img_id.startswith('ADE_')
+    path = tiny / 'annotations/training' / f'{sample.img_id}.png'
+    values = mmcv.imread(str(path), 'unchanged').astype(int)
+    labels = sample.gt_sem_seg.sem_seg[0].numpy()
+    assert (labels == np.where(values == 0, 255, values - 1)).all()
     Evaluator(config.test_evaluator).dataset_meta = dataset.metainfo
 
 

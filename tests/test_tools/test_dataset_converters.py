@@ -128,9 +128,12 @@ def test_ade20k_panoptic(data):
     found = {seg['id']: names[seg['category']] for seg in info['segments_info']}
     assert found == {wall: 'wall', tower: 'skyscraper', 1: 'bed', 2: 'bed', 3: 'flag'}
     result = score_truth(config, dataset)
-    for metric in ('panoptic/PQ', 'panoptic/PQ_th', 'semantic/mIoU'):
-        assert result[metric] == 100
+    assert result['panoptic/PQ'] == result['panoptic/PQ_th'] == 100
     assert result['instance/segm_mAP'] == pytest.approx(1)
+    # Scene parsing has two more pixels of beds, which are void in the panoptic map,
+    # and the skyscraper below a bed.
+    assert result['semantic/pAcc'] == pytest.approx(70)
+    assert result['semantic/mIoU'] == pytest.approx(100 * (1 + 3 / 6 + 1 / 2) / 3)
 
     before = times(root)
     convert('ade20k_panoptic', root)

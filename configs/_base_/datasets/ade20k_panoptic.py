@@ -3,9 +3,12 @@
     ADEChallengeData2016/images/validation/*.jpg
     ADEChallengeData2016/ade20k_panoptic_val.json and ade20k_panoptic_val/*.png
     ADEChallengeData2016/ade20k_instance_val.json  (100 of the 150 category ids)
+    ADEChallengeData2016/annotations/validation/*.png  (0 other, 1..150)
 
 tools/dataset_converters/ade20k_panoptic.py makes these files like the official
-scripts, category ids 0..149. mmdet's file with things first is refused.
+scripts, category ids 0..149. mmdet's file with things first is refused. mIoU counts
+the labels of scene parsing, as the official data set does: in the panoptic PNGs the
+pixels of things without an instance are void.
 MMOVSEG_DATA names the folder that holds ADEChallengeData2016/ (default: data).
 """
 
@@ -16,6 +19,12 @@ test_pipeline = [
     dict(type='LoadImageFromFile'),
     # Short side 640, long side at most 2560.
     dict(type='mmdet.Resize', scale=(2560, 640), keep_ratio=True),
+    # After the resize: the metrics compare in the size of the photo.
+    dict(
+        type='LoadSemanticAnnotations',
+        class_values=list(range(1, 151)),
+        path_key='sem_seg_map_path',
+    ),
     dict(
         type='mmdet.PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
@@ -33,7 +42,11 @@ test_dataloader = dict(
         metainfo=dict(vocabulary=vocabulary),
         data_root=data_root,
         ann_file='ade20k_panoptic_val.json',
-        data_prefix=dict(img='images/validation/', seg='ade20k_panoptic_val/'),
+        data_prefix=dict(
+            img='images/validation/',
+            seg='ade20k_panoptic_val/',
+            sem_seg='annotations/validation/',
+        ),
         test_mode=True,
         pipeline=test_pipeline,
     ),
@@ -50,7 +63,7 @@ test_evaluator = [
         ann_file=data_root + 'ade20k_instance_val.json',
         metric='segm',
     ),
-    dict(type='SemanticMetric', **panoptic),
+    dict(type='SemanticMetric'),
 ]
 # Nothing to train, so no schedule brings this.
 test_cfg = dict(type='TestLoop')

@@ -32,6 +32,7 @@ class LoadSemanticAnnotations(BaseTransform):
             ignored. None: the value is the label.
         ignore_index: What unlabelled pixels get. The files' own is 255 or 65535, which
             is no class of theirs; name it here too where there is no ``class_values``.
+        path_key: Entry of the results that names the file.
         backend_args: Storage backend, as in ``mmengine.fileio.get``.
 
     Raises:
@@ -44,6 +45,7 @@ class LoadSemanticAnnotations(BaseTransform):
         class_values: Sequence[int] | None = None,
         ignore_index: int = 255,
         *,
+        path_key: str = 'seg_map_path',
         backend_args: dict | None = None,
     ) -> None:
         if class_values is not None:
@@ -59,10 +61,11 @@ class LoadSemanticAnnotations(BaseTransform):
                 )
         self.class_values = class_values
         self.ignore_index = ignore_index
+        self.path_key = path_key
         self.backend_args = backend_args
 
     def transform(self, results: dict) -> dict:
-        """Read ``seg_map_path`` into ``gt_seg_map``.
+        """Read the file into ``gt_seg_map``.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -70,7 +73,7 @@ class LoadSemanticAnnotations(BaseTransform):
                 or has labels beyond 255 without an ``ignore_index`` that does; or if
                 the data set contradicts the arguments.
         """
-        path = results['seg_map_path']
+        path = results[self.path_key]
         # Pillow gives the indices of palette PNGs; cv2 would give their colours.
         values = read_image(
             path,
