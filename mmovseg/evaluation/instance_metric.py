@@ -57,7 +57,7 @@ class InstanceMetric(BaseMetric):
       ``PanopticDataset``), without that the category called ``classes[i]``. mmdet takes
       the i-th category of the JSON whose name is a class name, which only holds where
       things come first and names agree. Predictions of categories that the JSON lacks
-      (stuff) are left out.
+      (stuff) are left out, and so are its categories that are no classes.
     * Images of the JSON without a prediction are not scored, as in ``PanopticMetric``;
       their number is ``num_missing``.
     * An annotation may have the id 0; results are not rounded, and are nan where there
@@ -81,9 +81,10 @@ class InstanceMetric(BaseMetric):
 
     default_prefix = 'instance'
     conventions = {
-        f'{kind}_mAP': f'of COCO: {what}, IoU 0.50 to 0.95, 100 results; in [0, 1]'
+        f'{kind}_{name}': f"COCO's {name} of {what}, 100 results; in [0, 1]"
         for kind, what in (('segm', 'masks'), ('bbox', 'boxes'))
-    }
+        for name in RESULTS
+    } | {'num_missing': 'images of the JSON without prediction, not scored'}
 
     def __init__(
         self,
@@ -116,8 +117,8 @@ class InstanceMetric(BaseMetric):
         Raises:
             KeyError: If an image is not in the JSON.
             ValueError: If the masks do not fit the annotation, or if the JSON numbers
-                the categories in another way than the data set: it has instances of
-                what is stuff there, or knows none of the classes.
+                the categories in another way than the data set: what is stuff there
+                has another name or instances, or it knows none of the classes.
         """
         if self._category_ids is None:
             self._category_ids = self._find_categories(self.dataset_meta or {})
@@ -126,7 +127,12 @@ class InstanceMetric(BaseMetric):
             if image_id not in self.coco.imgs:
                 raise KeyError(f'Image {image_id!r} is not in the instance JSON.')
             predicted = self._select(sample['pred_instances'], self._category_ids)
-            truths = self.coco.imgToAnns[image_id]
+            wanted = set(self._category_ids)
+            truths = [
+                ann
+                for ann in self.coco.imgToAnns[image_id]
+                if ann['category_id'] in wanted
+            ]
             matches = {
                 kind: self._match(kind, image_id, truths, predicted)
                 for kind in self.kinds
@@ -158,11 +164,14 @@ class InstanceMetric(BaseMetric):
         for category_id, name, thing in zip(
             meta['category_ids'], classes, is_thing, strict=True
         ):
-            if not thing and self.coco.catToImgs.get(category_id):
-                theirs = self.coco.cats[category_id]['name']
+            if thing or category_id not in self.coco.cats:
+                continue
+            theirs = self.coco.cats[category_id]['name']
+            alike = theirs.strip().lower() == name.strip().lower()
+            if not alike or self.coco.catToImgs.get(category_id):
                 raise ValueError(
-                    f'The instance JSON has instances of category {category_id}, '
-                    f'{theirs!r}, which is {name!r} and stuff in the data set. The two '
+                    f'The instance JSON has category {category_id}, {theirs!r}, '
+                    f'which is {name!r} and stuff in the data set. The two '
                     'must number the categories alike; for ADE20K make both with '
                     'tools/dataset_converters/ade20k_panoptic.py.'
                 )
@@ -277,10 +286,11 @@ class InstanceMetric(BaseMetric):
             where there is no instance; ``num_missing``.
         """
         images = dict(results)
+        category_ids = sorted(set(self._category_ids or ()) - {-1})
         metrics: dict[str, float] = {}
         for kind in self.kinds:
             matches = [images[image_id][kind] for image_id in sorted(images)]
-            total = _accumulate(kind, matches, sorted(self.coco.cats))
+            total = _accumulate(kind, matches, category_ids)
             for name, choice in RESULTS.items():
                 metrics[f'{kind}_{name}'] = _mean(total, *choice)
             self._log(kind, metrics, total)
@@ -298,7 +308,7 @@ class InstanceMetric(BaseMetric):
         summary = PrettyTable(['', *RESULTS])
         summary.add_row([kind, *(f'{metrics[f"{kind}_{x}"]:.3f}' for x in RESULTS)])
         if self.classwise:
-            for index, category in enumerate(sorted(self.coco.cats)):
+            for index, category in enumerate(total.params.catIds):
                 values = [_mean(total, *x, index=index) for x in RESULTS.values()]
                 name = self.coco.cats[category]['name']
                 summary.add_row([name, *(f'{value:.3f}' for value in values)])

@@ -145,11 +145,14 @@ class PanopticMetric(BaseMetric):
 
     default_prefix = 'panoptic'
     conventions = {
-        'PQ': 'official, VOID and crowds excused; mean over classes that are annotated '
-        'or wrongly predicted; _th: things, _st: stuff',
-        'SQ': 'as PQ: mean IoU of matches, 0 without one',
-        'RQ': 'as PQ: F1 of segments',
-    }
+        name + suffix: f'{what}; mean over {group} annotated or wrongly predicted'
+        for name, what in (
+            ('PQ', 'official, VOID and crowds excused'),
+            ('SQ', 'as PQ: mean IoU of matches, 0 without one'),
+            ('RQ', 'as PQ: F1 of segments'),
+        )
+        for suffix, group in (('', 'classes'), ('_th', 'things'), ('_st', 'stuff'))
+    } | {'num_missing': 'images of the JSON without prediction, not scored'}
 
     def __init__(
         self,
@@ -250,6 +253,12 @@ class PanopticMetric(BaseMetric):
             is_void |= codes < divisor
         else:
             divisor = DEFAULT_DIVISOR
+            if num_classes >= divisor:
+                raise ValueError(
+                    f"mmdet's coding has room for {divisor - 1} classes, the data set "
+                    f'has {num_classes}: code label + divisor * instance with a larger '
+                    'label_divisor in the metainfo, as MaskFusion does.'
+                )
             is_void |= codes % divisor == num_classes
         codes = codes[~is_void]
         labels = codes % divisor

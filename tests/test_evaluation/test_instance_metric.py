@@ -102,9 +102,13 @@ def test_without_category_ids_names_count(instances):
     assert wrong == 0
 
 
-def build(path, **kwargs):
+def build(path, ids=(7, 3, 90, 12), **kwargs):
     metric = InstanceMetric(str(path), **kwargs)
-    metric.dataset_meta = {'classes': NAMES, 'category_ids': (7, 3, 90, 12)}
+    metric.dataset_meta = {
+        'classes': NAMES,
+        'category_ids': ids,
+        'is_thing': (False, True, False, True),
+    }
     return metric
 
 
@@ -251,6 +255,27 @@ def test_a_file_of_another_numbering_is_refused(instances):
     }
     with pytest.raises(ValueError, match=r"category 3, 'DOG', which is 'wall' and st"):
         evaluator.process([predict([1, 3], [5, 30])])
+    # The names tell even where the stuff has no instances.
+    content = json.loads(instances.read_text())
+    content['annotations'] = content['annotations'][1:]
+    instances.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"category 3, 'DOG', which is 'wall' and st"):
+        build(instances, ids=(3, 7, 90, 12)).process(
+            None, [predict([3], [30]).to_dict()]
+        )
+
+
+def test_only_classes_of_the_data_set_count(instances):
+    """Others are neither averaged nor known."""
+    content = json.loads(instances.read_text())
+    content['categories'].append({'id': 50, 'name': 'CAT'})
+    cat = {**content['annotations'][0], 'id': 9, 'category_id': 50}
+    stray = {**cat, 'id': 10, 'category_id': 77}  # of no category at all
+    content['annotations'] += [cat, stray]
+    instances.write_text(json.dumps(content))
+    metric = build(instances, classwise=True)
+    metric.process(None, [predict([1, 3], [5, 30]).to_dict()])
+    assert metric.evaluate(1)['instance/segm_mAP'] == pytest.approx(1)
 
 
 def test_categories_without_instances_may_be_listed(instances):
