@@ -7,8 +7,9 @@ import io
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,24 +17,33 @@ import cv2
 import numpy as np
 from mmengine.utils import ProgressBar
 from PIL import Image
-from pycocotools import mask as rle
-from scipy.ndimage import find_objects
-
-from .panoptic_format import VOID_ID
+from scipy.io import loadmat
 
 TaskT = TypeVar('TaskT')
 ResultT = TypeVar('ResultT')
 
 
-def make_parser(description: str | None, root: str) -> argparse.ArgumentParser:
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """End with a line instead of a traceback for what the user can mend."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+
+
+def make_parser(
+    description: str | None, root: str, splits: Iterable[str] = ()
+) -> argparse.ArgumentParser:
     """Make the command line that all converters have.
 
     Args:
         description: Docstring of the tool.
         root: What the folder of the data set is called in the help.
+        splits: What the user may choose from; none means there is no choice.
 
     Returns:
-        A parser for ``root``, ``--workers`` and ``--partial``.
+        A parser for ``root``, ``--workers``, ``--partial`` and maybe ``--splits``.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -50,25 +60,55 @@ def make_parser(description: str | None, root: str) -> argparse.ArgumentParser:
         action='store_true',
         help='convert what is there even if images of the full set are missing',
     )
+    splits = list(splits)
+    if splits:
+        parser.add_argument(
+            '--splits',
+            nargs='+',
+            choices=splits,
+            default=splits,
+            help='convert these only (default: all)',
+        )
     return parser
 
 
-def check_count(what: str, found: int, expected: int, *, partial: bool) -> None:
+def check_counts(
+    found: Mapping[str, list[TaskT]],
+    expected: Mapping[str, int],
+    what: str,
+    *,
+    partial: bool,
+) -> dict[str, list[TaskT]]:
     """Refuse an incomplete download.
 
     Args:
-        what: The files, for the message.
-        found: Their number.
-        expected: Their number in the full data set.
+        found: What was found of every split that is asked for.
+        expected: How many there are in the full data set.
+        what: What was looked for, and where, for the message.
         partial: Whether fewer are all right.
 
+    Returns:
+        ``found``, without the splits that have nothing.
+
     Raises:
-        ValueError: If the numbers differ. Too many are never right.
+        ValueError: If numbers differ. None at all or too many are never right.
     """
-    if found == expected or (partial and 0 < found < expected):
-        return
-    advice = '--partial converts what is there.' if 0 < found < expected else ''
-    raise ValueError(f'Found {found} {what}, the data set has {expected}. {advice}')
+    there = {split: files for split, files in found.items() if files}
+    if partial and not there:
+        raise ValueError(f'Found no {what} ({", ".join(found)}).')
+    for split, files in (there if partial else found).items():
+        count, full = len(files), expected[split]
+        if count == full or (partial and count < full):
+            continue
+        advice = ''
+        if 0 < count < full:
+            advice += ' --partial converts what is there.'
+        if len(found) > 1:
+            advice += ' --splits takes one split alone.'
+        raise ValueError(
+            f'{split}: found {count} {what}, the data set has {full}.{advice}'
+        )
+    return there
 
 
 def run(
@@ -90,6 +130,7 @@ def run(
         return results
     progress, step = ProgressBar(len(tasks)), max(len(tasks) // 100, 1)
     with ExitStack() as stack:
+        stack.callback(print)  # ends the line of the bar, also before an error
         if num_workers > 1:
             # One thread each: there are as many processes as cores.
             pool = multiprocessing.Pool(num_workers, cv2.setNumThreads, (0,))
@@ -100,8 +141,46 @@ def run(
             results.append(result)
             if len(results) % step == 0:
                 progress.update(step)
-    print()
     return results
+
+
+def is_done(path: Path) -> bool:
+    """Tell whether an output exists and is not empty."""
+    return path.is_file() and path.stat().st_size > 0
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is cut off or no JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f'{path} is cut off or no JSON: {error}') from error
+
+
+def read_mat(path: Path, *keys: Any) -> np.ndarray:
+    """Read an array from a MATLAB file.
+
+    Args:
+        path: The file.
+        keys: Where in the file it is, from the name of the variable inwards.
+
+    Raises:
+        ValueError: If the file cannot be read or has nothing there.
+    """
+    try:
+        content: Any = loadmat(path)
+        for key in keys:
+            content = content[key]
+    except Exception as error:  # anything from TypeError to zlib.error if cut off
+        raise ValueError(
+            f'{path} cannot be read, copy it again: {type(error).__name__} {error}'
+        ) from error
+    return content
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -132,149 +211,3 @@ def write_image(path: Path, image: np.ndarray) -> None:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, **options[path.suffix])
     write_bytes(path, buffer.getvalue())
-
-
-def describe_segments(
-    ids: np.ndarray, classes: Mapping[int, tuple[int, bool]]
-) -> list[dict]:
-    """Describe the segments of an image as the panoptic format has it.
-
-    Args:
-        ids: Segment of every pixel, ``[H, W]``; 0 is void.
-        classes: Category id and crowd flag of every segment id in the map.
-
-    Returns:
-        ``segments_info``, by ascending id.
-    """
-    values, positions, areas = np.unique(ids, return_inverse=True, return_counts=True)
-    boxes = find_objects(positions.reshape(ids.shape) + 1)
-    segments = []
-    for value, area, (ys, xs) in zip(
-        values.tolist(), areas.tolist(), boxes, strict=True
-    ):
-        if value == VOID_ID:
-            continue
-        category, crowd = classes[value]
-        segments.append(
-            {
-                'id': value,
-                'category_id': category,
-                'area': area,
-                'bbox': [xs.start, ys.start, xs.stop - xs.start, ys.stop - ys.start],
-                'iscrowd': int(crowd),
-            }
-        )
-    return segments
-
-
-def describe_instances(
-    ids: np.ndarray, segments: Iterable[dict], thing_ids: Iterable[int]
-) -> list[dict]:
-    """Describe the things of an image as the instance format has it.
-
-    Args:
-        ids: Segment of every pixel, ``[H, W]``.
-        segments: What :func:`describe_segments` returns.
-        thing_ids: Category ids of the things.
-
-    Returns:
-        Annotations with ``segmentation`` (RLE), without ``id`` and ``image_id``.
-    """
-    things = set(thing_ids)
-    ids = np.asfortranarray(ids)  # once, not for every mask
-    instances = []
-    for segment in segments:
-        if segment['category_id'] not in things:
-            continue
-        code = rle.encode((ids == segment['id']).view(np.uint8))
-        code['counts'] = code['counts'].decode()
-        instances.append({**segment, 'segmentation': code})
-    return instances
-
-
-def _is_complete(panoptic: Path, instance: Path, names: Iterable[str]) -> bool:
-    """Tell whether both JSON files and all panoptic PNGs exist.
-
-    Args:
-        panoptic: The panoptic JSON; its PNGs are in the folder of its name.
-        instance: The instance JSON.
-        names: Of the PNGs of all images.
-    """
-    if not (panoptic.is_file() and instance.is_file()):
-        return False
-    told = json.loads(panoptic.read_text())['annotations']
-    folder = panoptic.with_suffix('')
-    names = set(names)
-    return names == {entry['file_name'] for entry in told} and names <= set(
-        os.listdir(folder)
-    )
-
-
-def _write_annotations(
-    panoptic: Path,
-    instance: Path,
-    images: list[dict],
-    described: Iterable[tuple[list[dict], list[dict]]],
-    *,
-    categories: tuple[list[dict], list[dict]],
-) -> None:
-    """Write the two JSON files of a panoptic data set.
-
-    Args:
-        panoptic: Where the panoptic JSON goes.
-        instance: Where the instance JSON goes.
-        images: Its images; ``png_name`` in them is the file of the panoptic PNG.
-        described: Segments and instances of every image, as described above.
-        categories: Those of the panoptic and of the instance JSON.
-    """
-    infos = [{k: v for k, v in image.items() if k != 'png_name'} for image in images]
-    segments, instances = [], []
-    for image, (segments_info, things) in zip(images, described, strict=True):
-        segments.append(
-            {
-                'image_id': image['id'],
-                'file_name': image['png_name'],
-                'segments_info': segments_info,
-            }
-        )
-        for thing in things:
-            # Ids from 1: pycocotools takes 0 for no match.
-            number = len(instances) + 1
-            instances.append({**thing, 'id': number, 'image_id': image['id']})
-    for path, entries, cats in (
-        (instance, instances, categories[1]),
-        (panoptic, segments, categories[0]),  # last, as the seal
-    ):
-        write_json(path, {'images': infos, 'annotations': entries, 'categories': cats})
-
-
-def convert_panoptic(
-    panoptic: Path,
-    instance: Path,
-    tasks: Mapping[str, TaskT],
-    convert: Callable[[TaskT], tuple[dict, tuple[list[dict], list[dict]]]],
-    *,
-    categories: tuple[list[dict], list[dict]],
-    num_workers: int,
-) -> None:
-    """Make the panoptic PNGs, the panoptic and the instance JSON of a split.
-
-    A split whose JSON files know all PNGs is left as it is; any other is made anew.
-
-    Args:
-        panoptic: Where the panoptic JSON goes; its PNGs go to the folder of its name.
-        instance: Where the instance JSON goes.
-        tasks: What ``convert`` gets, by name of the PNG.
-        convert: Writes one PNG; returns the image with its ``png_name``, and its
-            segments and instances as described above.
-        categories: Those of the panoptic and of the instance JSON.
-        num_workers: Processes.
-    """
-    if _is_complete(panoptic, instance, tasks):
-        print(f'{panoptic} is complete.')
-        return
-    print(f'{panoptic}: {len(tasks)} images')
-    results = run(convert, tasks.values(), num_workers)
-    images = [image for image, _ in results]
-    described = [pair for _, pair in results]
-    _write_annotations(panoptic, instance, images, described, categories=categories)

@@ -7,7 +7,8 @@ Writes:
     annotations_detectron2/{training,validation}/*.tif  (0..846, 65535 other)
 
 As official, photos and maps with a short side above 512 are shrunk to that. Files that
-exist are left as they are.
+exist and are not empty are left as they are. --splits validation makes those of
+validation only.
 
 Usage: python tools/dataset_converters/ade20k_full.py data/ADE20K_2021_17_01
 """
@@ -21,14 +22,16 @@ import numpy as np
 
 from mmovseg.datasets.image_file import read_image
 from mmovseg.datasets.preparation import (
-    check_count,
+    check_counts,
+    exit_on_error,
+    is_done,
     make_parser,
     run,
     write_bytes,
     write_image,
 )
 
-SPLITS = {'train': ('training', 25574), 'val': ('validation', 2000)}
+SPLITS = {'training': 25574, 'validation': 2000}
 IGNORED = 65535
 SHORT_SIDE = 512
 # Code of every class in the published files, in label order.
@@ -135,28 +138,34 @@ def convert(task: tuple[Path, Path, Path]) -> None:
     write_image(out_map, labels)
 
 
+@exit_on_error()
 def main(argv: list[str] | None = None) -> None:
     """Convert all scenes that are there."""
-    args = make_parser(__doc__, 'the folder with images/ADE').parse_args(argv)
+    parser = make_parser(__doc__, 'the folder with images/ADE', SPLITS)
+    args = parser.parse_args(argv)
+    scenes = args.root / 'images' / 'ADE'
     photos: dict[str, list[Path]] = {split: [] for split in SPLITS}
-    for path in sorted((args.root / 'images' / 'ADE').glob('**/ADE_*.jpg')):
-        photos[path.stem.split('_')[1]].append(path)  # as official; the folders agree
-    for split, (folder, expected) in SPLITS.items():
-        if args.partial and not photos[split]:
-            continue
-        check_count(
-            f'photos ({folder})', len(photos[split]), expected, partial=args.partial
-        )
+    for path in sorted(scenes.glob('**/ADE_*.jpg')):
+        # As official: also photos called neither train nor val (ADE_frame_*) train.
+        is_val = path.stem.split('_')[1] == 'val'
+        photos['validation' if is_val else 'training'].append(path)
+    found = check_counts(
+        {split: photos[split] for split in args.splits},
+        SPLITS,
+        f'ADE_*.jpg below {scenes}',
+        partial=args.partial,
+    )
+    for split, paths in found.items():
         tasks = [
             (
                 photo,
-                args.root / 'images_detectron2' / folder / photo.name,
-                args.root / 'annotations_detectron2' / folder / f'{photo.stem}.tif',
+                args.root / 'images_detectron2' / split / photo.name,
+                args.root / 'annotations_detectron2' / split / f'{photo.stem}.tif',
             )
-            for photo in photos[split]
+            for photo in paths
         ]
-        todo = [task for task in tasks if not (task[1].exists() and task[2].exists())]
-        print(f'{folder}: {len(tasks) - len(todo)} done, {len(todo)} to do')
+        todo = [task for task in tasks if not (is_done(task[1]) and is_done(task[2]))]
+        print(f'{split}: {len(tasks) - len(todo)} done, {len(todo)} to do')
         run(convert, todo, args.workers)
 
 

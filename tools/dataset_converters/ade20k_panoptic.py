@@ -9,7 +9,8 @@ Writes:
 
 Category ids are 0..149 in the order of scene parsing, as in the official files. Every
 stuff class is one segment, instances lie over it, and pixels of things that belong to
-no instance are void.
+no instance are void. --splits validation makes the files of validation only. What
+another tool made is not overwritten.
 
 Usage: python tools/dataset_converters/ade20k_panoptic.py data/ADEChallengeData2016
 """
@@ -22,18 +23,18 @@ import numpy as np
 from mmseg.datasets import ADE20KDataset
 
 from mmovseg.datasets.image_file import read_image
-from mmovseg.datasets.panoptic_format import id_to_rgb, rgb_to_id
-from mmovseg.datasets.preparation import (
-    check_count,
+from mmovseg.datasets.panoptic_format import rgb_to_id
+from mmovseg.datasets.panoptic_preparation import (
     convert_panoptic,
     describe_instances,
     describe_segments,
-    make_parser,
-    write_image,
+    write_panoptic_png,
 )
+from mmovseg.datasets.preparation import check_counts, exit_on_error, make_parser
 from mmovseg.vocabulary import Vocabulary
 
-SPLITS = {'train': ('training', 20210), 'val': ('validation', 2000)}
+SPLITS = {'training': 20210, 'validation': 2000}
+SHORT = {'training': 'train', 'validation': 'val'}
 CLASSES = Vocabulary.load('plain/ade_150')
 PALETTE = list(ADE20KDataset.METAINFO['palette'])
 # Official: the usual colour is that of "road" too, and colours of stuff are ids.
@@ -73,12 +74,6 @@ def combine(
     Returns:
         Segment ids, ``[H, W]`` int32, and the class of every id.
     """
-    if int(instances[..., 0].max()) > len(THINGS) or int(semantic.max()) > len(CLASSES):
-        raise ValueError(
-            f'Classes go up to {semantic.max()} and things to '
-            f'{instances[..., 0].max()}; ADE20K has {len(CLASSES)} and {len(THINGS)}. '
-            'Are the files swapped?'
-        )
     ids = np.zeros(semantic.shape, np.int32)
     classes = {}
     for value in np.unique(semantic).tolist():
@@ -109,8 +104,14 @@ def convert(task: tuple[Path, Path, Path]) -> tuple[dict, tuple[list, list]]:
             f'{semantic_path} is {semantic.shape} (height, width), {instance_path} is '
             f'{things.shape[:2]}.'
         )
+    if int(things[..., 0].max()) > len(THINGS) or int(semantic.max()) > len(CLASSES):
+        raise ValueError(
+            f'Classes in {semantic_path} go up to {semantic.max()} and things in '
+            f'{instance_path} to {things[..., 0].max()}; ADE20K has {len(CLASSES)} and '
+            f'{len(THINGS)}. Are the files swapped?'
+        )
     ids, classes = combine(semantic, things)
-    write_image(out, id_to_rgb(ids))
+    write_panoptic_png(out, ids)
     segments = describe_segments(ids, classes)
     height, width = ids.shape
     image = {
@@ -123,30 +124,35 @@ def convert(task: tuple[Path, Path, Path]) -> tuple[dict, tuple[list, list]]:
     return image, (segments, describe_instances(ids, segments, THINGS))
 
 
+@exit_on_error()
 def main(argv: list[str] | None = None) -> None:
     """Convert all splits that are there."""
-    parser = make_parser(__doc__, 'the folder ADEChallengeData2016')
+    parser = make_parser(__doc__, 'the folder ADEChallengeData2016', SPLITS)
     args = parser.parse_args(argv)
-    for split, (folder, expected) in SPLITS.items():
-        semantic = sorted((args.root / 'annotations' / folder).glob('*.png'))
-        things = args.root / 'annotations_instance' / folder
-        paired = [path for path in semantic if (things / path.name).is_file()]
-        if args.partial and not paired:
-            continue
-        check_count(
-            f'images with both annotations ({folder})',
-            len(paired),
-            expected,
-            partial=args.partial,
-        )
-        panoptic = args.root / f'ade20k_panoptic_{split}.json'
+    semantic = args.root / 'annotations'
+    things = args.root / 'annotations_instance'
+    found = check_counts(
+        {
+            split: [
+                path
+                for path in sorted((semantic / split).glob('*.png'))
+                if (things / split / path.name).is_file()
+            ]
+            for split in args.splits
+        },
+        SPLITS,
+        f'images with a PNG in both {semantic} and {things} (a download of its own)',
+        partial=args.partial,
+    )
+    for split, paths in found.items():
+        panoptic = args.root / f'ade20k_panoptic_{SHORT[split]}.json'
         pngs = panoptic.with_suffix('')
         convert_panoptic(
             panoptic,
-            args.root / f'ade20k_instance_{split}.json',
+            args.root / f'ade20k_instance_{SHORT[split]}.json',
             {
-                path.name: (path, things / path.name, pngs / path.name)
-                for path in paired
+                path.name: (path, things / split / path.name, pngs / path.name)
+                for path in paths
             },
             convert,
             categories=(PANOPTIC_CATEGORIES, INSTANCE_CATEGORIES),

@@ -8,7 +8,8 @@ Writes:
 
 The panoptic files are those of createPanopticImgs of cityscapesscripts: category and
 segment ids are label ids, a group of things without instances is a crowd. The instance
-files are ours, for the AP of COCO.
+files are ours, for the AP of COCO. --splits val makes the files of val only. What
+another tool made is not overwritten.
 
 Usage: python tools/dataset_converters/cityscapes_panoptic.py data/cityscapes
 """
@@ -21,15 +22,13 @@ import numpy as np
 from mmseg.datasets import CityscapesDataset
 
 from mmovseg.datasets.image_file import read_image
-from mmovseg.datasets.panoptic_format import id_to_rgb
-from mmovseg.datasets.preparation import (
-    check_count,
+from mmovseg.datasets.panoptic_preparation import (
     convert_panoptic,
     describe_instances,
     describe_segments,
-    make_parser,
-    write_image,
+    write_panoptic_png,
 )
+from mmovseg.datasets.preparation import check_counts, exit_on_error, make_parser
 
 SPLITS = {'train': 2975, 'val': 500}
 STUFF = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23)
@@ -69,7 +68,7 @@ def convert(task: tuple[Path, Path]) -> tuple[dict, tuple[list, list]]:
     values = read_image(str(source), flag='unchanged', backend='pillow')
     ids, classes = combine(values.astype(np.int32))
     stem = source.name.removesuffix(SUFFIX)
-    write_image(out, id_to_rgb(ids))
+    write_panoptic_png(out, ids)
     segments = describe_segments(ids, classes)
     height, width = ids.shape
     image = {
@@ -82,24 +81,26 @@ def convert(task: tuple[Path, Path]) -> tuple[dict, tuple[list, list]]:
     return image, (segments, describe_instances(ids, segments, THINGS))
 
 
+@exit_on_error()
 def main(argv: list[str] | None = None) -> None:
     """Convert all splits that are there."""
-    args = make_parser(__doc__, 'the folder with gtFine').parse_args(argv)
-    for split, expected in SPLITS.items():
-        sources = sorted((args.root / 'gtFine' / split).glob(f'*/*{SUFFIX}'))
-        if args.partial and not sources:
-            continue
-        check_count(
-            f'*{SUFFIX} ({split})', len(sources), expected, partial=args.partial
-        )
-        panoptic = args.root / 'gtFine' / f'cityscapes_panoptic_{split}.json'
+    args = make_parser(__doc__, 'the folder with gtFine', SPLITS).parse_args(argv)
+    root = args.root / 'gtFine'
+    found = check_counts(
+        {split: sorted((root / split).glob(f'*/*{SUFFIX}')) for split in args.splits},
+        SPLITS,
+        f'*{SUFFIX} below {root}',
+        partial=args.partial,
+    )
+    for split, sources in found.items():
+        panoptic = root / f'cityscapes_panoptic_{split}.json'
         pngs = [
             panoptic.with_suffix('') / path.name.replace(SUFFIX, '_gtFine_panoptic.png')
             for path in sources
         ]
         convert_panoptic(
             panoptic,
-            args.root / 'gtFine' / f'cityscapes_instance_{split}.json',
+            root / f'cityscapes_instance_{split}.json',
             {png.name: (path, png) for path, png in zip(sources, pngs, strict=True)},
             convert,
             categories=(

@@ -10,26 +10,28 @@ Writes:
     SegmentationClassContext459/*.tif  0..458, 65535 none; from the .mat files only
     ImageSets/SegmentationContext/{train,val}.txt
 
-With both sources the 59 classes come from the JSON, as official. Files that exist are
-left as they are.
+With both sources the 59 classes come from the JSON, as official. Maps that exist and
+are not empty are left as they are. --splits val makes those of val only.
 
 Usage: python tools/dataset_converters/pascal_context.py data/VOCdevkit/VOC2010
 """
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from pycocotools import mask as rle
-from scipy.io import loadmat
 
 from mmovseg.datasets.preparation import (
-    check_count,
+    check_counts,
+    exit_on_error,
+    is_done,
     make_parser,
+    read_json,
+    read_mat,
     run,
     write_bytes,
     write_image,
@@ -73,7 +75,7 @@ def convert(task: Task) -> None:
     """Make the maps of one photo."""
     numbers = None
     if task.mat is not None:
-        numbers = loadmat(task.mat)['LabelMap']
+        numbers = read_mat(task.mat, 'LabelMap')
         if int(numbers.max()) > NUM_CLASSES:
             raise ValueError(f'{task.mat} has class {numbers.max()}, of {NUM_CLASSES}.')
     if task.map_459 is not None:
@@ -87,11 +89,11 @@ def convert(task: Task) -> None:
         write_image(task.map_59, RANKS[numbers])
 
 
-def read_json(
+def read_source(
     path: Path,
 ) -> tuple[dict[str, list[str]], dict[str, tuple[list[dict], tuple[int, int]]]]:
     """Read lists of both splits, and segments and size of every photo."""
-    content = json.loads(path.read_text())
+    content = read_json(path)
     segments: dict[int | str, list[dict]] = defaultdict(list)
     for entry in content['annos_segmentation']:
         segments[entry['image_id']].append(entry)
@@ -114,7 +116,7 @@ def make_tasks(root: Path) -> dict[str, list[Task]]:
     json_file, mats = root / 'trainval_merged.json', root / 'trainval'
     labels: dict[str, tuple[list[dict], tuple[int, int]]] = {}
     if json_file.is_file():
-        lists, labels = read_json(json_file)
+        lists, labels = read_source(json_file)
     elif mats.is_dir():
         files = {split: root / f'ImageSets/Main/{split}.txt' for split in SPLITS}
         lists = {split: file.read_text().split() for split, file in files.items()}
@@ -136,33 +138,39 @@ def make_tasks(root: Path) -> dict[str, list[Task]]:
     return tasks
 
 
+@exit_on_error()
 def main(argv: list[str] | None = None) -> None:
     """Convert both splits."""
-    args = make_parser(__doc__, 'the folder VOC2010').parse_args(argv)
-    for split, tasks in make_tasks(args.root).items():
-        there = [task for task in tasks if task.mat is None or task.mat.is_file()]
-        if args.partial and not there:
-            continue
-        check_count(
-            f'annotated photos ({split})',
-            len(there),
-            SPLITS[split],
-            partial=args.partial,
-        )
-        stems = ''.join(f'{task.map_59.stem}\n' for task in there)
+    args = make_parser(__doc__, 'the folder VOC2010', SPLITS).parse_args(argv)
+    all_tasks = make_tasks(args.root)
+    found = check_counts(
+        {
+            split: [
+                task
+                for task in all_tasks[split]
+                if task.mat is None or task.mat.is_file()
+            ]
+            for split in args.splits
+        },
+        SPLITS,
+        f'annotated photos below {args.root}',
+        partial=args.partial,
+    )
+    for split, tasks in found.items():
+        stems = ''.join(f'{task.map_59.stem}\n' for task in tasks)
         listing = args.root / f'ImageSets/SegmentationContext/{split}.txt'
         write_bytes(listing, stems.encode())
         todo = []
-        for task in there:
+        for task in tasks:
             made = {
                 key: None
                 for key in ('map_59', 'map_459')
-                if getattr(task, key) is not None and getattr(task, key).exists()
+                if getattr(task, key) is not None and is_done(getattr(task, key))
             }
             task = task._replace(**made)
             if task.map_59 is not None or task.map_459 is not None:
                 todo.append(task)
-        print(f'{split}: {len(there) - len(todo)} done, {len(todo)} to do')
+        print(f'{split}: {len(tasks) - len(todo)} done, {len(todo)} to do')
         run(convert, todo, args.workers)
 
 

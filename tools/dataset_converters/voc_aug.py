@@ -8,7 +8,7 @@ Writes:
     SegmentationClassAug/*.png                   0 background, 1..20, 255 boundary
     ImageSets/Segmentation/trainaug.txt          10,582 names: all but VOC's val
 
-Files that exist are left as they are.
+Maps that exist and are not empty are left as they are.
 
 Usage: python tools/dataset_converters/voc_aug.py data/VOC2012 --sbd SBD
 """
@@ -17,11 +17,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scipy.io import loadmat
-
+from mmovseg.datasets.image_file import read_image
 from mmovseg.datasets.preparation import (
-    check_count,
+    check_counts,
+    exit_on_error,
+    is_done,
     make_parser,
+    read_mat,
     run,
     write_bytes,
     write_image,
@@ -35,14 +37,16 @@ def convert(task: tuple[Path, Path]) -> None:
     """Make one label map."""
     source, out = task
     if source.suffix == '.png':
+        read_image(str(source), flag='unchanged', backend='pillow')  # may be cut off
         write_bytes(out, source.read_bytes())
     else:
-        labels = loadmat(source, struct_as_record=True)['GTcls'][0, 0]['Segmentation']
+        labels = read_mat(source, 'GTcls', (0, 0), 'Segmentation')
         if int(labels.max()) > 20:
             raise ValueError(f'{source} has class {labels.max()}, VOC has 20.')
         write_image(out, labels.astype('uint8'))
 
 
+@exit_on_error()
 def main(argv: list[str] | None = None) -> None:
     """Convert what trainaug needs."""
     parser = make_parser(__doc__, 'the folder VOC2012')
@@ -61,10 +65,15 @@ def main(argv: list[str] | None = None) -> None:
             source = args.sbd / 'cls' / f'{name}.mat'
         if source.is_file():
             tasks.append((source, args.root / 'SegmentationClassAug' / f'{name}.png'))
-    check_count('labels for trainaug', len(tasks), NUM_IMAGES, partial=args.partial)
+    check_counts(
+        {'trainaug': tasks},
+        {'trainaug': NUM_IMAGES},
+        f'label maps in {args.root / "SegmentationClass"} and {args.sbd / "cls"}',
+        partial=args.partial,
+    )
     listing = ''.join(f'{out.stem}\n' for _, out in tasks)
     write_bytes(lists / 'trainaug.txt', listing.encode())
-    todo = [task for task in tasks if not task[1].exists()]
+    todo = [task for task in tasks if not is_done(task[1])]
     print(f'trainaug: {len(tasks) - len(todo)} done, {len(todo)} to do')
     run(convert, todo, args.workers)
 
