@@ -128,6 +128,56 @@ def test_hidden_classes_are_compared_before_and_after(root):
     assert len(validate(cfg).problems['names']) == 4
 
 
+def segment_with(**changes):
+    return lambda c: c['annotations'][1]['segments_info'][0].update(changes)
+
+
+def first(part, **changes):
+    return lambda c: c[part][0].update(changes)
+
+
+@pytest.mark.parametrize(
+    ('edit', 'part'),
+    [
+        (segment_with(id='9'), '1 images have segments without "id" (int)'),
+        (segment_with(id=None), '"category_id" (int or str): 101'),
+        (segment_with(id=[9]), 'segments without'),
+        (segment_with(category_id=[7]), 'segments without'),
+        (segment_with(bbox=None), '1 images have segments whose "bbox" is not 4'),
+        (segment_with(bbox=[0, 0, 1]), '"bbox" is not 4 numbers: 101'),
+        (segment_with(bbox=[0, 0, 1, '1']), '"bbox" is not 4 numbers: 101'),
+        (first('annotations', segments_info=None), '1 of 5 annotations lack'),
+        (first('annotations', segments_info=[None]), '(int or str): 100'),
+        (first('annotations', image_id=[1]), '"image_id" (int or str)'),
+        (first('images', id=[1]), '1 of 5 images lack'),
+        (first('images', file_name=None), '"file_name" (str)'),
+        (first('images', file_name=''), '"file_name" (str)'),
+        (first('images', height='2'), '"height" (number)'),
+        (first('categories', id=[1]), '1 of 4 categories lack'),
+        (first('categories', color=None), '"color" that is not 3 numbers: wall'),
+        (lambda c: c['annotations'].insert(1, None), '; by position: 1'),
+        (lambda c: c['images'].append(1), '"width" (number); by position: 5'),
+        (lambda c: c.update(images=[]), 'has no images'),
+        (lambda c: c.update(categories=[1, 2]), '2 of 2 categories lack'),
+        (lambda c: c.update(categories=[]), 'has no categories'),
+    ],
+)
+def test_values_of_other_types_are_listed(root, edit, part):
+    path = root / 'annotations' / 'panoptic_val.json'
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+    texts = validate(make_config(root), show_dir=root / 'out').problems['json']
+    assert any(part in text for text in texts), texts
+
+
+def test_a_png_without_a_name_is_missing(root):
+    path = root / 'annotations' / 'panoptic_val.json'
+    path.write_text(path.read_text().replace('"2.png"', 'null'))
+    ((kind, (text,)),) = validate(make_config(root), show_dir=root).problems.items()
+    assert kind == 'file' and 'panoptic_val/None' in text
+
+
 def test_files_of_metrics(root):
     things = {3: 'dog', 12: 'kite'}
     metric = dict(type='InstanceMetric', ann_file=write_instances(root, things))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os.path as osp
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -22,6 +23,12 @@ from ..panoptic_format import (
 )
 from .findings import Findings, ImageFindings, shorten
 
+# What the entries of the JSON need, and of which types.
+KEY, NUMBER = (int, str), (int, float)
+CATEGORY = {'id': KEY, 'name': str}
+IMAGE = {'id': KEY, 'file_name': str, 'height': NUMBER, 'width': NUMBER}
+ANNOTATION = {'image_id': KEY, 'segments_info': list}
+SEGMENT = {'id': int, 'category_id': KEY}
 # Paths do not depend on classes, and those of the file may be wrong.
 NO_CLASSES = PanopticAnnotations([{'id': 0, 'name': '', 'isthing': 0}], {})
 
@@ -83,74 +90,74 @@ class PanopticCheck:
         return content
 
     def _index_categories(self, categories: list[dict]) -> None:
-        whole = [cat for cat in categories if 'id' in cat and 'name' in cat]
-        if len(whole) < len(categories) or not whole:
-            self.found.problem(
-                'json',
-                f'{len(categories) - len(whole)} of {len(categories)} categories lack '
-                '"id" or "name"',
-            )
+        whole = self._keep_whole('categories', categories, CATEGORY)
+        if not categories:
+            self.found.problem('json', f'{self.ann_file} has no categories')
         self._find_repeated('category id', [cat['id'] for cat in whole])
-        self.names = tuple(str(cat['name']) for cat in whole)
+        self.names = tuple(cat['name'] for cat in whole)
         self.labels = {cat['id']: label for label, cat in enumerate(whole)}
         wrong = [cat['name'] for cat in whole if cat.get('isthing') not in (0, 1)]
-        if wrong:
-            self.found.problem(
-                'flags',
-                f'{len(wrong)} categories lack "isthing", 0 or 1: {shorten(wrong)}',
-            )
+        self._report('categories lack "isthing", 0 or 1', wrong, kind='flags')
+        wrong = [cat['name'] for cat in whole if not _is_vector(cat, 'color', 3)]
+        self._report('categories have a "color" that is not 3 numbers', wrong)
         self.is_thing = tuple(cat.get('isthing') == 1 for cat in whole)
 
     def _index_images(self, images: list[dict]) -> None:
-        needed = {'id', 'file_name', 'height', 'width'}
-        self.images = [info for info in images if needed <= set(info)]
-        if len(self.images) < len(images):
-            self.found.problem(
-                'json',
-                f'{len(images) - len(self.images)} of {len(images)} images lack one '
-                f'of {sorted(needed)}',
-            )
+        self.images = self._keep_whole('images', images, IMAGE)
         self._find_repeated('image id', [info['id'] for info in self.images])
         self._find_repeated('image file', [info['file_name'] for info in self.images])
-        if not self.images:
+        if not images:
             self.found.problem('json', f'{self.ann_file} has no images')
 
     def _index_annotations(self, annotations: list[dict]) -> None:
-        whole = [x for x in annotations if 'image_id' in x and 'segments_info' in x]
+        whole = self._keep_whole('annotations', annotations, ANNOTATION)
         if len(whole) < len(annotations):
-            self.found.problem(
-                'json',
-                f'{len(annotations) - len(whole)} of {len(annotations)} annotations '
-                'have no image_id or segments_info; is it the file of the instances?',
-            )
+            self.found.problem('json', f'is {self.ann_file} the file of the instances?')
         ids = [ann['image_id'] for ann in whole]
         self._find_repeated('annotated image id', ids)
         self.annotations = dict(zip(ids, whole, strict=True))
+        self._index_segments()
         known = {info['id'] for info in self.images}
         strange = [image_id for image_id in self.annotations if image_id not in known]
-        if strange:
-            self.found.problem(
-                'json',
-                f'{len(strange)} annotations are of images that are not listed: '
-                f'{shorten(strange)}',
-            )
+        self._report('annotations are of images that are not listed', strange)
         bare = [
             info['file_name']
             for info in self.images
             if info['id'] not in self.annotations
         ]
-        if bare:
-            self.found.problem(
-                'json', f'{len(bare)} images have no annotation: {shorten(bare)}'
-            )
+        self._report('images have no annotation', bare)
+
+    def _index_segments(self) -> None:
+        broken, boxes = [], []
+        for image_id, annotation in self.annotations.items():
+            segments = annotation['segments_info']
+            whole = [segment for segment in segments if _is_whole(segment, SEGMENT)]
+            if len(whole) < len(segments):
+                broken.append(image_id)
+            if not all(_is_vector(segment, 'bbox', 4) for segment in whole):
+                boxes.append(image_id)
+            annotation['segments_info'] = whole
+        self._report(f'images have segments without {_describe(SEGMENT)}', broken)
+        self._report('images have segments whose "bbox" is not 4 numbers', boxes)
+
+    def _keep_whole(
+        self, what: str, entries: list, needed: Mapping[str, Any]
+    ) -> list[dict]:
+        """Report entries that lack something, and leave them out."""
+        broken = [i for i, entry in enumerate(entries) if not _is_whole(entry, needed)]
+        self._report(
+            f'of {len(entries)} {what} lack one of {_describe(needed)}; by position',
+            broken,
+        )
+        return [entry for entry in entries if _is_whole(entry, needed)]
+
+    def _report(self, what: str, items: Sequence, kind: str = 'json') -> None:
+        if items:
+            self.found.problem(kind, f'{len(items)} {what}: {shorten(items)}')
 
     def _find_repeated(self, what: str, values: list) -> None:
         repeated = [value for value, count in Counter(values).items() if count > 1]
-        if repeated:
-            self.found.problem(
-                'json',
-                f'{len(repeated)} {what}s occur more than once: {shorten(repeated)}',
-            )
+        self._report(f'{what}s occur more than once', repeated)
 
     def _list_pngs(self) -> None:
         """Look for PNGs that the JSON does not tell of."""
@@ -176,7 +183,8 @@ class PanopticCheck:
         """Give the name of an image's PNG, as ``PanopticDataset`` finds it."""
         annotation = self.annotations.get(info['id'], {})
         stem = str(PurePosixPath(info['file_name']).with_suffix('.png'))
-        return annotation.get('file_name', stem)
+        # What is no name is the name of no file.
+        return str(annotation.get('file_name', stem))
 
     def image_path(self, info: dict) -> str:
         """Give the path of an image, as the data set finds it."""
@@ -244,18 +252,18 @@ class PanopticCheck:
         areas = dict(zip(values.tolist(), counts.tolist(), strict=True))
         if VOID_ID in areas:
             found.ignored[VOID_ID] = areas.pop(VOID_ID)
-        listed = [segment.get('id') for segment in segments]
+        listed = [segment['id'] for segment in segments]
         self._compare_ids(path, areas, listed, found)
         stuff = Counter()
         wrong_areas = []
         for segment in segments:
-            label = self.labels.get(segment.get('category_id'))
-            area = areas.get(segment.get('id'), 0)
+            label = self.labels.get(segment['category_id'])
+            area = areas.get(segment['id'], 0)
             if label is None:
                 found.problem(
                     'ids',
-                    f'{path}: segment {segment.get("id")} has the unknown category '
-                    f'{segment.get("category_id")}',
+                    f'{path}: segment {segment["id"]} has the unknown category '
+                    f'{segment["category_id"]}',
                 )
                 continue
             if segment.get('area', area) != area and area:
@@ -281,7 +289,7 @@ class PanopticCheck:
     def _compare_ids(
         self, path: str, areas: dict[int, int], listed: list, found: Findings
     ) -> None:
-        bad = [i for i in listed if not isinstance(i, int) or not 0 < i < 2**24]
+        bad = [i for i in listed if not 0 < i < 2**24]
         if bad:
             found.problem(
                 'ids', f'{path}: ids must be 1 to 16777215, got {shorten(bad)}'
@@ -333,8 +341,8 @@ class PanopticCheck:
         )
         segments = []
         for segment in self.annotations.get(info['id'], {}).get('segments_info', []):
-            label = self.labels.get(segment.get('category_id'))
-            if label is not None and 'id' in segment:
+            label = self.labels.get(segment['category_id'])
+            if label is not None:
                 thing = self.is_thing[label]
                 segments.append(
                     {'id': segment['id'], 'category_id': label, 'isthing': thing}
@@ -344,3 +352,27 @@ class PanopticCheck:
     def name_of(self, index: int) -> str:
         """Give the file name of an image."""
         return self.images[index]['file_name']
+
+
+def _is_whole(entry: Any, needed: Mapping[str, Any]) -> bool:
+    return isinstance(entry, dict) and all(
+        isinstance(entry.get(key), kind) and entry[key] != ''
+        for key, kind in needed.items()
+    )
+
+
+def _is_vector(entry: Mapping[str, Any], key: str, length: int) -> bool:
+    """Whether there is a list of so many numbers, or nothing."""
+    values = entry.get(key, [0] * length)
+    return (
+        isinstance(values, list)
+        and len(values) == length
+        and all(isinstance(value, NUMBER) for value in values)
+    )
+
+
+def _describe(needed: Mapping[str, Any]) -> str:
+    names = {KEY: 'int or str', NUMBER: 'number'}
+    return ', '.join(
+        f'"{key}" ({names.get(kind) or kind.__name__})' for key, kind in needed.items()
+    )
