@@ -4,9 +4,9 @@ Memory is the highest resident size over that before the metric was built, its J
 the final evaluation included. PanopticMetric is timed in turns with the definition of
 panopticapi in plain numpy; both read the PNG of the annotation, and have to agree.
 Example: tools/analysis_tools/benchmark_metrics.py --images 2000
-Measured on a busy two-core machine, 2,000 images of 512 x 683 with 150 classes:
-PanopticMetric 36 MB and 27 ms per image, where the definition takes 35 ms;
-SemanticMetric 36 MB and 53 ms. InstanceMetric is mmdet's: it keeps every mask, encoded.
+Measured on two busy cores, 2,000 images of 512 x 683 with 150 classes: PanopticMetric
+36 MB, SemanticMetric 36 MB and 14 ms per image, InstanceMetric (100 masks per image)
+244 MB, most of it the JSON of 78,000 instances, and 135 ms.
 """
 
 import argparse
