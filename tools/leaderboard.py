@@ -1,7 +1,7 @@
 """Render the tables of both papers beside our results: docs/leaderboard.md.
 
 Without options it writes the page anew, from configs/*/metafile.yml and the run cards
-below results/. To see a run card of yours in it: --cards FOLDER --out my_leaderboard.md
+below results/. With run cards of one's own in it: --cards work_dirs --out my_page.md
 """
 
 import argparse
@@ -19,7 +19,7 @@ def parse_args():
         '--cards',
         default=ROOT / 'results',
         metavar='FOLDER',
-        help='folder of run cards, *.json, of any depth [results]',
+        help='folder with run cards, *.json, of any depth [results]',
     )
     parser.add_argument(
         '--out', default=ROOT / 'docs' / 'leaderboard.md', metavar='FILE.md'
@@ -33,8 +33,10 @@ def parse_args():
 def main():
     args = parse_args()
     out = Path(args.out)
+    strict = Path(args.cards).resolve() == (ROOT / 'results').resolve()
     try:
-        page = Leaderboard(ROOT / 'configs', load_cards(args.cards)).render()
+        cards = load_cards(args.cards, strict=strict)
+        page = Leaderboard(ROOT / 'configs', cards).render()
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     if not args.check:

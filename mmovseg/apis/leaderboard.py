@@ -9,7 +9,17 @@ from typing import Any, NamedTuple
 import yaml
 
 from .config import load_config
-from .run_card import hash_config, read_card
+from .run_card import CARD_NAME, hash_config, read_card
+
+# Images of the validation sets that the papers' numbers are of, by folder.
+VALIDATION_IMAGES = {
+    'coco': 5000,
+    'ADEChallengeData2016': 2000,
+    'ADE20K_2021_17_01': 2000,
+    'VOC2012': 1449,
+    'VOC2010': 5105,  # PASCAL Context, 59 and 459 classes
+    'cityscapes': 500,
+}
 
 # What the list of run cards shows of each.
 MAIN_METRICS = {
@@ -30,7 +40,7 @@ from run cards; do not edit.
 Every number has two columns: what the paper prints, and *ours*. Ours comes only from
 the run cards (`results.json` of `tools/test.py`) in `results/`, of a run with the
 config, and options if any, listed under the table; a number in brackets names the card.
-It is empty where nothing ran.
+It is empty where nothing ran; a run of a part of the validation images fills no row.
 
 - **mIoU** of DeOP's tables counts classes that are annotated or predicted, that of
   EOV-Seg's tables annotated classes only. A run card has both.
@@ -56,25 +66,36 @@ class Card(NamedTuple):
     content: Mapping[str, Any]
 
 
-def load_cards(folder: str | Path) -> list[Card]:
+def load_cards(folder: str | Path, *, strict: bool = True) -> list[Card]:
     """Read all run cards of a folder, by name; none if there is no folder.
 
+    Args:
+        folder: Of run cards, ``*.json``, of any depth.
+        strict: Whether every JSON file must be a run card. Otherwise only those
+            called ``results.json`` must: MMEngine writes others beside them.
+
     Raises:
-        ValueError: If a JSON file there is no run card.
+        ValueError: If a file is no run card that must be one.
     """
-    files = sorted(Path(folder).rglob('*.json'))
-    return [
-        Card(number, path.relative_to(folder).as_posix(), read_card(path))
-        for number, path in enumerate(files, 1)
-    ]
+    cards: list[Card] = []
+    for path in sorted(Path(folder).rglob('*.json')):
+        try:
+            content = read_card(path)
+        except ValueError:
+            if strict or path.name == CARD_NAME:
+                raise
+            continue
+        name = path.relative_to(folder).as_posix()
+        cards.append(Card(len(cards) + 1, name, content))
+    return cards
 
 
 class Leaderboard:
     """Renders metafiles and run cards.
 
     A card belongs to a row if it is of the row's config with the row's options: the
-    hashes of what decides the result are equal, today's config counts. Of several
-    cards the latest counts.
+    hashes of what decides the result are equal, today's config counts, and the run was
+    of all validation images. Of several cards the latest counts.
 
     Args:
         configs: Folder with ``*/metafile.yml``.
@@ -87,11 +108,11 @@ class Leaderboard:
             for path in sorted(Path(configs).glob('*/metafile.yml'))
         ]
         self.cards = sorted(cards, key=lambda card: card.content['date'])
-        self._used: set[int] = set()
+        self._remarks: dict[int, str] = {}  # by number, of cards of a row
 
     def render(self) -> str:
         """Give the whole page."""
-        self._used.clear()
+        self._remarks.clear()
         parts = [HEADER]
         for metafile in self.metafiles:
             if 'Tables' not in metafile:
@@ -154,10 +175,18 @@ class Leaderboard:
         named = [card for card in self.cards if _name(card) == config]
         if not named:
             return None
-        expected = hash_config(load_config(config, options))
-        fitting = [x for x in named if x.content['config']['sha256'] == expected]
-        self._used.update(card.number for card in fitting)
-        return fitting[-1] if fitting else None
+        cfg = load_config(config, options)
+        expected, images = hash_config(cfg), count_validation_images(cfg)
+        found = None
+        for card in named:
+            if card.content['config']['sha256'] != expected:
+                continue
+            if card.content['images'] == images:
+                found, remark = card, ''
+            else:
+                remark = f' (no table: {card.content["images"]} of {images} images)'
+            self._remarks[card.number] = remark
+        return found
 
     def _render_cards(self) -> str:
         lines = ['## Run cards\n']
@@ -174,8 +203,7 @@ class Leaderboard:
             ]
             speed = content['fps']['images_per_second']
             cells = [
-                f'[{card.number}]'
-                + ('' if card.number in self._used else ' (no table)'),
+                f'[{card.number}]{self._remarks.get(card.number, " (no table)")}',
                 f'`{card.file}`',
                 f'`{" ".join([_name(card), *_options(content["config"]["options"])])}`',
                 str(content['images']),
@@ -186,6 +214,15 @@ class Leaderboard:
             ]
             lines.append(_row(cells))
         return '\n'.join(lines) + '\n'
+
+
+def count_validation_images(cfg: Mapping[str, Any]) -> int:
+    """Give the number of images that the papers' numbers are of.
+
+    Raises:
+        KeyError: If the data set of the config is none of theirs.
+    """
+    return VALIDATION_IMAGES[Path(cfg['test_dataloader']['dataset']['data_root']).name]
 
 
 def list_configs(metafile: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

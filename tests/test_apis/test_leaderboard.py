@@ -6,7 +6,13 @@ import pytest
 import yaml
 
 from mmovseg.apis.config import load_config
-from mmovseg.apis.leaderboard import Leaderboard, list_configs, load_cards
+from mmovseg.apis.leaderboard import (
+    VALIDATION_IMAGES,
+    Leaderboard,
+    count_validation_images,
+    list_configs,
+    load_cards,
+)
 from mmovseg.apis.run_card import hash_config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,12 +66,14 @@ Tables:
 """
 
 
-def write_card(folder, name, config, options=None, date='2026-01-01', **metrics):
+def write_card(
+    folder, name, config, options=None, date='2026-01-01', images=2000, **metrics
+):
     card = dict(
         format=1,
         date=date,
         metrics={key.replace('__', '/'): value for key, value in metrics.items()},
-        images=2000,
+        images=images,
         fps=dict(
             images_per_second=11.5678, batch_size=1, dtype='float32', device='cuda'
         ),
@@ -118,7 +126,7 @@ def test_cards_of_other_options_are_not_mixed_up(tmp_path):
     write_card(cards, 'a', config, scale, masks__recall_30=10, masks__recall_50=20)
     write_card(cards, 'b', config, workers, masks__recall_30=30, masks__recall_50=40)
     write_card(cards, 'c', config, {'model.fusion.iou_thr': 0.5}, masks__recall_30=50)
-    write_card(cards, 'd', 'eovseg_r50_coco', semantic__mIoU=None)
+    write_card(cards, 'd', 'eovseg_r50_coco', images=5000, semantic__mIoU=None)
     page = render(tmp_path)
     assert '| 640 | 1 | 0.59 | 0.30 [2] |' in page
     assert '| 800 | - | 0.4 | 0.20 [1] |' in page
@@ -157,10 +165,51 @@ def test_a_changed_config_invalidates_its_cards(tmp_path):
     assert '| Ours | 4.0 |  |' in page and '[1] (no table)' in page
 
 
+def test_a_run_of_a_part_of_the_images_fills_no_row(tmp_path):
+    config, cards = 'eovseg_r50_zs-ade20k', tmp_path / 'cards'
+    write_card(cards, 'a', config, panoptic__PQ=2.0)
+    write_card(cards, 'b', config, date='2026-02-02', images=3, panoptic__PQ=99.0)
+    page = render(tmp_path)
+    assert '| Ours | 4.0 | 2.0 [1] |' in page
+    assert '| [2] (no table: 3 of 2000 images) | `b.json` |' in page
+    (cards / 'a.json').unlink()
+    page = render(tmp_path)
+    assert '| Ours | 4.0 |  |' in page
+    assert '| [1] (no table: 3 of 2000 images) | `b.json` |' in page
+
+
+def test_the_number_of_images_of_every_row_is_known():
+    configs = {
+        name
+        for metafile in read_metafiles().values()
+        for name, _ in list_configs(metafile)
+    }
+    counts = {name: count_validation_images(load_config(name)) for name in configs}
+    assert set(counts.values()) == set(VALIDATION_IMAGES.values())
+    assert counts['eovseg_r50_zs-context-459'] == 5105
+    assert counts['deop_vit-b16_voc-15'] == 1449
+
+
 def test_other_files_among_the_cards_are_refused(tmp_path):
     (tmp_path / 'x.json').write_text('{}')
     with pytest.raises(ValueError, match=r'x\.json is no run card'):
         load_cards(tmp_path)
+
+
+def test_a_work_folder_may_hold_other_files(tmp_path):
+    """As MMEngine writes them: a dump of the metrics, and lines of a log."""
+    work, log = tmp_path / 'run', tmp_path / 'run' / '20260101_000000'
+    write_card(work, 'results', 'eovseg_r50_coco')
+    write_card(work, 'copy', 'eovseg_r50_coco')
+    (log / 'vis_data').mkdir(parents=True)
+    (log / '20260101_000000.json').write_text('{"panoptic/PQ": 1.0}')
+    (log / 'vis_data' / 'scalars.json').write_text('{"a": 1}\n{"a": 2}\n')
+    cards = load_cards(tmp_path, strict=False)
+    assert [card.file for card in cards] == ['run/copy.json', 'run/results.json']
+    assert [card.number for card in cards] == [1, 2]
+    (log / 'results.json').write_text('{}')
+    with pytest.raises(ValueError, match=r'results\.json is no run card'):
+        load_cards(tmp_path, strict=False)
 
 
 def read_metafiles():
