@@ -211,7 +211,7 @@ def test_equals_mmdets_transform(shared, monkeypatch):
         }
     )
     for a, b in zip(own, other, strict=True):
-        assert set(a) - {'ignore_index'} == set(b)
+        assert set(a) - {'ignore_index', 'sem_seg_map_path'} == set(b)
         for key in ('gt_bboxes_labels', 'gt_ignore_flags', 'gt_seg_map'):
             np.testing.assert_array_equal(a[key], b[key])
             assert a[key].dtype == b[key].dtype
