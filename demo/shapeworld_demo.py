@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -128,7 +129,8 @@ def main():
     metrics = {k: float(v) for k, v in runner.val_loop.run().items()}
 
     checkpoint = Path((Path(config.work_dir) / 'last_checkpoint').read_text().strip())
-    (args.work_dir / 'metrics.json').write_text(json.dumps(metrics, indent=1))
+    plain = {k: None if math.isnan(v) else v for k, v in metrics.items()}  # no JSON
+    (args.work_dir / 'metrics.json').write_text(json.dumps(plain, indent=1))
     draw_loss(Path(config.work_dir), args.work_dir / 'loss_curve.png')
     draw_predictions(
         config, checkpoint, args.work_dir / 'predictions', args.num_pictures
