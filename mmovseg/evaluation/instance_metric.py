@@ -122,12 +122,12 @@ class InstanceMetric(BaseMetric):
         """
         if self._category_ids is None:
             self._category_ids = self._find_categories(self.dataset_meta or {})
+        wanted = set(self._category_ids)
         for sample in data_samples:
             image_id = sample['img_id']
             if image_id not in self.coco.imgs:
                 raise KeyError(f'Image {image_id!r} is not in the instance JSON.')
             predicted = self._select(sample['pred_instances'], self._category_ids)
-            wanted = set(self._category_ids)
             truths = [
                 ann
                 for ann in self.coco.imgToAnns[image_id]
