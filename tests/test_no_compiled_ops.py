@@ -26,7 +26,7 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 work_dir, config, draw = Path(sys.argv[1]), *sys.argv[2:]
 sys.argv = [draw, '--out', str(work_dir / 'shapeworld')]
-sys.argv += ['--num-train', '2', '--num-val', '2', '--size', '64']
+sys.argv += ['--num-train', '2', '--num-val', '2', '--image-size', '64']
 runpy.run_path(draw)['main']()
 
 import mmovseg

@@ -1,4 +1,4 @@
-"""Stage 3: DeOP, tiny: drawn shapes, 11 seen and 2 unseen classes.
+"""Stage 3: DeOP, tiny: drawn shapes, 47 seen and 11 unseen classes.
 
 No paper reports this. Ours: not trained yet.
 Starts from stage 2: --init-from, see README.md.

@@ -1,4 +1,4 @@
-"""Stage 1 of DeOP, tiny: drawn shapes, 11 seen and 2 unseen classes.
+"""Stage 1 of DeOP, tiny: drawn shapes, 47 seen and 11 unseen classes.
 
 No paper reports this. Ours: not trained yet.
 Train: python tools/train.py configs/deop/prompt_tiny_shapeworld-zs.py

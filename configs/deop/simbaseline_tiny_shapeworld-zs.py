@@ -1,4 +1,4 @@
-"""SimBaseline, tiny: drawn shapes, 11 seen and 2 unseen classes.
+"""SimBaseline, tiny: drawn shapes, 47 seen and 11 unseen classes.
 
 No paper reports this. Ours: not trained yet.
 Test: python tools/test.py configs/deop/simbaseline_tiny_shapeworld-zs.py CKPT

@@ -10,4 +10,6 @@ _base_ = [
     '../_base_/schedules/adamw_tiny.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(train_vocabulary=_base_.vocabulary, test_vocabulary=_base_.vocabulary)
+model = dict(
+    train_vocabulary=_base_.train_vocabulary, test_vocabulary=_base_.vocabulary
+)

@@ -27,7 +27,16 @@ def shapes(tmp_path_factory):
     spec.loader.exec_module(tool)
     root = tmp_path_factory.mktemp('shapes')
     tool.main(
-        ['--out', str(root), '--num-train', '0', '--num-val', '4', '--size', str(SIZE)]
+        [
+            '--out',
+            str(root),
+            '--num-train',
+            '0',
+            '--num-val',
+            '4',
+            '--image-size',
+            str(SIZE),
+        ]
     )
     return PanopticDataset(
         ann_file='annotations/panoptic_val.json',

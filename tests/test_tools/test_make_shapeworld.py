@@ -8,6 +8,7 @@ from pycocotools import mask as rle
 
 from mmovseg.datasets import PanopticDataset
 from mmovseg.datasets.panoptic_format import read_segment_ids
+from mmovseg.datasets.shapeworld import CLASSES, SEEN, UNSEEN
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +30,7 @@ def options(out, num_train=3, size=48):
         str(num_train),
         '--num-val',
         '2',
-        '--size',
+        '--image-size',
         str(size),
     ]
 
@@ -78,6 +79,44 @@ def test_second_run_leaves_it_and_other_settings_redraw(tool, tmp_path, capsys):
     assert len(list((tmp_path / 'train').iterdir())) == 2
     tool.main(options(tmp_path, num_train=2, size=32))
     assert read_segment_ids(str(picture)).shape == (32, 32)
+
+
+def contents(root):
+    files = sorted(path for path in root.rglob('*') if path.is_file())
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+def test_same_seed_same_bytes_however_many_processes(tool, tmp_path):
+    """Other machines: see the checksums in test_shapeworld.py."""
+    for name, workers, seed in (('a', '1', '5'), ('b', '2', '5'), ('c', '1', '6')):
+        more = ['--workers', workers, '--seed', seed]
+        tool.main([*options(tmp_path / name, num_train=9), *more])
+    first, second, other = (contents(tmp_path / name) for name in 'abc')
+    assert len(first) == 2 * 11 + 4
+    assert first == second
+    assert not any(other[name] == data for name, data in first.items())
+
+
+def test_training_files_do_not_name_unseen_classes(tool, tmp_path):
+    tool.main(options(tmp_path, num_train=30))
+    for kind in ('panoptic', 'instances'):
+        text = (tmp_path / 'annotations' / f'{kind}_train.json').read_text()
+        assert not any(name in text for name in UNSEEN)
+        names = {category['name'] for category in json.loads(text)['categories']}
+        assert names == set(SEEN)
+        path = tmp_path / 'annotations' / f'{kind}_val.json'
+        categories = json.loads(path.read_text())['categories']
+        assert tuple(category['name'] for category in categories) == CLASSES
+        ids = {category['name']: category['id'] for category in categories}
+        for category in json.loads(text)['categories']:
+            assert category['id'] == ids[category['name']]
+
+
+def test_presets_and_explicit_numbers(tool):
+    args = tool.parse_args(['--size', 'full', '--num-val', '7'])
+    assert (args.num_train, args.num_val, args.image_size) == (10000, 7, 192)
+    args = tool.parse_args([])
+    assert (args.num_train, args.num_val, args.image_size) == (1000, 100, 128)
 
 
 def test_train_and_val_differ(tool, tmp_path):

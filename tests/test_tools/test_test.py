@@ -26,7 +26,7 @@ def data(tmp_path_factory):
     """Draw the data set; return the folder that holds it."""
     root = tmp_path_factory.mktemp('data')
     draw = str(ROOT / 'tools' / 'dataset_converters' / 'make_shapeworld.py')
-    options = ['--num-train', '1', '--num-val', '3', '--size', '64']
+    options = ['--num-train', '1', '--num-val', '3', '--image-size', '64']
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'argv', [draw, '--out', str(root / 'shapeworld'), *options])
         runpy.run_path(draw)['main']()

@@ -38,7 +38,7 @@ PLAIN = {
 SEEN = {
     'plain/coco_stuff_156': ('plain/coco_stuff_171', 15),
     'plain/voc_15': ('plain/voc_20', 5),
-    'shapeworld_seen': ('shapeworld', 2),
+    'shapeworld_seen': ('shapeworld', 11),
 }
 
 

@@ -1,4 +1,4 @@
-"""ShapeWorld for prompt learning (stage 1): crops of the 11 seen classes.
+"""ShapeWorld for prompt learning (stage 1): crops of the 47 seen classes.
 
 Draw it with tools/dataset_converters/make_shapeworld.py. MMOVSEG_DATA names the
 folder that holds the data sets (default: data).
@@ -15,7 +15,6 @@ labels = [
         with_label=False,
         with_mask=False,
     ),
-    dict(type='KeepSeenClasses', classes=vocabulary, seen=train_vocabulary),
 ]
 train_pipeline = [
     dict(type='SeedSample'),
@@ -38,6 +37,7 @@ train_dataloader = dict(
             data_root=data_root,
             ann_file='annotations/panoptic_train.json',
             data_prefix=dict(img='train/', seg='annotations/panoptic_train/'),
+            metainfo=dict(vocabulary=train_vocabulary),
             pipeline=labels,
         ),
         pipeline=train_pipeline,

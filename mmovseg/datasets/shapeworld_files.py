@@ -1,0 +1,135 @@
+"""ShapeWorld as files: COCO panoptic and instance format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .panoptic_format import id_to_rgb
+from .preparation import (
+    describe_instances,
+    describe_segments,
+    run,
+    write_image,
+    write_json,
+)
+from .shapeworld import CLASSES, PALETTE, SPLITS, STUFF, draw_numbered
+
+VERSION = 2  # raise when the same seed gives other pictures
+
+
+class _Task(NamedTuple):
+    """One picture to draw and write."""
+
+    root: Path
+    seed: int
+    split: str
+    number: int
+    size: int
+
+
+def make_categories(split: str) -> list[dict]:
+    """Return the ``categories`` of a split: those that may be in it, in label order.
+
+    The JSON of training pictures does not even name the unseen classes, so its labels
+    are numbered as in the vocabulary ``shapeworld_seen``. Ids are the same everywhere.
+    """
+    _, names = SPLITS[split]
+    return [
+        {
+            'id': CLASSES.index(name) + 1,
+            'name': name,
+            'isthing': int(name not in STUFF),
+            'color': PALETTE[CLASSES.index(name)],
+        }
+        for name in names
+    ]
+
+
+def segment_id(index: int) -> int:
+    """Give the n-th segment of an image a colour that is easy to see."""
+    return (index + 1) * 0x2D4F17 % 2**24  # odd factor: no two are equal
+
+
+def _write_picture(task: _Task) -> tuple[list[dict], list[dict]]:
+    """Draw one picture and write its two PNGs; return segments and instances."""
+    sample = draw_numbered(task.seed, task.split, task.number, task.size)
+    codes = [segment_id(index) for index in range(len(sample.labels))]
+    ids = np.array(codes)[sample.segments]
+    name = f'{task.number:06}.png'
+    write_image(task.root / task.split / name, sample.image)
+    pngs = task.root / 'annotations' / f'panoptic_{task.split}'
+    write_image(pngs / name, id_to_rgb(ids))
+    classes = {
+        code: (label + 1, False)
+        for code, label in zip(codes, sample.labels, strict=True)
+    }
+    segments = describe_segments(ids, classes)
+    things = range(len(STUFF) + 1, len(CLASSES) + 1)
+    return segments, describe_instances(ids, segments, things)
+
+
+def write_split(
+    root: Path,
+    split: str,
+    num_images: int,
+    *,
+    size: int = 128,
+    seed: int = 0,
+    num_workers: int = 1,
+) -> bool:
+    """Draw a split below ``root``: pictures, panoptic PNGs and two JSON files.
+
+    The files depend on the arguments but ``num_workers`` alone; the first pictures
+    not even on how many follow. A split that is there with the same ones is kept.
+
+    Args:
+        root: Folder of the data set.
+        split: One of ``shapeworld.SPLITS``.
+        num_images: Number of pictures.
+        size: Height and width in pixels, at least 32.
+        seed: Of the data set.
+        num_workers: Processes.
+
+    Returns:
+        Whether anything was drawn.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+    if num_images < 0 or size < 32:
+        raise ValueError(f'{num_images} pictures of {size} pixels: at least 0 of 32.')
+    info = {
+        'description': f'ShapeWorld {split}',
+        'version': VERSION,
+        'seed': seed,
+        'size': size,
+        'num_images': num_images,
+    }
+    seal = root / 'annotations' / f'panoptic_{split}.json'
+    if seal.exists():
+        if json.loads(seal.read_text())['info'] == info:
+            return False
+        seal.unlink()
+    for folder in (root / split, seal.with_suffix('')):
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob('*.png'):
+            old.unlink()
+    tasks = [_Task(root, seed, split, number, size) for number in range(num_images)]
+    described = run(_write_picture, tasks, num_workers)
+    images, panoptic, instances = [], [], []
+    for number, (segments, things) in enumerate(described):
+        file = {'file_name': f'{number:06}.png'}
+        images.append({'id': number, **file, 'height': size, 'width': size})
+        panoptic.append({'image_id': number, **file, 'segments_info': segments})
+        for thing in things:
+            # Ids from 1: pycocotools takes 0 for no match.
+            instances.append({**thing, 'id': len(instances) + 1, 'image_id': number})
+    common = {'info': info, 'images': images, 'categories': make_categories(split)}
+    path = seal.with_name(f'instances_{split}.json')
+    write_json(path, {**common, 'annotations': instances})
+    write_json(seal, {**common, 'annotations': panoptic})  # last, as the seal
+    return True
