@@ -12,12 +12,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 TINY_CLIP_DIR = Path(__file__).parent / 'tiny_clip'
+SHAPEWORLD = 'shapeworld'  # tag of the packaged weights of tiny CLIPs
 
 
 @cache
 def register_tiny_models() -> None:
     """Make the packaged tiny CLIPs known to open_clip, once per process."""
     open_clip.add_model_config(TINY_CLIP_DIR)
+
+
+def packaged_weights(model_name: str) -> Path | None:
+    """Return the file of a tiny CLIP trained on ShapeWorld, None if there is none."""
+    path = TINY_CLIP_DIR / f'{model_name}.safetensors'
+    return path if path.is_file() else None
 
 
 def resolve_model_name(model_name: str, pretrained: str | None) -> str:
@@ -45,9 +52,9 @@ def create_clip(model_name: str, pretrained: str | None = None) -> nn.Module:
 
     Args:
         model_name: A name of open_clip or of a JSON file in ``models/tiny_clip``.
-        pretrained: A tag of open_clip (downloaded once), a local file (safetensors,
-            or a pickle that is loaded weights-only), or None for random weights
-            without any network use.
+        pretrained: A tag of open_clip (downloaded once), ``'shapeworld'`` (packaged,
+            of tiny CLIPs), a local file (safetensors, or a pickle that is loaded
+            weights-only), or None for random weights without any network use.
 
     Returns:
         An open_clip model without gradients, in eval mode, in float32.
@@ -62,8 +69,12 @@ def create_clip(model_name: str, pretrained: str | None = None) -> nn.Module:
             f'Unknown CLIP model {model_name!r}; open_clip.list_models() shows the '
             'names, open_clip.add_model_config(folder) adds your own JSON files.'
         )
+    packaged = packaged_weights(model_name)
+    if pretrained == SHAPEWORLD and packaged is not None:
+        pretrained = str(packaged)
     if pretrained is not None and not Path(pretrained).is_file():
         tags = open_clip.list_pretrained_tags_by_model(model_name)
+        tags += [SHAPEWORLD] * (packaged is not None)
         if Path(pretrained).suffix or '/' in str(pretrained):
             raise FileNotFoundError(f'CLIP weights {str(pretrained)!r} do not exist.')
         if str(pretrained) not in tags:

@@ -1,0 +1,139 @@
+"""A tiny CLIP of a tiny world; what is learnt in seconds is no measure."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from golden_utils import ROOT, load_module
+
+from mmovseg.datasets.shapeworld import CLASSES, STUFF
+from mmovseg.datasets.shapeworld_crops import draw_pictures
+from mmovseg.models.clip import create_clip
+from mmovseg.vocabulary import Vocabulary
+
+SIZES = ['--num-pictures', '150', '--num-held-out', '150', '--num-crops', '40']
+
+
+@pytest.fixture(scope='module')
+def tool():
+    return load_module(ROOT / 'tools/shapeworld/train_clip.py')
+
+
+@pytest.fixture
+def captions(tool, tiny_clip):
+    import open_clip
+
+    tokenizer = open_clip.get_tokenizer(tiny_clip['vit'])
+    return tool.Captions(Vocabulary.load('shapeworld'), tokenizer)
+
+
+def train(tool, monkeypatch, folder, *more, model='tiny-rn', steps=4):
+    arguments = [model, '--work-dir', str(folder), '--steps', str(steps), *SIZES]
+    arguments += ['--batch-size', '8', '--log-every', '2', *more]
+    monkeypatch.setattr(sys, 'argv', ['train_clip.py', *arguments])
+    tool.train(tool.parse_args(arguments))
+    return folder / f'{model}.safetensors'
+
+
+def test_every_crop_is_told_by_name_paint_and_shape(captions):
+    assert captions.halves.shape == (58, 2)
+    label = CLASSES.index('dotted heart')
+    paint, shape = captions.halves[label].tolist()
+    assert (captions.paints[paint], captions.shapes[shape]) == ('dotted', 'heart')
+    tokens = captions.draw(np.random.RandomState(0))
+    assert len(tokens) == 58 + 8 + 6
+    logits = torch.randn(3, len(tokens))
+    labels = torch.tensor([0, label, label])  # a texture has no halves
+    expected = F.cross_entropy(logits[:, :58], labels)
+    for row in (1, 2):
+        expected -= logits[row, 58:66].log_softmax(0)[paint] / 4
+        expected -= logits[row, 66:].log_softmax(0)[shape] / 4
+    torch.testing.assert_close(captions.loss(logits, labels), expected)
+
+
+@pytest.mark.parametrize('kind', ['resnet', 'convnext', 'vit'])
+@torch.no_grad()
+def test_cut_captions_have_the_logits_of_whole_ones(tool, captions, tiny_clip, kind):
+    clip = create_clip(tiny_clip[kind])
+    images = torch.randn(2, 3, 64, 64)
+    text = clip.encode_text(captions.plain, normalize=True)
+    image = clip.encode_image(images, normalize=True)
+    found = tool.compute_logits(tool.Towers(clip), images, captions.plain)
+    torch.testing.assert_close(found, clip.logit_scale.exp() * image @ text.T)
+    images = torch.randn(2, 3, 96, 96)
+    assert (
+        tool.compute_logits(tool.Towers(clip), images, captions.plain).isfinite().all()
+    )
+
+
+def test_a_stopped_training_goes_on_as_if_it_were_not(tool, monkeypatch, tmp_path):
+    whole = train(tool, monkeypatch, tmp_path / 'whole')
+    with monkeypatch.context() as patch:
+
+        def stop(*args):
+            if args[-1] == 3:
+                raise KeyboardInterrupt
+            return step(*args)
+
+        step = tool.train_step
+        patch.setattr(tool, 'train_step', stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tool, patch, tmp_path / 'parts')
+    parts = train(tool, monkeypatch, tmp_path / 'parts')
+    assert parts.read_bytes() == whole.read_bytes()
+    log = [json.loads(line) for line in (tmp_path / 'parts/tiny-rn.jsonl').open()]
+    assert '--steps 4' in log[0]['command'] and log[0]['seed'] == 0
+    assert [entry['step'] for entry in log[1:]] == [2, 4]
+    assert {'loss', 'seconds', 'solid', 'stuff', 'patterned'} <= set(log[1])
+
+
+def test_the_text_tower_of_another_stays_as_it_is(tool, monkeypatch, tmp_path):
+    first = train(tool, monkeypatch, tmp_path / 'first', steps=2)
+    more = ['--text-from', str(first)]
+    second = train(tool, monkeypatch, tmp_path, *more, model='tiny-vit', steps=2)
+    states = [
+        create_clip(name, str(path)).state_dict()
+        for name, path in (('tiny-rn', first), ('tiny-vit', second))
+    ]
+    text = [name for name in states[0] if not name.startswith('visual.')]
+    assert len(text) > 20
+    for name in text:
+        assert torch.equal(states[0][name], states[1][name]), name
+
+
+def test_the_evaluation_names_regions(tool, monkeypatch, tmp_path, capsys):
+    evaluation = load_module(ROOT / 'tools/shapeworld/evaluate_clip.py')
+    path = train(tool, monkeypatch, tmp_path, model='tiny-vit', steps=2)
+    arguments = ['tiny-vit', '--weights', str(path), '--num-pictures', '150']
+    arguments += ['--num-crops', '100', '--image-size', '64', '--scale', '1']
+    log = tmp_path / 'log.jsonl'
+    found = evaluation.main([*arguments, '--append', str(log)])
+    assert set(found) == {'crops', 'regions_x1', 'regions_severed_x1'}
+    assert json.loads(log.read_text())['crops'] == found['crops']
+    assert 0 <= found['crops']['solid_unseen'] <= 100
+    assert found['regions_x1']['covered'] > 50
+    assert 'crops: solid' in capsys.readouterr().out
+
+
+def test_regions_are_named_by_their_own_pixels():
+    """With a map that is the picture itself, every region is named rightly."""
+    evaluation = load_module(ROOT / 'tools/shapeworld/evaluate_clip.py')
+    pictures = draw_pictures('clip_val', 60, sizes=(64,))
+    text = torch.eye(len(CLASSES) + 1)
+
+    def regions(images, masks):
+        (sample,) = [
+            s for s in pictures if evaluation.normalise(s.image[None]).equal(images)
+        ]
+        valid = torch.tensor([CLASSES[label] not in STUFF for label in sample.labels])
+        return text[sample.labels][None], valid
+
+    from mmovseg.models.structures import TextEmbeddings
+
+    rows = TextEmbeddings(text, torch.arange(len(CLASSES) + 1), len(CLASSES))
+    found = evaluation.measure_regions(regions, rows, pictures, 1.0)
+    assert found['solid'] == found['patterned'] == 100.0
+    assert 40 < found['covered'] < 80  # stuff was called invalid
