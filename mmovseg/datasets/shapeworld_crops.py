@@ -179,5 +179,5 @@ class CropSource:
         sample = self.pictures[region.picture]
         if name in STUFF:
             return crop_stuff(rng, sample, region, frame)
-        share, shift = rng.uniform(0.4, 1), rng.uniform(-0.12, 0.12, 2)
+        share, shift = rng.uniform(0.6, 1), rng.uniform(-0.1, 0.1, 2)
         return crop_thing(sample, region, frame, share=share, shift=tuple(shift))

@@ -11,7 +11,8 @@ from golden_utils import ROOT, load_module
 
 from mmovseg.datasets.shapeworld import CLASSES, STUFF
 from mmovseg.datasets.shapeworld_crops import draw_pictures
-from mmovseg.models.clip import create_clip
+from mmovseg.models.backbones import CLIPConvBackbone
+from mmovseg.models.clip import create_clip, resize_position_embedding
 from mmovseg.vocabulary import Vocabulary
 
 SIZES = ['--num-pictures', '150', '--num-held-out', '150', '--num-crops', '40']
@@ -56,17 +57,47 @@ def test_every_crop_is_told_by_name_paint_and_shape(captions):
 
 @pytest.mark.parametrize('kind', ['resnet', 'convnext', 'vit'])
 @torch.no_grad()
-def test_cut_captions_have_the_logits_of_whole_ones(tool, captions, tiny_clip, kind):
+def test_towers_equal_open_clips_and_take_other_sizes(tool, captions, tiny_clip, kind):
     clip = create_clip(tiny_clip[kind])
+    towers = tool.Towers(clip)
     images = torch.randn(2, 3, 64, 64)
     text = clip.encode_text(captions.plain, normalize=True)
     image = clip.encode_image(images, normalize=True)
-    found = tool.compute_logits(tool.Towers(clip), images, captions.plain)
-    torch.testing.assert_close(found, clip.logit_scale.exp() * image @ text.T)
-    images = torch.randn(2, 3, 96, 96)
-    assert (
-        tool.compute_logits(tool.Towers(clip), images, captions.plain).isfinite().all()
+    torch.testing.assert_close(towers.encode_text(captions.plain), text)
+    torch.testing.assert_close(towers.encode_image(images), image)
+    torch.testing.assert_close(
+        towers(image, text), clip.logit_scale.exp() * image @ text.T
     )
+    assert towers.encode_image(torch.randn(2, 3, 96, 96)).isfinite().all()
+
+
+@pytest.mark.parametrize('kind', ['resnet', 'vit'])
+@torch.no_grad()
+def test_quarters_are_regions(tool, tiny_clip, kind):
+    """Of the backbones that segmentation uses."""
+    torch.manual_seed(0)
+    clip = create_clip(tiny_clip[kind])
+    images = torch.randn(2, 3, 128, 128)
+    found = tool.Towers(clip).encode_quarters(images)
+    masks = torch.full((2, 4, 128, 128), -1.0)
+    for quarter in range(4):
+        y, x = 64 * (quarter // 2), 64 * (quarter % 2)
+        masks[:, quarter, y : y + 64, x : x + 64] = 1.0
+    if kind == 'resnet':
+        backbone = CLIPConvBackbone(tiny_clip[kind])
+        backbone.visual = clip.visual
+        expected = backbone.pool_masks(backbone(images)[-1], masks)
+    else:
+        clip.visual.output_tokens = True
+        table = resize_position_embedding(
+            clip.visual.positional_embedding, (8, 8), mode='bicubic'
+        )
+        clip.visual.positional_embedding = torch.nn.Parameter(table)
+        _, tokens = clip.visual(images)
+        tokens = tokens.view(2, 2, 4, 2, 4, -1).mean((2, 4)).flatten(1, 2)
+        expected = tokens @ clip.visual.proj
+    expected = F.normalize(expected.flatten(0, 1), dim=-1)
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_stopped_training_goes_on_as_if_it_were_not(tool, monkeypatch, tmp_path):
@@ -86,7 +117,8 @@ def test_a_stopped_training_goes_on_as_if_it_were_not(tool, monkeypatch, tmp_pat
     assert parts.read_bytes() == whole.read_bytes()
     log = [json.loads(line) for line in (tmp_path / 'parts/tiny-rn.jsonl').open()]
     assert '--steps 4' in log[0]['command'] and log[0]['seed'] == 0
-    assert [entry['step'] for entry in log[1:]] == [2, 4]
+    assert [entry.get('step') for entry in log] == [None, 2, None, 4]
+    assert log[2]['first_step'] == 2
     assert {'loss', 'seconds', 'solid', 'stuff', 'patterned'} <= set(log[1])
 
 

@@ -2,8 +2,8 @@
 
     python tools/shapeworld/evaluate_clip.py tiny-rn --weights shapeworld
 
-Of pictures that no training has seen: crops of things and textures, and regions of whole
-pictures, whose masks pool the dense map as in segmentation (--scale enlarges the
+Of pictures that no training has seen: crops of things and textures, and regions of
+whole pictures, whose masks pool the dense map as in segmentation (--scale enlarges the
 pictures). Every one is compared with all 58 classes and their synonyms; prints how many
 per cent are named rightly. --append adds the result to a log.
 """

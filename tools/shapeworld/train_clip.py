@@ -8,7 +8,9 @@ classes that segmentation never sees among them, each named by a caption like "T
 a small red disc in the scene.", or by a half of its name ("something red", "a disc").
 A crop is compared with one caption of every class (cross-entropy), so its loss does not
 depend on the batch. --text-from takes the text tower of a trained CLIP, which stays as
-it is: both then share one space.
+it is: both then share one space. In some batches four crops are one picture, whose
+quarters are embedded as segmentation embeds regions: what is next to a region must not
+matter for its name. (Not for ConvNeXts.)
 
 The work folder gets checkpoint.pth (start the same command again to go on where it was
 stopped, with the same result), NAME.jsonl (the command, the log, the accuracy) and
@@ -35,6 +37,7 @@ from torch.func import functional_call
 
 from mmovseg.datasets.shapeworld import SOLID, STUFF
 from mmovseg.datasets.shapeworld_crops import CropSource, draw_pictures
+from mmovseg.models.backbones.clip_conv_backbone import attention_pool
 from mmovseg.models.clip import register_tiny_models, resize_position_embedding
 from mmovseg.vocabulary import Vocabulary, get_templates
 
@@ -51,7 +54,7 @@ PAINT_TEMPLATES = ('something {}', 'a {} shape', '{}', 'a {} thing')
 SHAPE_TEMPLATES = ('a {}', '{}', 'the shape of a {}', 'a photo of a {}.')
 # Sides of a batch's crops as multiples of the model's image size, and how often. Larger
 # ones come in smaller batches, at equal cost.
-SCALES = {1.0: 0.6, 1.5: 0.2, 2.0: 0.2}
+SCALES = {1.0: 0.7, 1.5: 0.15, 2.0: 0.15}
 
 
 class Captions:
@@ -101,40 +104,88 @@ class Captions:
         return F.cross_entropy(names, labels) + 0.5 * halves
 
 
+class _Encoder(nn.Module):
+    """A method of a CLIP as ``forward``, the method that functional_call calls."""
+
+    def __init__(self, clip: nn.Module, method: str) -> None:
+        super().__init__()
+        self.clip, self.method = clip, method
+
+    def forward(self, x: Tensor) -> Tensor:
+        return getattr(self.clip, self.method)(x, normalize=True)
+
+
 class Towers(nn.Module):
-    """A CLIP as a function of images of any size and short captions."""
+    """A CLIP for short captions and for images of any size.
+
+    Args:
+        clip: Of open_clip, with a causal text tower.
+    """
 
     def __init__(self, clip: nn.Module) -> None:
         super().__init__()
         self.clip = clip
 
-    def forward(self, images: Tensor, tokens: Tensor) -> Tensor:
-        """Return logits of captions, ``[B, K]``."""
-        image = self.clip.encode_image(images, normalize=True)
-        text = self.clip.encode_text(tokens, normalize=True)
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Encode tokens ``[K, context]`` without their padding; ``[K, D]``."""
+        length = int(tokens.argmax(-1).max()) + 1  # the end has the largest number
+        replaced = {
+            'clip.positional_embedding': self.clip.positional_embedding[:length],
+            'clip.attn_mask': self.clip.attn_mask[:length, :length],
+        }
+        encoder = _Encoder(self.clip, 'encode_text')
+        return functional_call(encoder, replaced, (tokens[:, :length],))
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Encode images ``[B, 3, H, W]``, positions resized to them; ``[B, D]``."""
+        visual, replaced = self.clip.visual, {}
+        for part, stride in (
+            ('', getattr(visual, 'patch_size', [0])[0]),
+            ('attnpool.', 32),
+        ):
+            name = f'{part}positional_embedding'
+            table = dict(visual.named_parameters()).get(name)
+            if table is not None:
+                grid = images.shape[-2] // stride, images.shape[-1] // stride
+                table = resize_position_embedding(table, grid, mode='bicubic')
+                replaced[f'clip.visual.{name}'] = table
+        encoder = _Encoder(self.clip, 'encode_image')
+        return functional_call(encoder, replaced, (images,))
+
+    def encode_quarters(self, images: Tensor) -> Tensor:
+        """Encode the quarters of images as segmentation does regions; ``[4 B, D]``.
+
+        Args:
+            images: ``[B, 3, 2 S, 2 S]``.
+
+        Returns:
+            Unit vectors of upper left, upper right, lower left, lower right, by image.
+        """
+        visual = self.clip.visual
+        if hasattr(visual, 'attnpool'):
+            output = visual.forward_intermediates(
+                images, indices=[4], intermediates_only=True
+            )
+            features = output['image_intermediates'][0]  # [B, C, h, w]
+            size = features.shape[-2:]
+            masks = F.interpolate(torch.eye(4).view(1, 4, 2, 2), size=size) > 0
+            masks = masks.expand(len(images), -1, -1, -1)
+            quarters = attention_pool(visual.attnpool, features, masks)
+            return F.normalize(quarters.flatten(0, 1), dim=-1)
+        grid = [size // visual.patch_size[0] for size in images.shape[-2:]]
+        table = visual.positional_embedding
+        table = resize_position_embedding(table, tuple(grid), mode='bicubic')
+        replaced = {'positional_embedding': table}
+        visual.output_tokens = True
+        _, tokens = functional_call(visual, replaced, (images,))
+        visual.output_tokens = False
+        tokens = tokens.transpose(1, 2).unflatten(2, grid)  # [B, C, h, w]
+        quarters = F.adaptive_avg_pool2d(tokens, 2).flatten(2).transpose(1, 2)
+        return F.normalize((quarters @ visual.proj).flatten(0, 1), dim=-1)
+
+    def forward(self, image: Tensor, text: Tensor) -> Tensor:
+        """Return logits ``[B, K]`` of unit vectors ``[B, D]`` and ``[K, D]``."""
         return self.clip.logit_scale.exp().clamp(max=100) * image @ text.T
-
-
-def compute_logits(towers: Towers, images: Tensor, tokens: Tensor) -> Tensor:
-    """Cut what is padding from captions, and fit a ViT's positions to the images."""
-    clip = towers.clip
-    length = int(tokens.argmax(-1).max()) + 1  # the end has the largest number
-    replaced = {
-        'clip.positional_embedding': clip.positional_embedding[:length],
-        'clip.attn_mask': clip.attn_mask[:length, :length],
-    }
-    for name, stride in (
-        (
-            'clip.visual.positional_embedding',
-            getattr(clip.visual, 'patch_size', [0])[0],
-        ),
-        ('clip.visual.attnpool.positional_embedding', 32),
-    ):
-        table = dict(towers.named_parameters()).get(name)
-        if table is not None:
-            grid = images.shape[-2] // stride, images.shape[-1] // stride
-            replaced[name] = resize_position_embedding(table, grid, mode='bicubic')
-    return functional_call(towers, replaced, (images, tokens[:, :length]))
 
 
 def normalise(images: np.ndarray, share: float = 0.0, gain: float = 1.0) -> Tensor:
@@ -155,8 +206,9 @@ def normalise(images: np.ndarray, share: float = 0.0, gain: float = 1.0) -> Tens
 def measure(towers: Towers, captions: Captions, images: np.ndarray, labels: Tensor):
     """Return the shares of crops named rightly among all classes, by kind."""
     towers.eval()
+    text = towers.encode_text(captions.plain)
     found = [
-        compute_logits(towers, normalise(chunk), captions.plain).argmax(-1)
+        towers(towers.encode_image(normalise(chunk)), text).argmax(-1)
         for chunk in np.array_split(images, math.ceil(len(images) / 128))
     ]
     towers.train()
@@ -218,6 +270,26 @@ def make_optimizer(towers: Towers, args: argparse.Namespace):
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
+def pretrain_text(towers: Towers, captions: Captions, args) -> None:
+    """Let captions of one class agree, and those of others not.
+
+    Without it the image tower has no targets that are apart, and learns colours alone
+    for a long time.
+    """
+    clip, labels = towers.clip, torch.arange(len(captions.plain))
+    tower = [p for n, p in clip.named_parameters() if not n.startswith('visual.')]
+    optimizer = torch.optim.AdamW(tower, lr=2e-3, betas=(0.9, 0.98))
+    for step in range(args.text_steps):
+        rng = np.random.RandomState([args.seed, step, 1])
+        tokens = torch.cat([captions.draw(rng), captions.draw(rng)[: len(labels)]])
+        encoded = towers.encode_text(tokens)
+        text, names = encoded[: -len(labels)], encoded[-len(labels) :]
+        loss = captions.loss(towers(names, text), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
 def image_size(towers: Towers) -> int:
     """Return the side of the images that the model is made for, in pixels."""
     size = towers.clip.visual.image_size
@@ -229,12 +301,20 @@ def train_step(
 ) -> Tensor:
     """Return the loss of a batch that depends on seed and step alone."""
     rng = np.random.RandomState([args.seed, step])
-    scale = rng.choice(list(SCALES), p=list(SCALES.values()))
+    scale, size = 1.0, image_size(towers)
+    collage = rng.uniform() < args.collages
+    if not collage:
+        scale = rng.choice(list(SCALES), p=list(SCALES.values()))
     images, labels = source.draw(
-        rng, int(args.batch_size / scale**2), int(image_size(towers) * scale)
+        rng, int(args.batch_size / scale**2), int(size * scale)
     )
+    if collage:
+        images = images.reshape(-1, 2, 2, size, size, 3).transpose(0, 1, 3, 2, 4, 5)
+        images = np.ascontiguousarray(images.reshape(-1, 2 * size, 2 * size, 3))
     images = normalise(images, rng.uniform(), rng.uniform(0.9, 1.1))
-    logits = compute_logits(towers, images, captions.draw(rng))
+    text = towers.encode_text(captions.draw(rng))
+    encode = towers.encode_quarters if collage else towers.encode_image
+    logits = towers(encode(images), text)
     return captions.loss(logits, torch.from_numpy(labels))
 
 
@@ -258,6 +338,9 @@ def train(args: argparse.Namespace) -> dict:
     args.work_dir.mkdir(parents=True, exist_ok=True)
     last, log = args.work_dir / 'checkpoint.pth', args.work_dir / f'{args.model}.jsonl'
     towers = build(args).train()
+    captions = Captions(
+        Vocabulary.load('shapeworld'), open_clip.get_tokenizer(args.model)
+    )
     optimizer, schedule = make_optimizer(towers, args)
     first, seconds = 0, 0.0
     if last.exists():
@@ -267,8 +350,8 @@ def train(args: argparse.Namespace) -> dict:
         schedule.load_state_dict(state['schedule'])
         first, seconds = state['step'], state['seconds']
         print(f'Going on at step {first}.')
-    vocabulary = Vocabulary.load('shapeworld')
-    captions = Captions(vocabulary, open_clip.get_tokenizer(args.model))
+    elif args.text_from is None:
+        pretrain_text(towers, captions, args)
     common = dict(seed=args.seed, num_workers=args.workers)
     source = CropSource(draw_pictures('clip', args.num_pictures, **common))
     held_out = CropSource(draw_pictures('clip_val', args.num_held_out, **common))
@@ -283,8 +366,9 @@ def train(args: argparse.Namespace) -> dict:
 
     if first == 0:
         log.unlink(missing_ok=True)
-        shown = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
-        write({'command': ' '.join(['train_clip.py', *sys.argv[1:]]), **shown})
+    shown = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
+    command = ' '.join(['train_clip.py', *sys.argv[1:]])
+    write({'command': command, 'first_step': first, **shown})
     progress = ProgressBar(args.steps - first) if first < args.steps else None
     start, losses, accuracy = time.perf_counter() - seconds, [], {}
     for step in range(first, args.steps):
@@ -319,10 +403,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('model', help='name of a JSON file of open_clip')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/clip'))
     parser.add_argument('--text-from', type=Path, help='file with the text tower')
+    parser.add_argument('--text-steps', type=int, default=300, help='of text alone')
     parser.add_argument('--steps', type=int, default=6000)
     parser.add_argument('--batch-size', type=int, default=64)
-    parser.add_argument('--lr', type=float, default=2e-3)
+    parser.add_argument('--lr', type=float, default=1e-3)
     parser.add_argument('--weight-decay', type=float, default=0.05)
+    parser.add_argument(
+        '--collages', type=float, default=0.4, help='share of batches of collages'
+    )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--num-pictures', type=int, default=5000)
     parser.add_argument('--num-held-out', type=int, default=500)

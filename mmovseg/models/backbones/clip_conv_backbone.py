@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
@@ -109,38 +109,46 @@ class CLIPConvBackbone(BaseModule):
         """
         if self.is_resnet:
             masks = resize_masks(mask_logits, features.shape[-2:]) > 0
-            return self._attention_pool(features, masks)
+            return attention_pool(self.visual.attnpool, features, masks)
         pooled = mask_pool(features, mask_logits)  # [B, N, C]
         batch, queries, channels = pooled.shape
         pooled = pooled.reshape(-1, channels, 1, 1)
         pooled = self.visual.head(self.visual.trunk.forward_head(pooled))
         return pooled.reshape(batch, queries, -1)
 
-    def _attention_pool(self, features: Tensor, masks: Tensor) -> Tensor:
-        """Run CLIP's attention pooling with one key mask per region.
 
-        All regions share query, keys and values; only the mask differs, so the
-        products are computed once per image.
-        """
-        pool = self.visual.attnpool
-        _, channels, height, width = features.shape
-        position = pool.positional_embedding
-        side = round((len(position) - 1) ** 0.5)
-        grid = position[1:].T.reshape(1, channels, side, side)
-        grid = resize_masks(grid, (height, width))
-        tokens = (features + grid).flatten(2).transpose(1, 2)  # [B, hw, C]
-        query = features.mean((-2, -1)) + position[0]  # [B, C]
-        heads = pool.num_heads
+def attention_pool(pool: nn.Module, features: Tensor, masks: Tensor) -> Tensor:
+    """Run CLIP's attention pooling with one key mask per region.
 
-        def split(x: Tensor) -> Tensor:  # [B, L, C] -> [B, heads, L, C / heads]
-            return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    All regions share query, keys and values; only the mask differs, so the products
+    are computed once per image.
 
-        q = split(pool.q_proj(query).unsqueeze(1))
-        k, v = split(pool.k_proj(tokens)), split(pool.v_proj(tokens))
-        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # [B, heads, 1, hw]
-        masks = masks.flatten(2).unsqueeze(1)  # [B, 1, N, hw]
-        # The lowest number instead of -inf: a mask without pixels stays finite.
-        lowest = torch.finfo(scores.dtype).min
-        attention = F.softmax(scores.masked_fill(~masks, lowest), dim=-1)
-        regions = (attention @ v).transpose(1, 2).flatten(2)  # [B, N, C]
-        return pool.c_proj(regions)
+    Args:
+        pool: ``attnpool`` of a CLIP ResNet.
+        features: The last map, ``[B, C, h, w]``.
+        masks: bool, ``[B, N, h, w]``.
+
+    Returns:
+        Region embeddings, ``[B, N, D]``; meaningless for a mask without a position.
+    """
+    _, channels, height, width = features.shape
+    position = pool.positional_embedding
+    side = round((len(position) - 1) ** 0.5)
+    grid = position[1:].T.reshape(1, channels, side, side)
+    grid = resize_masks(grid, (height, width))
+    tokens = (features + grid).flatten(2).transpose(1, 2)  # [B, hw, C]
+    query = features.mean((-2, -1)) + position[0]  # [B, C]
+    heads = pool.num_heads
+
+    def split(x: Tensor) -> Tensor:  # [B, L, C] -> [B, heads, L, C / heads]
+        return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+    q = split(pool.q_proj(query).unsqueeze(1))
+    k, v = split(pool.k_proj(tokens)), split(pool.v_proj(tokens))
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # [B, heads, 1, hw]
+    masks = masks.flatten(2).unsqueeze(1)  # [B, 1, N, hw]
+    # The lowest number instead of -inf: a mask without pixels stays finite.
+    lowest = torch.finfo(scores.dtype).min
+    attention = F.softmax(scores.masked_fill(~masks, lowest), dim=-1)
+    regions = (attention @ v).transpose(1, 2).flatten(2)  # [B, N, C]
+    return pool.c_proj(regions)
