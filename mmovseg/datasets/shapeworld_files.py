@@ -119,7 +119,15 @@ def write_split(
         for old in folder.glob('*.png'):
             old.unlink()
     tasks = [_Task(root, seed, split, number, size) for number in range(num_images)]
-    described = run(_write_picture, tasks, num_workers)
+    _write_annotations(seal, info, split, run(_write_picture, tasks, num_workers))
+    return True
+
+
+def _write_annotations(
+    seal: Path, info: dict, split: str, described: list[tuple[list[dict], list[dict]]]
+) -> None:
+    """Write the instance JSON, then the panoptic one, which seals the split."""
+    size = info['size']
     images, panoptic, instances = [], [], []
     for number, (segments, things) in enumerate(described):
         file = {'file_name': f'{number:06}.png'}
@@ -131,5 +139,4 @@ def write_split(
     common = {'info': info, 'images': images, 'categories': make_categories(split)}
     path = seal.with_name(f'instances_{split}.json')
     write_json(path, {**common, 'annotations': instances})
-    write_json(seal, {**common, 'annotations': panoptic})  # last, as the seal
-    return True
+    write_json(seal, {**common, 'annotations': panoptic})

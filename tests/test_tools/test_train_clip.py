@@ -134,6 +134,11 @@ def test_the_text_tower_of_another_stays_as_it_is(tool, monkeypatch, tmp_path):
     assert len(text) > 20
     for name in text:
         assert torch.equal(states[0][name], states[1][name]), name
+    with pytest.raises(ValueError, match='another image tower'):
+        train(tool, monkeypatch, tmp_path / 'other', '--image-from', str(second))
+    more += ['--image-from', str(first)]
+    same = train(tool, monkeypatch, tmp_path / 'third', *more, steps=0)
+    assert same.read_bytes() == first.read_bytes()
 
 
 def test_the_evaluation_names_regions(tool, monkeypatch, tmp_path, capsys):

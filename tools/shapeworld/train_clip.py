@@ -1,6 +1,6 @@
 """Train a tiny CLIP on captions of drawn pictures; minutes on one core.
 
-    python tools/shapeworld/train_clip.py tiny-convnext --work-dir work_dirs/clip
+    python tools/shapeworld/train_clip.py tiny-rn --work-dir work_dirs/clip
 
 Image and text tower of the model (a JSON file of open_clip, such as those of
 mmovseg/models/tiny_clip) learn together: crops of pictures of the whole ShapeWorld, the
@@ -8,9 +8,9 @@ classes that segmentation never sees among them, each named by a caption like "T
 a small red disc in the scene.", or by a half of its name ("something red", "a disc").
 A crop is compared with one caption of every class (cross-entropy), so its loss does not
 depend on the batch. --text-from takes the text tower of a trained CLIP, which stays as
-it is: both then share one space. In some batches four crops are one picture, whose
-quarters are embedded as segmentation embeds regions: what is next to a region must not
-matter for its name. (Not for ConvNeXts.)
+it is: both then share one space; --image-from goes on with an image tower. In some
+batches four crops are one picture, whose quarters are embedded as segmentation embeds
+regions: what is next to a region must not matter for its name. (Not for ConvNeXts.)
 
 The work folder gets checkpoint.pth (start the same command again to go on where it was
 stopped, with the same result), NAME.jsonl (the command, the log, the accuracy) and
@@ -36,72 +36,19 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from mmovseg.datasets.shapeworld import SOLID, STUFF
+from mmovseg.datasets.shapeworld_captions import Captions
 from mmovseg.datasets.shapeworld_crops import CropSource, draw_pictures
 from mmovseg.models.backbones.clip_conv_backbone import attention_pool
 from mmovseg.models.clip import register_tiny_models, resize_position_embedding
-from mmovseg.vocabulary import Vocabulary, get_templates
+from mmovseg.vocabulary import Vocabulary
 
 # CLIP's own statistics, which demo configs and open_clip's transforms use, and
 # ImageNet's, which others do: every batch is normalised by something in between.
 CLIP_MEAN, CLIP_STD = (122.771, 116.746, 104.094), (68.501, 66.632, 70.323)
 NET_MEAN, NET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-# What captions say beside the templates that segmentation asks with.
-CLASS_TEMPLATES = (
-    *get_templates('vild'),
-    *('{}', 'a {}', 'the {}', 'a drawing of a {}.', 'a picture of a {}'),
-)
-PAINT_TEMPLATES = ('something {}', 'a {} shape', '{}', 'a {} thing')
-SHAPE_TEMPLATES = ('a {}', '{}', 'the shape of a {}', 'a photo of a {}.')
 # Sides of a batch's crops as multiples of the model's image size, and how often. Larger
 # ones come in smaller batches, at equal cost.
 SCALES = {1.0: 0.7, 1.5: 0.15, 2.0: 0.15}
-
-
-class Captions:
-    """All captions as tokens, one of every group at a time.
-
-    Groups are the K classes, then colours and patterns, then shapes.
-
-    Args:
-        vocabulary: K classes with synonyms.
-        tokenizer: Of open_clip.
-    """
-
-    def __init__(self, vocabulary: Vocabulary, tokenizer) -> None:
-        self.plain = tokenizer(list(vocabulary.names))  # [K, context]
-        halves = [name.split() for name in vocabulary.names[len(STUFF) :]]
-        self.paints, self.shapes = (
-            list(dict.fromkeys(words)) for words in zip(*halves, strict=True)
-        )
-        groups = [
-            *((names, CLASS_TEMPLATES) for names in vocabulary.synonyms),
-            *(((name,), PAINT_TEMPLATES) for name in self.paints),
-            *(((name,), SHAPE_TEMPLATES) for name in self.shapes),
-        ]
-        self.tokens = [
-            tokenizer([t.replace('{}', name) for name in names for t in templates])
-            for names, templates in groups
-        ]
-        # Paint and shape of every class; -100, which losses ignore, for textures.
-        table = [(self.paints.index(a), self.shapes.index(b)) for a, b in halves]
-        self.halves = torch.tensor([(-100, -100)] * len(STUFF) + table)  # [K, 2]
-
-    def draw(self, rng: np.random.RandomState) -> Tensor:
-        """Return the tokens of one caption per group, ``[K + paints + shapes, L]``."""
-        return torch.stack([x[rng.randint(len(x))] for x in self.tokens])
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the cross-entropy of whole names and, at half weight, of halves.
-
-        Args:
-            logits: Of the drawn captions, ``[B, K + paints + shapes]``.
-            labels: Classes, ``[B]``.
-        """
-        sizes = [len(self.plain), len(self.paints), len(self.shapes)]
-        names, paints, shapes = logits.split(sizes, dim=1)
-        paint, shape = self.halves[labels].unbind(1)
-        halves = F.cross_entropy(paints, paint) + F.cross_entropy(shapes, shape)
-        return F.cross_entropy(names, labels) + 0.5 * halves
 
 
 class _Encoder(nn.Module):
@@ -223,6 +170,24 @@ def measure(towers: Towers, captions: Captions, images: np.ndarray, labels: Tens
     }
 
 
+def load_tower(clip: nn.Module, path: Path, *, visual: bool) -> None:
+    """Load the image or the text tower of a file into a CLIP.
+
+    Raises:
+        ValueError: If the tower in the file is another one.
+    """
+    wanted, found = (
+        {name: x for name, x in state.items() if name.startswith('visual.') == visual}
+        for state in (clip.state_dict(), load_file(path))
+    )
+    if {k: v.shape for k, v in wanted.items()} != {
+        k: v.shape for k, v in found.items()
+    }:
+        tower = 'image' if visual else 'text'
+        raise ValueError(f'{path} has another {tower} tower.')
+    clip.load_state_dict(found, strict=False)
+
+
 def build(args: argparse.Namespace) -> Towers:
     """Build the model from random weights, or with the text tower of another."""
     register_tiny_models()
@@ -233,16 +198,11 @@ def build(args: argparse.Namespace) -> Towers:
             # ConvNeXt starts its blocks at 1e-6; few steps cannot make up for that.
             nn.init.constant_(parameter, 0.5)
     if args.text_from is not None:
-        text = {
-            name: value.float()
-            for name, value in load_file(args.text_from).items()
-            if not name.startswith('visual.')
-        }
-        missing, unexpected = clip.load_state_dict(text, strict=False)
-        if unexpected or any(not name.startswith('visual.') for name in missing):
-            raise ValueError(f'{args.text_from} has another text tower.')
+        load_tower(clip, args.text_from, visual=False)
         for name, parameter in clip.named_parameters():
             parameter.requires_grad_(name.startswith('visual.'))
+    if args.image_from is not None:
+        load_tower(clip, args.image_from, visual=True)
     return Towers(clip).to(memory_format=torch.channels_last)  # faster
 
 
@@ -318,10 +278,26 @@ def train_step(
     return captions.loss(logits, torch.from_numpy(labels))
 
 
-def save_atomically(state: dict, path: Path) -> None:
+def save(path: Path, progress: dict, parts: dict) -> None:
+    """Write a checkpoint, whole or not at all."""
     draft = path.with_suffix('.tmp')
-    torch.save(state, draft)
+    states = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({'progress': progress, **states}, draft)
     draft.replace(path)
+
+
+def restore(path: Path, parts: dict) -> dict:
+    """Load a checkpoint into its parts; return step and seconds."""
+    state = torch.load(path, weights_only=True)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state['progress']
+
+
+def append(path: Path, entry: dict) -> None:
+    """Add a line of JSON."""
+    with path.open('a') as file:
+        file.write(json.dumps(entry) + '\n')
 
 
 def export(towers: Towers, path: Path) -> None:
@@ -333,8 +309,17 @@ def export(towers: Towers, path: Path) -> None:
     save_file(state, path)
 
 
-def train(args: argparse.Namespace) -> dict:
-    """Train, or go on; return the last accuracy."""
+def draw_data(args: argparse.Namespace, size: int) -> tuple[CropSource, tuple]:
+    """Draw what to learn from, and crops of other pictures to measure on."""
+    common = dict(seed=args.seed, num_workers=args.workers)
+    source = CropSource(draw_pictures('clip', args.num_pictures, **common))
+    held_out = CropSource(draw_pictures('clip_val', args.num_held_out, **common))
+    images, labels = held_out.draw(np.random.RandomState(0), args.num_crops, size)
+    return source, (images, torch.from_numpy(labels))
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train, or go on."""
     args.work_dir.mkdir(parents=True, exist_ok=True)
     last, log = args.work_dir / 'checkpoint.pth', args.work_dir / f'{args.model}.jsonl'
     towers = build(args).train()
@@ -342,36 +327,21 @@ def train(args: argparse.Namespace) -> dict:
         Vocabulary.load('shapeworld'), open_clip.get_tokenizer(args.model)
     )
     optimizer, schedule = make_optimizer(towers, args)
-    first, seconds = 0, 0.0
+    parts = dict(towers=towers, optimizer=optimizer, schedule=schedule)
+    before = dict(step=0, seconds=0.0)
     if last.exists():
-        state = torch.load(last, weights_only=True)
-        towers.load_state_dict(state['towers'])
-        optimizer.load_state_dict(state['optimizer'])
-        schedule.load_state_dict(state['schedule'])
-        first, seconds = state['step'], state['seconds']
-        print(f'Going on at step {first}.')
-    elif args.text_from is None:
-        pretrain_text(towers, captions, args)
-    common = dict(seed=args.seed, num_workers=args.workers)
-    source = CropSource(draw_pictures('clip', args.num_pictures, **common))
-    held_out = CropSource(draw_pictures('clip_val', args.num_held_out, **common))
-    images, labels = held_out.draw(
-        np.random.RandomState(0), args.num_crops, image_size(towers)
-    )
-    labels = torch.from_numpy(labels)
-
-    def write(entry: dict) -> None:
-        with log.open('a') as file:
-            file.write(json.dumps(entry) + '\n')
-
-    if first == 0:
+        before = restore(last, parts)
+    else:
         log.unlink(missing_ok=True)
+        if args.text_from is None:
+            pretrain_text(towers, captions, args)
     shown = {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()}
     command = ' '.join(['train_clip.py', *sys.argv[1:]])
-    write({'command': command, 'first_step': first, **shown})
-    progress = ProgressBar(args.steps - first) if first < args.steps else None
-    start, losses, accuracy = time.perf_counter() - seconds, [], {}
-    for step in range(first, args.steps):
+    append(log, {'command': command, 'first_step': before['step'], **shown})
+    source, held_out = draw_data(args, image_size(towers))
+    progress = ProgressBar(args.steps - before['step'])
+    start, losses = time.perf_counter() - before['seconds'], []
+    for step in range(before['step'], args.steps):
         loss = train_step(towers, source, captions, args, step)
         optimizer.zero_grad()
         loss.backward()
@@ -382,17 +352,13 @@ def train(args: argparse.Namespace) -> dict:
         done = step + 1
         if done % args.log_every == 0 or done == args.steps:
             progress.update(len(losses))
-            seconds = time.perf_counter() - start
-            accuracy = measure(towers, captions, images, labels)
-            entry = dict(step=done, seconds=round(seconds), loss=np.mean(losses))
-            write({**entry, 'loss': round(float(np.mean(losses)), 4), **accuracy})
-            print(f' {entry["loss"]:.3f} {accuracy}', flush=True)
+            now = dict(step=done, seconds=round(time.perf_counter() - start, 1))
+            found = measure(towers, captions, *held_out)
+            append(log, {**now, 'loss': round(float(np.mean(losses)), 4), **found})
+            print(f' loss {np.mean(losses):.3f}, {found}', flush=True)
             losses.clear()
-            state = dict(step=done, seconds=seconds, towers=towers.state_dict())
-            state |= dict(optimizer=optimizer.state_dict())
-            save_atomically({**state, 'schedule': schedule.state_dict()}, last)
+            save(last, now, parts)
     export(towers, args.work_dir / f'{args.model}.safetensors')
-    return accuracy
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -403,9 +369,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('model', help='name of a JSON file of open_clip')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/clip'))
     parser.add_argument('--text-from', type=Path, help='file with the text tower')
+    parser.add_argument('--image-from', type=Path, help='file with the image tower')
     parser.add_argument('--text-steps', type=int, default=300, help='of text alone')
     parser.add_argument('--steps', type=int, default=6000)
-    parser.add_argument('--batch-size', type=int, default=64)
+    parser.add_argument('--batch-size', type=int, default=64, help='a multiple of 4')
     parser.add_argument('--lr', type=float, default=1e-3)
     parser.add_argument('--weight-decay', type=float, default=0.05)
     parser.add_argument(
@@ -417,7 +384,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--num-crops', type=int, default=1000, help='to measure on')
     parser.add_argument('--log-every', type=int, default=250, help='steps')
     parser.add_argument('--workers', type=int, default=1, help='that draw pictures')
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.batch_size % 4 or args.batch_size < 4:
+        parser.error(f'--batch-size must be a multiple of 4, got {args.batch_size}')
+    return args
 
 
 if __name__ == '__main__':
