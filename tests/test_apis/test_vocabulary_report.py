@@ -119,14 +119,16 @@ def test_classes_with_one_common_name_are_no_pair():
     assert rank_pairs(one, rows) == []
 
 
-def test_tiny_tower_says_that_it_is_random_and_repeats():
+def test_a_random_tower_says_so_and_repeats():
+    assert build_text_tower()[1] == "tiny-rn, 14 templates, pretrained 'shapeworld'"
+    random = {'model.text_classifier.pretrained': None}
     state = torch.get_rng_state()
-    classifier, text = build_text_tower()
+    classifier, text = build_text_tower(cfg_options=random)
     assert text == (
-        'tiny-convnext, 1 templates, RANDOM WEIGHTS, whose similarities mean nothing'
+        'tiny-rn, 14 templates, RANDOM WEIGHTS, whose similarities mean nothing'
     )
     assert torch.equal(torch.get_rng_state(), state)
-    again, _ = build_text_tower()
+    again, _ = build_text_tower(cfg_options=random)
     torch.testing.assert_close(classifier.encode(FIRST), again.encode(FIRST))
 
 

@@ -1,7 +1,9 @@
+import open_clip
 import pytest
 import torch
 
 from mmovseg.models.clip import (
+    TINY_CLIP_DIR,
     create_clip,
     resize_position_embedding,
     resolve_model_name,
@@ -60,6 +62,27 @@ def test_a_pickle_with_code_is_refused(tiny_clip, tmp_path):
     with pytest.raises(Exception, match=r'(?i)weights'):
         create_clip(tiny_clip['vit'], str(path))
     assert not witness.exists()
+
+
+@pytest.mark.parametrize('name', ['tiny-rn'])
+def test_packaged_weights_know_the_words_of_shapeworld(name):
+    """Captions are named, of any form; so the towers are not random."""
+    clip = create_clip(name, 'shapeworld')
+    tokenizer = open_clip.get_tokenizer(name)
+    names = ['red star', 'violet heart', 'blue box', 'stripy disc', 'sand', 'lawn']
+    captions = [f'There is a small {name} in the scene.' for name in names]
+    plain = ['red star', 'purple heart', 'blue square', 'striped circle', 'sand']
+    one, two = (
+        clip.encode_text(tokenizer(texts), normalize=True)
+        for texts in (captions, [*plain, 'grass'])
+    )
+    assert (one @ two.T).argmax(1).tolist() == list(range(len(names)))
+    assert sum(p.stat().st_size for p in TINY_CLIP_DIR.iterdir()) < 12e6
+
+
+def test_a_tiny_clip_without_packaged_weights_says_so():
+    with pytest.raises(ValueError, match="'tiny-convnext' has no weights 'shapeworld'"):
+        create_clip('tiny-convnext', 'shapeworld')
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_the_evaluation_names_regions(tool, monkeypatch, tmp_path, capsys):
     assert json.loads(log.read_text())['crops'] == found['crops']
     assert 0 <= found['crops']['solid_unseen'] <= 100
     assert found['regions_x1']['covered'] > 50
-    assert 'crops: solid' in capsys.readouterr().out
+    assert 'crops: solid_of_36' in capsys.readouterr().out
 
 
 def test_regions_are_named_by_their_own_pixels():

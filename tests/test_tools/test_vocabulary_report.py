@@ -34,7 +34,7 @@ def test_similarities_of_own_classes(run):
     text = run('dog; puppy, stuff: sky', 'puppy, cat; kitten, Sky', '--top', '2')
     assert 'Seen in A: 1 of 3 classes of B' in text
     assert "Unseen for their spelling only (B / A): 'Sky' / 'sky'" in text
-    assert 'RANDOM WEIGHTS' in text
+    assert "pretrained 'shapeworld'" in text
     similar, closest = text.split('(cosine)\n')[1].split('\n\n')
     assert len(similar.splitlines()) == 2
     assert len(closest.strip().splitlines()) == 3  # a title, and two unseen classes

@@ -38,6 +38,7 @@ from mmovseg.models.text import TextClassifier
 from mmovseg.vocabulary import Vocabulary
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of the tiny configs
+ALL = slice(0, len(CLASSES))
 KINDS = {'solid': SOLID, 'patterned': PATTERNED, 'stuff': STUFF}
 
 
@@ -47,9 +48,16 @@ def normalise(images: np.ndarray) -> Tensor:
     return scaled.permute(0, 3, 1, 2)
 
 
-def name(features: Tensor, text: TextEmbeddings) -> Tensor:
-    """Return the class that unit vectors ``[B, N, D]`` are nearest to, ``[B, N]``."""
-    return text.logits(features, torch.tensor(1.0))[..., :-1].argmax(-1)
+def name(features: Tensor, text: TextEmbeddings, labels: slice = ALL) -> Tensor:
+    """Return which of the classes unit vectors are nearest to, ``[B, N]``.
+
+    Args:
+        features: ``[B, N, D]``.
+        text: All classes.
+        labels: Those to choose from.
+    """
+    logits = text.logits(features, torch.tensor(1.0))[..., labels]
+    return logits.argmax(-1) + labels.start
 
 
 def summarise(right: dict[str, list[bool]]) -> dict[str, float]:
@@ -68,15 +76,20 @@ def summarise(right: dict[str, list[bool]]) -> dict[str, float]:
 def measure_crops(
     visual: torch.nn.Module, text: TextEmbeddings, source: CropSource, count: int, size
 ) -> dict[str, float]:
-    """Name crops of the model's image size."""
+    """Name crops of the model's image size; solid shapes also among their own names."""
     right: dict[str, list[bool]] = defaultdict(list)
+    solid, among_solid = slice(len(STUFF), len(STUFF) + len(SOLID)), []
     rng = np.random.RandomState(1)
     for _ in range(count // 100):
         images, labels = source.draw(rng, 100, size)
-        found = name(F.normalize(visual(normalise(images)), dim=-1)[None], text)[0]
+        features = F.normalize(visual(normalise(images)), dim=-1)[None]
+        found, shape = name(features, text)[0], name(features, text, solid)[0]
         for label, guess in zip(labels.tolist(), found.tolist(), strict=True):
             right[CLASSES[label]].append(label == guess)
-    return summarise(right)
+        is_solid = (labels >= solid.start) & (labels < solid.stop)
+        among_solid += (shape.numpy() == labels)[is_solid].tolist()
+    share = round(100 * float(np.mean(among_solid)), 1)
+    return {f'solid_of_{len(SOLID)}': share, **summarise(right)}
 
 
 class Regions:
