@@ -20,6 +20,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from ..registry import METRICS
+from .label_maps import find_seen
 
 KINDS = ('bbox', 'segm')
 MAX_PER_IMAGE = 100  # best detections of a category and an image that count
@@ -69,6 +70,8 @@ class InstanceMetric(BaseMetric):
     Args:
         ann_file: Instance JSON in COCO's format.
         metric: ``'segm'``, ``'bbox'`` or both.
+        seen: Vocabulary of the classes seen in training, as in ``SemanticMetric``: adds
+            ``mAP_seen`` and ``mAP_unseen``, the means over these and the others.
         classwise: Whether to log a table of all classes.
         backend_args: Storage backend of the JSON, as in ``mmengine.fileio``.
         collect_device: Where to gather results of several processes.
@@ -83,7 +86,7 @@ class InstanceMetric(BaseMetric):
     conventions = {
         f'{kind}_{name}': f"COCO's {name} of {what}, 100 results; in [0, 1]"
         for kind, what in (('segm', 'masks'), ('bbox', 'boxes'))
-        for name in RESULTS
+        for name in (*RESULTS, 'mAP_seen', 'mAP_unseen')
     } | {'num_missing': 'images of the JSON without prediction, not scored'}
 
     def __init__(
@@ -91,6 +94,7 @@ class InstanceMetric(BaseMetric):
         ann_file: str,
         metric: str | Sequence[str] = 'segm',
         *,
+        seen: str | Sequence[str] | None = None,
         classwise: bool = False,
         backend_args: dict | None = None,
         collect_device: str = 'cpu',
@@ -108,8 +112,16 @@ class InstanceMetric(BaseMetric):
             redirect_stdout(io.StringIO()),
         ):
             self.coco = COCO(path)
+        self.seen = seen
         self.classwise = classwise
         self._category_ids: list[int] | None = None
+
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """Take the class names, and check the split before anything is computed."""
+        BaseMetric.dataset_meta.fset(self, dataset_meta)
+        if self.seen is not None:
+            find_seen(self.seen, dataset_meta['classes'])
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Match a batch of predictions with their annotations.
@@ -281,9 +293,9 @@ class InstanceMetric(BaseMetric):
                 count once.
 
         Returns:
-            ``segm_mAP``, ``segm_mAP_50``, ``_75``, and for small, medium and large
-            instances ``_s``, ``_m``, ``_l``, the same for ``bbox``; in [0, 1], nan
-            where there is no instance; ``num_missing``.
+            ``segm_mAP``, ``segm_mAP_50``, ``_75``, for small, medium and large
+            instances ``_s``, ``_m``, ``_l``, with ``seen`` ``_seen``, ``_unseen``, the
+            same for ``bbox``; in [0, 1], nan without an instance; ``num_missing``.
         """
         images = dict(results)
         category_ids = sorted(set(self._category_ids or ()) - {-1})
@@ -293,6 +305,8 @@ class InstanceMetric(BaseMetric):
             total = _accumulate(kind, matches, category_ids)
             for name, choice in RESULTS.items():
                 metrics[f'{kind}_{name}'] = _mean(total, *choice)
+            for name, group in self._split(category_ids).items():
+                metrics[f'{kind}_mAP_{name}'] = _mean(total, None, 'all', group)
             self._log(kind, metrics, total)
         metrics['num_missing'] = len(self.coco.imgs) - len(images)
         if metrics['num_missing']:
@@ -304,12 +318,20 @@ class InstanceMetric(BaseMetric):
             )
         return metrics
 
+    def _split(self, category_ids: list[int]) -> dict[str, np.ndarray]:
+        """Mark the categories of seen and of unseen classes, if there is a split."""
+        if self.seen is None or self._category_ids is None:
+            return {}
+        is_seen = find_seen(self.seen, self.dataset_meta['classes'])
+        mask = np.isin(category_ids, np.array(self._category_ids)[is_seen])
+        return {'seen': mask, 'unseen': ~mask}
+
     def _log(self, kind: str, metrics: Mapping[str, float], total: COCOeval) -> None:
         summary = PrettyTable(['', *RESULTS])
         summary.add_row([kind, *(f'{metrics[f"{kind}_{x}"]:.3f}' for x in RESULTS)])
         if self.classwise:
             for index, category in enumerate(total.params.catIds):
-                values = [_mean(total, *x, index=index) for x in RESULTS.values()]
+                values = [_mean(total, *x, index=[index]) for x in RESULTS.values()]
                 name = self.coco.cats[category]['name']
                 summary.add_row([name, *(f'{value:.3f}' for value in values)])
         print_log(f'Average precision\n{summary}', logger='current')
@@ -362,14 +384,13 @@ def _accumulate(
 
 
 def _mean(
-    total: COCOeval, threshold: float | None, area: str, index: int | None = None
+    total: COCOeval, threshold: float | None, area: str, index: Any = slice(None)
 ) -> float:
     """Average precisions over recalls, thresholds and categories with instances."""
     params = total.params
     precision = total.eval['precision'][..., params.areaRngLbl.index(area), 0]
     if threshold is not None:
         precision = precision[np.isclose(params.iouThrs, threshold)]
-    if index is not None:
-        precision = precision[:, :, [index]]
+    precision = precision[:, :, index]
     precision = precision[precision > -1]
     return float(precision.mean()) if precision.size else float('nan')

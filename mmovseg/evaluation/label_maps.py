@@ -72,6 +72,11 @@ def find_seen(seen: str | Sequence[str], class_names: Sequence[str]) -> np.ndarr
     return mask
 
 
+def harmonic_mean(seen: float, unseen: float) -> float:
+    """Give the harmonic mean of two scores: 0 if one is 0, nan if one is nan."""
+    return 2 * seen * unseen / (seen + unseen) if seen or unseen else 0.0
+
+
 class GroundTruthMaps:
     """Class maps of the annotation, from panoptic files or from the samples.
 

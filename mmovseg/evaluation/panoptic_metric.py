@@ -19,6 +19,7 @@ from ..datasets.panoptic_format import (
     read_segment_ids,
 )
 from ..registry import METRICS
+from .label_maps import find_seen, harmonic_mean
 
 DEFAULT_DIVISOR = 1000  # mmdet's INSTANCE_OFFSET
 
@@ -124,6 +125,10 @@ class PanopticMetric(BaseMetric):
       ``mmdet.CocoPanopticMetric``, which sets VOID to 0 in the tensor it reads. With
       mmdet's coding list that metric last, or class 0 collects all VOID.
 
+    With ``seen``, from the same matches (generalised zero-shot): PQ, SQ and RQ of the
+    classes seen in training (``_seen``) and of the others (``_unseen``), and ``PQ_h``,
+    the harmonic mean of the two PQs; 0 if one is 0.
+
     Crowds: the official code looks at one crowd of a class in an image only, this one
     at all of them; published sets have at most one.
 
@@ -133,6 +138,8 @@ class PanopticMetric(BaseMetric):
     Args:
         ann_file: Panoptic JSON.
         seg_prefix: Folder of its PNGs.
+        seen: Vocabulary of the classes seen in training: packaged name, path or list.
+            Its first names are looked up among the names of the JSON.
         classwise: Whether to log a table of all classes.
         backend_args: Storage backend of JSON and PNGs, as in ``mmengine.fileio``.
         collect_device: Where to gather results of several processes.
@@ -140,7 +147,7 @@ class PanopticMetric(BaseMetric):
 
     Raises:
         FileNotFoundError: If the JSON is missing.
-        ValueError: If it is no panoptic JSON.
+        ValueError: If it is no panoptic JSON, or ``seen`` does not split its classes.
     """
 
     default_prefix = 'panoptic'
@@ -151,14 +158,22 @@ class PanopticMetric(BaseMetric):
             ('SQ', 'as PQ: mean IoU of matches, 0 without one'),
             ('RQ', 'as PQ: F1 of segments'),
         )
-        for suffix, group in (('', 'classes'), ('_th', 'things'), ('_st', 'stuff'))
-    } | {'num_missing': 'images of the JSON without prediction, not scored'}
+        for suffix, group in (
+            *(('', 'classes'), ('_th', 'things'), ('_st', 'stuff')),
+            *(('_seen', 'classes seen in training'), ('_unseen', 'the other classes')),
+        )
+    }
+    conventions |= {
+        'PQ_h': 'harmonic mean of PQ_seen and PQ_unseen',
+        'num_missing': 'images of the JSON without prediction, not scored',
+    }
 
     def __init__(
         self,
         ann_file: str,
         seg_prefix: str,
         *,
+        seen: str | Sequence[str] | None = None,
         classwise: bool = False,
         backend_args: dict | None = None,
         collect_device: str = 'cpu',
@@ -166,6 +181,9 @@ class PanopticMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.annotations = PanopticAnnotations.load(ann_file, backend_args)
+        self.is_seen = None
+        if seen is not None:
+            self.is_seen = find_seen(seen, self.annotations.names)
         self.seg_prefix = seg_prefix
         self.classwise = classwise
         self.backend_args = backend_args
@@ -277,8 +295,9 @@ class PanopticMetric(BaseMetric):
                 count once.
 
         Returns:
-            ``PQ``, ``SQ``, ``RQ`` (also ``_th``, ``_st``) in percent, nan where there
-            is no class to average; ``num_missing``.
+            ``PQ``, ``SQ``, ``RQ`` (also ``_th``, ``_st``, and with ``seen`` ``_seen``,
+            ``_unseen``, ``PQ_h``) in percent, nan where there is no class to average;
+            ``num_missing``.
         """
         num_classes = len(self.annotations.categories)
         iou = np.zeros(num_classes)
@@ -294,13 +313,15 @@ class PanopticMetric(BaseMetric):
             quality = 100 * np.stack(
                 [iou / weight, np.where(tp, iou / tp, 0), tp / weight], -1
             )  # [K, 3]
-        is_thing = np.array(self.annotations.is_thing)
-        groups = {'': occurs, '_th': occurs & is_thing, '_st': occurs & ~is_thing}
+        groups = self._group(occurs)
         metrics = {}
         for suffix, group in groups.items():
             mean = quality[group].mean(0) if group.any() else np.full(3, np.nan)
             for name, value in zip(('PQ', 'SQ', 'RQ'), mean, strict=True):
                 metrics[name + suffix] = float(value)
+        if self.is_seen is not None:
+            pair = metrics['PQ_seen'], metrics['PQ_unseen']
+            metrics['PQ_h'] = harmonic_mean(*pair)
         metrics['num_missing'] = len(self.annotations.images) - len(images)
         if metrics['num_missing']:
             print_log(
@@ -312,6 +333,15 @@ class PanopticMetric(BaseMetric):
         self._log_tables(metrics, groups, quality, counts)
         return metrics
 
+    def _group(self, occurs: np.ndarray) -> dict[str, np.ndarray]:
+        """Split the classes that occur by the suffix of their results; bool, [K]."""
+        is_thing = np.array(self.annotations.is_thing)
+        groups = {'': occurs, '_th': occurs & is_thing, '_st': occurs & ~is_thing}
+        if self.is_seen is not None:
+            groups['_seen'] = occurs & self.is_seen
+            groups['_unseen'] = occurs & ~self.is_seen
+        return groups
+
     def _log_tables(
         self,
         metrics: dict[str, float],
@@ -321,6 +351,7 @@ class PanopticMetric(BaseMetric):
     ) -> None:
         summary = PrettyTable(['', 'PQ', 'SQ', 'RQ', 'classes'])
         titles = {'': 'all', '_th': 'things', '_st': 'stuff'}
+        titles |= {'_seen': 'seen', '_unseen': 'unseen'}
         for suffix, group in groups.items():
             row = [f'{metrics[name + suffix]:.2f}' for name in ('PQ', 'SQ', 'RQ')]
             summary.add_row([titles[suffix], *row, int(group.sum())])

@@ -16,6 +16,7 @@ from .label_maps import (
     GroundTruthMaps,
     check_prediction,
     find_seen,
+    harmonic_mean,
     one_per_image,
     to_map,
 )
@@ -194,7 +195,7 @@ class SemanticMetric(BaseMetric):
             for name, group in groups.items():
                 metrics[f'mIoU_{name}'] = _mean(iou, group & (union > 0))
             pair = metrics['mIoU_seen'], metrics['mIoU_unseen']
-            metrics['hIoU'] = 2 * pair[0] * pair[1] / sum(pair) if any(pair) else 0.0
+            metrics['hIoU'] = harmonic_mean(*pair)
             for name, group in groups.items():
                 metrics[f'pAcc_{name}'] = _share(correct[group], annotated[group])
         self._log_tables(metrics, iou, accuracy)

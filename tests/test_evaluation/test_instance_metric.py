@@ -112,6 +112,23 @@ def build(path, ids=(7, 3, 90, 12), **kwargs):
     return metric
 
 
+def test_seen_and_unseen_by_hand(instances):
+    # The dog is found; the kite lies elsewhere.
+    metric = build(instances, seen=['wall', 'dog'])
+    metric.process(None, [predict([1, 3], [5, 5]).to_dict()])
+    result = metric.evaluate(1)
+    assert result['instance/segm_mAP_seen'] == pytest.approx(1)
+    assert result['instance/segm_mAP_unseen'] == 0
+    assert result['instance/segm_mAP'] == pytest.approx(0.5)
+    metric = build(instances, seen=['wall', 'dog', 'kite'])  # the sky is no thing
+    metric.process(None, [predict([1, 3], [5, 30]).to_dict()])
+    result = metric.evaluate(1)
+    assert result['instance/segm_mAP_seen'] == pytest.approx(1)
+    assert np.isnan(result['instance/segm_mAP_unseen'])
+    with pytest.raises(ValueError, match=r"'dogs'.*Did you mean 'dog'"):
+        build(instances, seen=['dogs'])
+
+
 def test_all_results_are_those_of_pycocotools(tmp_path):
     """Boxes and masks of all sizes, many guesses of one class, crowds, ties."""
     rng = np.random.default_rng(0)

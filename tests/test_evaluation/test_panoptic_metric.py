@@ -317,3 +317,54 @@ def test_equals_mmdets_metric_on_damaged_coco_labels(shared, panopticapi):
             own = result[f'panoptic/{name}{suffix}']
             assert own == pytest.approx(result[f'coco_panoptic/{name}{suffix}'])
             assert own == 100 if not damage else 1 < own < 99
+
+
+# Seen and unseen classes
+
+
+@pytest.fixture
+def split(tmp_path):
+    """Four columns each of wall, dog, sky and kite."""
+    ids = np.repeat([[5, 6, 7, 8]], 4, axis=1)
+    entries = [segment(i, cat['id']) for i, cat in enumerate(CATEGORIES, 5)]
+    return write_dataset(tmp_path, {'a': (ids, entries)})
+
+
+def test_seen_and_unseen_by_hand(split):
+    # IoU 3/4 for the wall, the dog is missed, 4/5 for the sky, which takes a pixel of
+    # the dog, and the kite is found whole.
+    wall, sky, kite, void = 1000, 2002, 3003, NUM_CLASSES
+    codes = [[*[wall] * 3, *[void] * 4, *[sky] * 5, *[kite] * 4]]
+    result = evaluate(split, [sample(codes)], seen=['kite', 'wall', 'dog'])
+    assert result['panoptic/PQ_seen'] == pytest.approx(100 * (3 / 4 + 0 + 1) / 3)
+    assert result['panoptic/RQ_seen'] == pytest.approx(100 * 2 / 3)
+    assert result['panoptic/SQ_seen'] == pytest.approx(100 * (3 / 4 + 0 + 1) / 3)
+    assert result['panoptic/PQ_unseen'] == pytest.approx(80)
+    expected = 2 / (1 / result['panoptic/PQ_seen'] + 1 / 80)
+    assert result['panoptic/PQ_h'] == pytest.approx(expected)
+    # Two kites in the place of one, each of IoU 1/2, are a miss and two mistakes.
+    codes[0][-4:] = [3003, 3003, 4003, 4003]
+    result = evaluate(split, [sample(codes)], seen=['wall', 'dog', 'sky'])
+    assert result['panoptic/PQ_unseen'] == result['panoptic/PQ_h'] == 0
+    whole = evaluate(split, [sample(codes)])
+    assert whole == {name: result[name] for name in whole}  # the rest stays
+
+
+def test_no_class_of_a_group_occurs(wall):
+    result = evaluate(wall, [sample([[1000] * 10])], seen=['wall', 'dog'])
+    assert result['panoptic/PQ_seen'] == 100
+    for name in ('PQ_unseen', 'SQ_unseen', 'RQ_unseen', 'PQ_h'):
+        assert math.isnan(result[f'panoptic/{name}'])
+
+
+@pytest.mark.parametrize(
+    ('seen', 'words'),
+    [
+        (['wall', 'dogs'], "1 of 2 seen classes are no classes .*: 'dogs'.*'dog'"),
+        (['dog', 'wall', 'kite', 'sky'], 'All 4 classes .* are seen'),
+        ('shapeworld_sen', "Did you mean 'shapeworld_seen'"),
+    ],
+)
+def test_a_split_that_does_not_fit_is_refused_at_once(wall, seen, words):
+    with pytest.raises(ValueError, match=words):
+        PanopticMetric(**wall, seen=seen)

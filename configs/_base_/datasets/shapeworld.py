@@ -62,11 +62,12 @@ panoptic = dict(
     seg_prefix=data_root + 'annotations/panoptic_val/',
 )
 val_evaluator = [
-    dict(type='PanopticMetric', classwise=True, **panoptic),
+    dict(type='PanopticMetric', classwise=True, seen=train_vocabulary, **panoptic),
     dict(
         type='InstanceMetric',
         ann_file=data_root + 'annotations/instances_val.json',
         metric='segm',
+        seen=train_vocabulary,
     ),
     dict(type='SemanticMetric', seen=train_vocabulary, **panoptic),
 ]
