@@ -13,8 +13,13 @@ from mmengine.evaluator import DumpResults
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmovseg.apis.checkpoint import get_state_dict, load_state_dict, read_checkpoint
-from mmovseg.apis.config import without_downloads
+from mmovseg.apis.checkpoint import (
+    find_checkpoint,
+    get_state_dict,
+    load_state_dict,
+    read_checkpoint,
+)
+from mmovseg.apis.config import packaged_towers, without_downloads
 from mmovseg.apis.result_drawing_hook import ResultDrawingHook
 from mmovseg.apis.run_card import hash_config
 from mmovseg.apis.run_card_hook import RunCardHook
@@ -24,7 +29,7 @@ from mmovseg.apis.runtime import adapt_to_device, load_run_config
 def parse_args():
     parser = argparse.ArgumentParser(description='Evaluate a model.')
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help="file, or 'shapeworld': packaged")
     parser.add_argument('--work-dir', help='folder of logs [work_dirs/<config name>]')
     parser.add_argument('--out', metavar='FILE.pkl', help='write all predictions here')
     parser.add_argument('--show', action='store_true', help='show the results')
@@ -65,7 +70,7 @@ def build_config(args):
             )
     # What is changed below for this machine is not what the result depends on.
     digest = hash_config(cfg)
-    # The checkpoint holds all weights, and main loads them only if all of them fit.
+    # The checkpoint holds all others, and main loads them only if all of them fit.
     cfg.model = without_downloads(cfg.model)
     cfg.load_from, cfg.resume = None, False
     adapt_to_device(cfg)
@@ -78,6 +83,7 @@ def build_config(args):
 def main():
     args = parse_args()
     try:
+        args.checkpoint = find_checkpoint(args.checkpoint)
         # Read first: a file that is refused should not cost a minute of building.
         checkpoint = read_checkpoint(
             args.checkpoint, trust_checkpoint=args.trust_checkpoint
@@ -89,7 +95,8 @@ def main():
     runner = Runner.from_cfg(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     try:
-        load_state_dict(model, state, name=args.checkpoint)
+        optional = packaged_towers(cfg.model)
+        load_state_dict(model, state, name=args.checkpoint, allow_missing=optional)
     except ValueError as error:
         sys.exit(f'error: {error}')
     if args.show or args.show_dir:

@@ -17,12 +17,35 @@ from mmengine.fileio import get_local_path
 from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
 
+# What stands for a file that comes with the package. Towers that are packaged too are
+# not in it; tools/shapeworld/export_checkpoint.py makes it.
+PACKAGED = {
+    'shapeworld': Path(__file__).parents[1]
+    / 'models/tiny_eovseg/eovseg_tiny_shapeworld.safetensors'
+}
 MAX_NAMES = 10  # of each kind in an error message
 # Converters, and starts of names that only the official files have.
 CONVERTERS = {
     'eovseg_to_mmovseg.py': ('light_weight_decoder.',),
     'deop_to_mmovseg.py': ('sem_seg_head.', 'clip_adapter.', 'stem.conv1.'),
 }
+
+
+def find_checkpoint(name: str | Path) -> str:
+    """Return the file that a name of a packaged checkpoint stands for, or the name.
+
+    Raises:
+        FileNotFoundError: If the packaged file is missing.
+    """
+    path = PACKAGED.get(str(name))
+    if path is None:
+        return str(name)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'The packaged checkpoint {str(name)!r} is not in this installation '
+            f'({path} is missing). Name a file, such as one that make demo leaves.'
+        )
+    return str(path)
 
 
 def read_checkpoint(
@@ -36,7 +59,7 @@ def read_checkpoint(
     Args:
         path: A ``.safetensors`` file, a file written by ``torch.save`` (MMEngine's
             runner included), a ``.pkl`` file of numpy arrays (detectron2's model zoo),
-            or a URL of these.
+            a URL of these, or ``'shapeworld'``, the packaged checkpoint.
         trust_checkpoint: Unpickle whatever the file holds. Such a file can run any
             code: only for files of people you trust.
 
@@ -47,8 +70,9 @@ def read_checkpoint(
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, is no checkpoint, or needs trust.
     """
-    with get_local_path(str(path)) as local:
-        return _read(Path(local), str(path), trust_checkpoint)
+    path = find_checkpoint(path)
+    with get_local_path(path) as local:
+        return _read(Path(local), path, trust_checkpoint)
 
 
 def get_state_dict(checkpoint: Mapping[str, Any], name: str = '') -> dict[str, Tensor]:

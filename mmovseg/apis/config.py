@@ -11,7 +11,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from ..models.clip import resolve_model_name
+from ..models.clip import SHAPEWORLD, resolve_model_name
 from ..registry import MODELS
 from ..vocabulary import Vocabulary
 
@@ -129,6 +129,7 @@ def without_downloads(
 
     A checkpoint holds the weights of every CLIP, so none has to be fetched. The tag
     of pretrained weights also chooses the activation, which the name then carries.
+    Packaged weights stay: see :func:`packaged_towers`.
 
     Args:
         model: Model config.
@@ -141,9 +142,30 @@ def without_downloads(
     for path, part in _walk(model, ''):
         if {'model_name', 'pretrained'} <= set(part) and not keep(path):
             tag = part['pretrained']
+            if tag == SHAPEWORLD:
+                continue
             part['model_name'] = resolve_model_name(part['model_name'], tag)
             part['pretrained'] = None
     return model
+
+
+def packaged_towers(model: Mapping[str, Any]) -> tuple[str, ...]:
+    """List the frozen weights of a model that are packaged.
+
+    These are always at hand, so a checkpoint may lack them.
+
+    Args:
+        model: Model config.
+
+    Returns:
+        Prefixes of names, for ``allow_missing`` of :func:`load_state_dict`.
+    """
+    return tuple(
+        # The text classifier has weights of its own beside the tower.
+        f'{path}.clip.' if _type_of(part) == 'TextClassifier' else f'{path}.'
+        for path, part in _walk(model, '')
+        if part.get('pretrained') == SHAPEWORLD
+    )
 
 
 def _find_config(name: str) -> Path:

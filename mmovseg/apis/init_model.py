@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 
 from ..registry import MODELS
 from .checkpoint import get_state_dict, load_state_dict, read_checkpoint
-from .config import load_config, without_downloads
+from .config import load_config, packaged_towers, without_downloads
 
 
 def init_model(
@@ -27,12 +27,13 @@ def init_model(
 ) -> BaseModel:
     """Build a model from a config and load its weights.
 
-    With a checkpoint nothing is downloaded: the CLIPs' weights are in it.
+    With a checkpoint nothing is downloaded: the CLIPs' weights are in it, or packaged.
 
     Args:
         config: A path, the name of a packaged config, or a loaded one.
-        checkpoint: A file of MMEngine's runner or of our converters, or safetensors.
-            None leaves the trained parts random and the CLIPs as the config says.
+        checkpoint: A file of MMEngine's runner or of our converters, or safetensors;
+            ``'shapeworld'`` is the packaged one of ``eovseg_tiny_shapeworld``. None
+            leaves the trained parts random and the CLIPs as the config says.
         device: Where the model goes.
         cfg_options: Values of the config to change, by dotted name.
         allow_missing: Prefixes of weights that the checkpoint may lack, such as
@@ -66,7 +67,8 @@ def init_model(
             return any(prefix.startswith(f'{path}.') for prefix in lacking)
 
         model = MODELS.build(without_downloads(cfg.model, keep=is_lacking))
-        load_state_dict(model, state, name=str(checkpoint), allow_missing=allow_missing)
+        optional = (*allow_missing, *packaged_towers(cfg.model))
+        load_state_dict(model, state, name=str(checkpoint), allow_missing=optional)
     model = revert_sync_batchnorm(model)
     model.cfg = cfg
     return model.to(device).eval()

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 import mmovseg
 from mmovseg.apis import init_model
+from mmovseg.apis.checkpoint import PACKAGED
 from mmovseg.models import EOVSeg
 
 TINY = Path(mmovseg.__file__).parents[1] / 'configs/_base_/models/eovseg_tiny.py'
@@ -53,15 +54,43 @@ def test_text_tower_may_be_missing_only_if_said_so(tiny_config, checkpoint, tmp_
     slim = {k: v for k, v in state.items() if not k.startswith('text_classifier.clip.')}
     assert len(slim) < len(state)
     torch.save(slim, tmp_path / 'slim.pth')
-    with pytest.raises(ValueError, match=r'missing in the file.*\n.*text_classifier'):
-        init_model(tiny_config, tmp_path / 'slim.pth')
-    allowed = ['text_classifier.clip.']
-    init_model(tiny_config, tmp_path / 'slim.pth', allow_missing=allowed)
-    # A random text tower would be useless: the component's own weights are needed.
     cfg = copy.deepcopy(tiny_config)
+    cfg.model.text_classifier.pretrained = None
+    with pytest.raises(ValueError, match=r'missing in the file.*\n.*text_classifier'):
+        init_model(cfg, tmp_path / 'slim.pth')
+    allowed = ['text_classifier.clip.']
+    init_model(cfg, tmp_path / 'slim.pth', allow_missing=allowed)
+    # A random text tower would be useless: the component's own weights are needed.
     cfg.model.text_classifier.pretrained = 'missing/file.pt'
     with pytest.raises(FileNotFoundError, match=r'missing/file\.pt'):
         init_model(cfg, tmp_path / 'slim.pth', allow_missing=allowed)
+
+
+def test_packaged_towers_may_be_missing(tiny_config, checkpoint, tmp_path):
+    """And nothing else: not the void row beside the text tower."""
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    towers = ('text_classifier.clip.', 'backbone.')
+    slim = {k: v for k, v in state.items() if not k.startswith(towers)}
+    torch.save(slim, tmp_path / 'slim.pth')
+    torch.manual_seed(2)
+    model = init_model(tiny_config, tmp_path / 'slim.pth')
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, state[name]), name
+    del slim['text_classifier.void_embedding.weight']
+    torch.save(slim, tmp_path / 'slim.pth')
+    with pytest.raises(ValueError, match=r'missing in the file \(1\).*\n.*void'):
+        init_model(tiny_config, tmp_path / 'slim.pth')
+
+
+def test_packaged_checkpoint(tiny_config, checkpoint, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"'shapeworld' is not in.*missing\.st"):
+        monkeypatch.setitem(PACKAGED, 'shapeworld', Path('missing.st'))
+        init_model(tiny_config, 'shapeworld')
+    monkeypatch.setitem(PACKAGED, 'shapeworld', checkpoint)
+    state = torch.load(checkpoint, weights_only=True)['state_dict']
+    name = 'text_classifier.void_embedding.weight'
+    weights = init_model(tiny_config, 'shapeworld').state_dict()
+    assert torch.equal(weights[name], state[name])
 
 
 def test_another_architecture_is_refused(tiny_config, checkpoint):

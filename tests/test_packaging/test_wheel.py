@@ -47,7 +47,8 @@ def test_wheel_holds_package_data_and_mim_folders(wheel):
         name for name in _files('mmovseg', pattern='*.py') if '.mim' not in name
     } <= (names)
     assert _files('mmovseg', 'vocabulary', 'data', pattern='*.txt') <= names
-    assert _files('mmovseg', 'models', 'tiny_clip', pattern='*') <= names
+    for folder in ('tiny_clip', 'tiny_eovseg'):
+        assert _files('mmovseg', 'models', folder, pattern='*') <= names
     for folder in ('configs', 'tools', 'demo'):
         linked = {f'mmovseg/.mim/{name}' for name in _files(folder, pattern='*')}
         assert linked <= names
