@@ -1,0 +1,17 @@
+"""DeOP, tiny, with 3 layers of anchor queries.
+
+The paper and ours: docs/ablations.md.
+Train: python tools/shapeworld/run_ablation.py deop-5
+"""
+
+_base_ = [
+    '../_base_/models/deop_tiny.py',
+    '../_base_/datasets/shapeworld_zs.py',
+    '../_base_/schedules/deop_tiny.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    head=dict(num_layers=3),
+    train_vocabulary=_base_.train_vocabulary,
+    test_vocabulary=_base_.vocabulary,
+)

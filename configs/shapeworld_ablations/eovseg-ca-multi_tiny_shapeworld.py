@@ -1,0 +1,18 @@
+"""EOV-Seg, tiny, with cross-attention to maps of several scales.
+
+The paper and ours: docs/ablations.md.
+Train: python tools/shapeworld/run_ablation.py eovseg-5
+"""
+
+_base_ = [
+    '../_base_/models/eovseg_tiny.py',
+    '../_base_/datasets/shapeworld.py',
+    '../_base_/schedules/adamw_tiny.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    neck=dict(num_levels=_base_.model.decoder.num_stages),  # as many as there may be
+    decoder=dict(type='CrossAttentionDecoder'),
+    train_vocabulary=_base_.train_vocabulary,
+    test_vocabulary=_base_.vocabulary,
+)

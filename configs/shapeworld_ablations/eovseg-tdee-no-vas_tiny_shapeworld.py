@@ -1,0 +1,17 @@
+"""EOV-Seg, tiny, without vocabulary-aware selection.
+
+The paper and ours: docs/ablations.md.
+Train: python tools/shapeworld/run_ablation.py eovseg-4
+"""
+
+_base_ = [
+    '../_base_/models/eovseg_tiny.py',
+    '../_base_/datasets/shapeworld.py',
+    '../_base_/schedules/adamw_tiny.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    neck=dict(text_channels=None),
+    train_vocabulary=_base_.train_vocabulary,
+    test_vocabulary=_base_.vocabulary,
+)
