@@ -313,6 +313,11 @@ def test_a_page_keeps_what_others_wrote(tool, lab, tmp_path):
     assert (page.parent / 'images/ablation_deop-7.png').is_file()
     assert 'run_ablation.py eovseg-3 deop-7 --size tiny --seeds 1`' in text
     assert str(tmp_path) not in text
+    assert '300 training and 60 other pictures of 128 px' in text
+    args = tool.parse_args(['eovseg-3', '--iterations', '3', '--data', str(tmp_path)])
+    tool.write_report(page, tmp_path, args, tool.Lab(args))
+    assert '--seeds 3 --iterations 3`: pictures of --data;' in page.read_text()
+    assert str(tmp_path) not in page.read_text()
 
 
 def run_main(tool, monkeypatch, *arguments):

@@ -342,14 +342,18 @@ def measure(lab: Lab, name: str, num_seeds: int) -> list[dict[str, Value]]:
 
 def write_report(page: Path, images: Path, args: argparse.Namespace, lab: Lab) -> None:
     """Write tables and pictures; of a page with our marks, what is between them."""
-    size = lab.size
-    command = f'run_ablation.py {" ".join(args.tables)} --size {args.size}'
+    command = [*args.tables, '--size', args.size, '--seeds', str(args.seeds)]
+    if args.iterations:
+        command += ['--iterations', str(args.iterations)]
+    num_train, num_val, side, _ = lab.size
+    pictures = f'{num_train:,} training and {num_val} other pictures of {side} px'
     parts = [
-        f'`python tools/shapeworld/{command} --seeds {args.seeds}`: {size.num_train:,} '
-        f'training and {size.num_val} other pictures of {size.image_size} px'
-        f'{"" if lab.drawn else " by --size (those of --data were taken)"}; ours are '
-        f'means ± standard deviations over the seeds.\n'
+        f'`python tools/shapeworld/run_ablation.py {" ".join(command)}`: '
+        f'{pictures if lab.drawn else "pictures of --data"}; ours are means ± '
+        'standard deviations over the seeds.\n'
     ]
+    if args.seeds == 1:
+        parts.append('One seed has no deviation: every other order is beyond it.\n')
     for name in args.tables:
         rows = measure(lab, name, args.seeds)
         table = TABLES[name]
