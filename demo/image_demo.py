@@ -1,7 +1,11 @@
 """Segment photos into the classes you name.
 
+    python demo/image_demo.py
     python demo/image_demo.py demo/images --config eovseg_r50_coco \
         --checkpoint eovseg_r50.pth --classes "cat, cup; mug, spoon, stuff: table"
+
+Without a photo it draws one, of shapes (--seed chooses it). Without a config it takes
+a tiny EOV-Seg that comes with the package and knows such drawings only.
 
 Three files per photo go to --out-dir: NAME_overlay.png (the drawing), NAME_labels.png
 (the label map) and NAME.json (the segments: name, score, area, box x y w h).
@@ -18,8 +22,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+
+from PIL import Image
 
 from mmovseg.apis import ImageError, OVSegInferencer
+from mmovseg.datasets.shapeworld import draw_numbered
+
+PACKAGED = 'eovseg_tiny_shapeworld', 'shapeworld'  # config and checkpoint
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -27,21 +37,22 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add('photos', nargs='+', metavar='PHOTO', help='files and folders')
+    add('photos', nargs='*', metavar='PHOTO', help='files and folders')
     add(
-        '--classes',
+        *('--classes', '--vocabulary'),
         help='names with "," between classes and ";" between synonyms; "stuff:" marks '
         'stuff. Or a packaged vocabulary (coco_panoptic), or a file. Default: the '
         "model's own",
     )
     add('--task', choices=('panoptic', 'instance', 'semantic'), default='panoptic')
     add('--out-dir', default='outputs', help='default: %(default)s')
+    add('--config', help=f'file or packaged name; default: {PACKAGED[0]}')
     add(
-        '--config',
-        default='eovseg_tiny_shapeworld',
-        help='file or packaged name; default: %(default)s',
+        '--checkpoint',
+        help='file or URL. Without one the packaged model uses its own, and those of '
+        'a --config give random results',
     )
-    add('--checkpoint', help='file or URL; without one the results are random')
+    add('--seed', type=int, default=20, help='of the drawing; default: %(default)s')
     add('--device', help='default: a GPU if there is one')
     add('--batch-size', type=int, default=1)
     add('--score-thr', type=float, help='default: 0.3 for instances, else 0')
@@ -58,12 +69,24 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def draw_photo(folder: str, seed: int) -> str:
+    """Draw shapes as in the validation images of ShapeWorld; return the file."""
+    path = Path(folder) / f'shapeworld_{seed}.png'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(draw_numbered(seed, 'val', 0).image).save(path)
+    return str(path)
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
+    config, checkpoint = args.config or PACKAGED[0], args.checkpoint
+    if args.config is None and checkpoint is None:
+        checkpoint = PACKAGED[1]
+        print(f'The model is {config}, with the packaged checkpoint.')
     try:
         inferencer = OVSegInferencer(
-            args.config,
-            args.checkpoint,
+            config,
+            checkpoint,
             device=args.device,
             vocabulary=args.classes,
             trust_checkpoint=args.trust_checkpoint,
@@ -71,9 +94,10 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, FileNotFoundError, RuntimeError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
+    photos = args.photos or [draw_photo(args.out_dir, args.seed)]
     try:
         results = inferencer(
-            args.photos,
+            photos,
             args.batch_size,
             task=args.task,
             out_dir=args.out_dir,

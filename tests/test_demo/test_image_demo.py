@@ -13,6 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from mmovseg.apis import init_model
+from mmovseg.apis.checkpoint import PACKAGED
+from mmovseg.datasets.shapeworld import CLASSES, draw_numbered
 from mmovseg.models.segmentors import EOVSeg
 from mmovseg.registry import MODELS
 
@@ -174,3 +177,51 @@ def test_no_usable_photo(demo, config, tmp_path, capsys):
     arguments = ['--config', config, '--device', 'cpu', '--out-dir', str(tmp_path)]
     assert demo.main([str(tmp_path / 'a.png'), *arguments]) == 1
     assert 'a.png is empty' in capsys.readouterr().err
+
+
+# The packaged model; an untrained one stands in for it.
+
+
+@pytest.fixture
+def packaged(tmp_path, monkeypatch):
+    path = tmp_path / 'packaged.pth'
+    torch.save(init_model('eovseg_tiny_shapeworld').state_dict(), path)
+    monkeypatch.setitem(PACKAGED, 'shapeworld', path)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_nothing_to_name_at_all(demo, packaged, tmp_path, capsys):
+    assert demo.main([]) == 0
+    printed = capsys.readouterr().out
+    assert 'eovseg_tiny_shapeworld, with the packaged checkpoint' in printed
+    assert 'drawings, label maps, lists: outputs' in printed
+    photo = np.asarray(Image.open(tmp_path / 'outputs/shapeworld_20.png'))
+    assert (photo == draw_numbered(20, 'val', 0).image).all()
+    record = json.loads((tmp_path / 'outputs/shapeworld_20.json').read_text())
+    assert record['segments']
+    assert {segment['name'] for segment in record['segments']} <= set(CLASSES)
+    overlay = Image.open(tmp_path / 'outputs/shapeworld_20_overlay.png')
+    assert overlay.size[0] >= photo.shape[1]
+
+
+def test_a_photo_and_words_alone(demo, packaged, tmp_path, capsys):
+    arguments = [str(PHOTOS[0]), '--vocabulary', 'disc, stuff: wood']
+    assert demo.main([*arguments, '--out-dir', 'out']) == 0
+    assert 'packaged checkpoint' in capsys.readouterr().out
+    record = json.loads((tmp_path / 'out/chelsea.json').read_text())
+    assert {segment['name'] for segment in record['segments']} <= {'disc', 'wood'}
+    assert not list((tmp_path / 'out').glob('shapeworld*'))
+
+
+def test_a_config_of_ones_own_never_gets_packaged_weights(demo, config, tmp_path):
+    arguments = ['--config', config, '--out-dir', str(tmp_path), '--device', 'cpu']
+    with pytest.warns(UserWarning, match='has not been trained'):
+        assert demo.main([*arguments, '--seed', '3']) == 0
+    assert (tmp_path / 'shapeworld_3_overlay.png').is_file()
+
+
+def test_an_installation_without_the_packaged_checkpoint(demo, monkeypatch, capsys):
+    monkeypatch.setitem(PACKAGED, 'shapeworld', Path('nowhere.safetensors'))
+    assert demo.main([]) == 2
+    error = capsys.readouterr().err
+    assert re.search(r"error: .*'shapeworld' is not in this .*nowhere", error)
