@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 OPACITY = 0.5
+STAR = '★'  # behind the names of unseen classes
 MIN_SIDE = 360  # Smaller images are enlarged, or no name fits into them.
 
 
@@ -52,6 +53,7 @@ def draw_panoptic(
     names: Sequence[str],
     *,
     legend: bool = True,
+    unseen: Collection[int] = (),
 ) -> np.ndarray:
     """Draw segments that do not overlap.
 
@@ -62,13 +64,14 @@ def draw_panoptic(
             ``isthing`` and ``score`` are shown where present.
         names: Class names.
         legend: Add the names of the classes below.
+        unseen: Classes to mark as unseen in training, by a star.
 
     Returns:
         RGB, uint8; larger than the image by the legend, or enlarged if tiny.
     """
     segments = sorted(segments_info, key=lambda x: x['id'])
     masks = (id_map == segment['id'] for segment in segments)
-    return _draw(image, masks, segments, names, legend)
+    return _draw(image, masks, segments, names, legend, unseen)
 
 
 def draw_semantic(
@@ -159,6 +162,7 @@ def side_by_side(
     *,
     labels: Iterable[int] = (),
     names: Sequence[str] = (),
+    unseen: Collection[int] = (),
 ) -> np.ndarray:
     """Put images in a row, with titles above and one legend below.
 
@@ -167,6 +171,7 @@ def side_by_side(
         titles: One per image.
         labels: Classes of the legend.
         names: Class names.
+        unseen: Classes to mark in the legend as unseen in training.
 
     Returns:
         RGB, uint8.
@@ -187,7 +192,7 @@ def side_by_side(
     for image, title, place in zip(images, titles, places, strict=True):
         title = _shorten(title, image.shape[1], font)
         draw.text((place, top / 2), title, (20, 20, 20), font, anchor='mm')
-    return _add_legend(np.asarray(picture), labels, names, font.size)
+    return _add_legend(np.asarray(picture), labels, names, font.size, unseen)
 
 
 def _draw(
@@ -196,6 +201,7 @@ def _draw(
     segments: Sequence[Mapping[str, Any]],
     names: Sequence[str],
     legend: bool,
+    unseen: Collection[int] = (),
 ) -> np.ndarray:
     """Paint segments, last on top, and their names."""
     image, factor = _enlarge(image)
@@ -213,7 +219,7 @@ def _draw(
         label = int(segment['category_id'])
         instance = seen.get(label, 0) if segment.get('isthing') else 0
         seen[label] = seen.get(label, 0) + 1
-        text = str(names[label])
+        text = _mark(label, names, unseen)
         if segment.get('score') is not None:
             text += f' {segment["score"]:.2f}'
         mask = mask[y : y + h, x : x + w]
@@ -221,7 +227,12 @@ def _draw(
         _paint(canvas[y : y + h, x : x + w], mask, color, max(1, round(size / 14)))
         names_at.append(_Name(*_find_centre(mask, x, y), w, int(mask.sum()), text))
     canvas = _write_names(canvas, names_at, size)
-    return _add_legend(canvas, sorted(seen), names, size) if legend else canvas
+    return _add_legend(canvas, sorted(seen), names, size, unseen) if legend else canvas
+
+
+def _mark(label: int, names: Sequence[str], unseen: Collection[int]) -> str:
+    """Return the name of a class, with a star if it is unseen."""
+    return f'{names[label]} {STAR}' if label in unseen else str(names[label])
 
 
 def _enlarge(image: np.ndarray) -> tuple[np.ndarray, int]:
@@ -289,7 +300,11 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
 
 
 def _add_legend(
-    canvas: np.ndarray, labels: Iterable[int], names: Sequence[str], size: int
+    canvas: np.ndarray,
+    labels: Iterable[int],
+    names: Sequence[str],
+    size: int,
+    unseen: Collection[int],
 ) -> np.ndarray:
     """Put a white strip with colours and names below."""
     labels = list(labels)
@@ -298,8 +313,10 @@ def _add_legend(
     width = max(canvas.shape[1], 20 * size)
     font, line = _font(size), round(1.7 * size)
     places, x, y = [], size, size // 2
-    for label in labels:
-        text = str(names[label])
+    entries = [(label, _mark(label, names, unseen)) for label in labels]
+    if any(label in unseen for label in labels):
+        entries.append((None, f'{STAR} unseen in training'))
+    for label, text in entries:
         needed = round(font.getlength(text)) + 2 * size
         if x > size and x + needed > width:
             x, y = size, y + line
@@ -310,7 +327,8 @@ def _add_legend(
     for x, y, label, text in places:
         middle = y + line / 2
         box = (x, middle - size / 2, x + 1.3 * size, middle + size / 2)
-        draw.rounded_rectangle(box, size / 4, class_color(label))
+        if label is not None:
+            draw.rounded_rectangle(box, size / 4, class_color(label))
         draw.text((x + 1.8 * size, middle), text, (20, 20, 20), font, anchor='lm')
     result = np.full((len(canvas) + strip.height, width, 3), 255, np.uint8)
     result[: len(canvas), : canvas.shape[1]] = canvas

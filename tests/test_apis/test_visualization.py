@@ -155,3 +155,28 @@ def test_side_by_side(image):
     assert (row[:top] < 128).any()  # titles
     with_legend = side_by_side([image], ['a'], labels=[0, 2], names=NAMES)
     assert (with_legend == class_color(2)).all(-1).any()
+
+
+def test_unseen_classes_have_a_star_on_the_picture_and_in_the_legend(image):
+    ids = np.ones((400, 500), int)
+    info = [dict(id=1, category_id=1)]
+    names = ['a', 'grass']
+
+    def draw(names, **options):
+        return draw_panoptic(image, ids, info, names, **options)
+
+    marked = draw(names, legend=False, unseen={1})
+    assert (marked == draw(['a', 'grass ★'], legend=False)).all()
+    assert (marked != draw(names, legend=False)).any()
+    assert (draw(names, unseen={0}) == draw(names)).all()  # it does not occur
+    # The legend also says what a star is, with nothing coloured before it.
+    noted, plain = draw(names, unseen={1}), draw(['a', 'grass ★'])
+    assert noted.shape == plain.shape
+    columns = (noted != plain).any((0, 2)).nonzero()[0]
+    assert columns.min() > 100 and columns.max() < 400
+    legend = noted[400:, columns.min() :]
+    assert np.ptp(legend.astype(int), axis=-1).max() == 0
+
+    row = side_by_side([image], ['x'], labels=[0, 1], names=names, unseen={1})
+    other = side_by_side([image], ['x'], labels=[0, 1], names=['a', 'grass ★'])
+    assert (row[:400] == other[:400]).all() and (row[400:] != other[400:]).any()
