@@ -1,14 +1,21 @@
 """The main job: draw shapes, train EOV-Seg on them, evaluate, look at the results.
 
+CLIP, which is packaged, has seen all classes; EOV-Seg trains on the seen ones alone and
+is asked for all. As a control, the names of the classes are exchanged: a model that
+reads them does not find the unseen classes then.
+
     python demo/shapeworld_demo.py --work-dir work_dirs/demo
 
 Needs no download and no GPU. Afterwards the work folder holds
 
     data/shapeworld/            the data set, COCO panoptic format
     train/                      log and checkpoints
-    predictions/*.png           image, ground truth and prediction, with a legend
+    predictions/*.png           image, ground truth and prediction; unseen classes
+                                have a star
+    words.png                   an image segmented into the classes of --words
     loss_curve.png              total loss of every iteration
-    metrics.json                PQ, AP and mIoU on the validation images
+    metrics.json                PQ, AP and mIoU on the validation images, and PQ
+                                with exchanged names ("shuffled")
 """
 
 from __future__ import annotations
@@ -25,12 +32,21 @@ import numpy as np
 from mmengine.runner import Runner
 from PIL import Image
 
+from mmovseg.vocabulary import Vocabulary
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs/eovseg/eovseg_tiny_shapeworld.py'
 DRAW = ROOT / 'tools/dataset_converters/make_shapeworld.py'
+# The unseen classes, mostly by synonyms, and the textures.
+WORDS = (
+    'red star, orange box, yellow disc, green disc, green heart, blue triangle, '
+    'violet plus sign, stripy triangle, spotted box, stuff: wood, stuff: snow, '
+    'stuff: lawn, stuff: sea, stuff: beach, stuff: brick wall, stuff: pebbles, '
+    'stuff: tiles, stuff: rug, stuff: sky'
+)
 
 
-def parse_args():
+def parse_args(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/demo'))
     parser.add_argument('--num-train', type=int, default=1000)
@@ -39,7 +55,21 @@ def parse_args():
     parser.add_argument(
         '--max-iters', type=int, default=700, help='about five minutes on two cores'
     )
-    return parser.parse_args()
+    parser.add_argument(
+        '--words',
+        default=WORDS,
+        help='classes to segment one more image into, such as "red star, stuff: wood"',
+    )
+    args = parser.parse_args(argv)
+    for name, least in (('num_train', 1), ('num_val', 1), ('max_iters', 2)):
+        if getattr(args, name) < least:
+            option = name.replace('_', '-')
+            parser.error(f'--{option} must be at least {least}.')
+    try:
+        args.words = Vocabulary.from_string(args.words)
+    except ValueError as error:
+        parser.error(f'--words: {error}')
+    return args
 
 
 def load_config(args):
@@ -50,51 +80,75 @@ def load_config(args):
     config.work_dir = str(args.work_dir / 'train')
     config.default_hooks.logger.interval = 10
     config.train_cfg.max_iters = args.max_iters
-    decay = config.param_scheduler[-1]
+    warm_up, decay = config.param_scheduler
+    warm_up.end = decay.begin = min(warm_up.end, args.max_iters // 2)
     decay.end, decay.T_max = args.max_iters, args.max_iters - decay.begin
     # Evaluated once, by main().
     config.train_cfg.val_begin = args.max_iters + 1
     return config
 
 
-def draw_predictions(config, checkpoint, folder, count):
-    """Write image, ground truth and prediction of the first validation images."""
-    from mmovseg.apis import OVSegInferencer, draw_panoptic, side_by_side
-
-    root = Path(config.val_dataloader.dataset.data_root)
+def read_truth(data_root, names):
+    """Yield path, segment ids and segments of the validation images."""
+    root = Path(data_root)
     truth = json.loads((root / 'annotations/panoptic_val.json').read_text())
-    index = {category['id']: i for i, category in enumerate(truth['categories'])}
-    inferencer = OVSegInferencer(config, str(checkpoint), show_progress=False)
-    names = inferencer.model.vocabulary.names
-    folder.mkdir(parents=True, exist_ok=True)
-    for image, annotation in list(
-        zip(truth['images'], truth['annotations'], strict=True)
-    )[:count]:
-        path = root / 'val' / image['file_name']
-        rgb = np.asarray(Image.open(path).convert('RGB'))
+    index = {x['id']: names.index(x['name']) for x in truth['categories']}
+    for image, annotation in zip(truth['images'], truth['annotations'], strict=True):
         png = Image.open(root / 'annotations/panoptic_val' / annotation['file_name'])
         ids = np.asarray(png.convert('RGB')).astype(np.int64) @ [1, 256, 65536]
         segments = [
             dict(segment, category_id=index[segment['category_id']])
             for segment in annotation['segments_info']
         ]
-        sample = inferencer(str(path), return_datasamples=True)['predictions'][0]
-        result = sample.pred_panoptic_seg
-        found = result.metainfo['segments_info']
-        labels = {s['category_id'] for s in [*segments, *found]}
-        picture = side_by_side(
-            [
-                rgb,
-                draw_panoptic(rgb, ids, segments, names, legend=False),
-                draw_panoptic(
-                    rgb, result.sem_seg[0].numpy(), found, names, legend=False
-                ),
-            ],
-            ['image', 'ground truth', 'prediction'],
-            labels=sorted(labels),
-            names=names,
-        )
-        Image.fromarray(picture).save(folder / f'{path.stem}.png')
+        yield root / 'val' / image['file_name'], ids, segments
+
+
+def draw_prediction(inferencer, path, panels, target):
+    """Draw an image, given panels of it (title, ids, segments), and the prediction."""
+    from mmovseg.apis import draw_panoptic, side_by_side
+
+    sample = inferencer(str(path), return_datasamples=True)['predictions'][0]
+    found = sample.pred_panoptic_seg
+    segments = found.metainfo['segments_info']
+    panels = [*panels, ('prediction', found.sem_seg[0].numpy(), segments)]
+    rgb = np.asarray(Image.open(path).convert('RGB'))
+    names = inferencer.model.vocabulary.names
+    unseen = set(np.flatnonzero(~inferencer.model.seen.numpy()).tolist())
+    drawn = [
+        draw_panoptic(rgb, ids, shown, names, legend=False, unseen=unseen)
+        for _, ids, shown in panels
+    ]
+    picture = side_by_side(
+        [rgb, *drawn],
+        ['image', *(title for title, _, _ in panels)],
+        labels=sorted({x['category_id'] for _, _, shown in panels for x in shown}),
+        names=names,
+        unseen=unseen,
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(target)
+
+
+def draw_predictions(config, checkpoint, args):
+    """Draw some validation images; then the one with most unseen classes, in words."""
+    from mmovseg.apis import OVSegInferencer
+
+    inferencer = OVSegInferencer(
+        config, str(checkpoint), device='cpu', show_progress=False
+    )
+    names, seen = inferencer.model.vocabulary.names, inferencer.model.seen.tolist()
+    images = list(read_truth(config.val_dataloader.dataset.data_root, names))
+    for path, ids, segments in images[: args.num_pictures]:
+        target = args.work_dir / 'predictions' / f'{path.stem}.png'
+        draw_prediction(inferencer, path, [('ground truth', ids, segments)], target)
+
+    def count_unseen(image):
+        labels = {segment['category_id'] for segment in image[2]}
+        return sum(not seen[label] for label in labels)
+
+    path, _, _ = max(images, key=count_unseen)
+    inferencer.set_vocabulary(args.words)
+    draw_prediction(inferencer, path, [], args.work_dir / 'words.png')
 
 
 def draw_loss(log_folder, path):
@@ -115,8 +169,34 @@ def draw_loss(log_folder, path):
     plt.close(figure)
 
 
-def main():
-    args = parse_args()
+def shuffle_names(vocabulary):
+    """Give every class the names of another one, things of things, stuff of stuff."""
+    synonyms = list(vocabulary.synonyms)
+    for kind in (True, False):
+        labels = [i for i, thing in enumerate(vocabulary.is_thing) if thing == kind]
+        # Seven further, both the colour and the shape are others.
+        for label, other in zip(labels, np.roll(labels, 7), strict=True):
+            synonyms[label] = vocabulary.synonyms[other]
+    return Vocabulary(tuple(synonyms), vocabulary.is_thing)
+
+
+def evaluate(runner):
+    """Return all metrics, and some of the same model with exchanged names."""
+    metrics = {k: float(v) for k, v in runner.val_loop.run().items()}
+    vocabulary = runner.model.vocabulary
+    print('\nThe same with the names of the classes exchanged:')
+    for metric in runner.val_evaluator.metrics:
+        metric.classwise = False
+    runner.model.set_vocabulary(shuffle_names(vocabulary))
+    control = runner.val_loop.run()
+    runner.model.set_vocabulary(vocabulary)
+    for name in ('PQ', 'PQ_seen', 'PQ_unseen'):
+        metrics[f'shuffled/{name}'] = float(control[f'panoptic/{name}'])
+    return metrics
+
+
+def main(argv=None):
+    args = parse_args(argv)
     data = args.work_dir / 'data'
     os.environ['MMOVSEG_DATA'] = str(data)
     drawing = [sys.executable, str(DRAW), '--out', str(data / 'shapeworld')]
@@ -126,15 +206,13 @@ def main():
     config = load_config(args)
     runner = Runner.from_cfg(config)
     runner.train()
-    metrics = {k: float(v) for k, v in runner.val_loop.run().items()}
+    metrics = evaluate(runner)
 
     checkpoint = Path((Path(config.work_dir) / 'last_checkpoint').read_text().strip())
     plain = {k: None if math.isnan(v) else v for k, v in metrics.items()}  # no JSON
     (args.work_dir / 'metrics.json').write_text(json.dumps(plain, indent=1))
     draw_loss(Path(config.work_dir), args.work_dir / 'loss_curve.png')
-    draw_predictions(
-        config, checkpoint, args.work_dir / 'predictions', args.num_pictures
-    )
+    draw_predictions(config, checkpoint, args)
     print(f'\nOn {args.num_val} validation images:')
     for name, value in metrics.items():
         print(f'  {name:24} {value:.2f}')
