@@ -79,6 +79,9 @@ def made_small(model):
                 part.embed_channels = WIDTH
             if 'visual_prompt' in part:
                 part.visual_prompt.blocks = [1]
+    decoder = model.get('decoder', {})
+    if 'num_queries' in decoder.get('head', {}):
+        decoder.head.num_queries = decoder.num_queries
     proposals = model.get('proposals', {})
     if 'backbone' in proposals:
         proposals.backbone.update(depth=18, stem_channels=16, base_channels=16)

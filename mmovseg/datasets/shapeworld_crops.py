@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
@@ -104,6 +105,33 @@ def crop_thing(
     return _resize(sample.image[top : top + side, left : left + side], frame)
 
 
+def find_square(
+    rng: np.random.RandomState, sample: ShapeSample, region: Region, sides: tuple
+) -> tuple[slice, slice] | None:
+    """Find a square that shows a region and nothing else.
+
+    Args:
+        rng: Source of every choice.
+        sample: The picture.
+        region: Of a texture.
+        sides: Smallest and largest side of the square in pixels.
+
+    Returns:
+        Rows and columns; None if chance found no such square.
+    """
+    y, x, height, width = region.box
+    for _ in range(12):
+        side = int(rng.uniform(*sides))
+        if side > min(height, width):
+            continue
+        top = y + rng.randint(height - side + 1)
+        left = x + rng.randint(width - side + 1)
+        place = slice(top, top + side), slice(left, left + side)
+        if (sample.segments[place] == region.segment).mean() > 0.97:
+            return place
+    return None
+
+
 def crop_stuff(
     rng: np.random.RandomState, sample: ShapeSample, region: Region, frame: int
 ) -> np.ndarray | None:
@@ -112,17 +140,8 @@ def crop_stuff(
     Returns:
         RGB, ``[frame, frame, 3]`` uint8; None if chance found no such square.
     """
-    y, x, height, width = region.box
-    for _ in range(12):
-        side = int(frame * rng.uniform(0.37, 1))
-        if side > min(height, width):
-            continue
-        top = y + rng.randint(height - side + 1)
-        left = x + rng.randint(width - side + 1)
-        place = slice(top, top + side), slice(left, left + side)
-        if (sample.segments[place] == region.segment).mean() > 0.97:
-            return _resize(sample.image[place], frame)
-    return None
+    place = find_square(rng, sample, region, (0.37 * frame, frame))
+    return None if place is None else _resize(sample.image[place], frame)
 
 
 class CropSource:
@@ -138,6 +157,9 @@ class CropSource:
     def __init__(self, pictures: Sequence[ShapeSample]) -> None:
         self.pictures = pictures
         self.regions = find_regions(pictures)
+        self.by_picture: list[list[Region]] = [[] for _ in pictures]
+        for region in itertools.chain(*self.regions.values()):
+            self.by_picture[region.picture].append(region)
         missing = sorted(set(CLASSES) - set(self.regions))
         if missing:
             raise ValueError(
@@ -181,3 +203,48 @@ class CropSource:
             return crop_stuff(rng, sample, region, frame)
         share, shift = rng.uniform(0.6, 1), rng.uniform(-0.1, 0.1, 2)
         return crop_thing(sample, region, frame, share=share, shift=tuple(shift))
+
+    def draw_whole(
+        self, rng: np.random.RandomState, count: int, frame: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Draw whole pictures, with a box for every thing and a square per texture.
+
+        Args:
+            rng: Source of every choice.
+            count: B, their number.
+            frame: Height and width in pixels.
+
+        Returns:
+            RGB ``[B, frame, frame, 3]`` uint8; boxes (top, left, bottom, right as
+            shares of the side) ``[B, N, 4]`` float32; labels ``[B, N]`` int64, -100
+            where a picture has fewer than N.
+        """
+        images = np.empty((count, frame, frame, 3), np.uint8)
+        found: list[list[tuple[tuple[float, ...], int]]] = []
+        for number in range(count):
+            index = rng.randint(len(self.pictures))
+            sample, flip = self.pictures[index], rng.randint(2)
+            size = len(sample.image)
+            image = _resize(sample.image, frame)
+            images[number] = image[:, ::-1] if flip else image
+            boxes = []
+            for region in self.by_picture[index]:
+                label = sample.labels[region.segment]
+                y, x, height, width = region.box
+                if label < len(STUFF):
+                    place = find_square(rng, sample, region, (size / 8, size / 2))
+                    if place is None:
+                        continue
+                    y, x = place[0].start, place[1].start
+                    height = width = place[0].stop - y
+                x = size - x - width if flip else x
+                box = y / size, x / size, (y + height) / size, (x + width) / size
+                boxes.append((box, label))
+            found.append(boxes)
+        most = max(1, *(len(boxes) for boxes in found))
+        places = np.zeros((count, most, 4), np.float32)
+        labels = np.full((count, most), -100)
+        for number, boxes in enumerate(found):
+            for slot, (box, label) in enumerate(boxes):
+                places[number, slot], labels[number, slot] = box, label
+        return images, places, labels

@@ -8,14 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .panoptic_format import id_to_rgb
-from .preparation import (
+from .panoptic_preparation import (
     describe_instances,
     describe_segments,
-    run,
-    write_image,
-    write_json,
+    write_panoptic_png,
 )
+from .preparation import run, write_image, write_json
 from .shapeworld import CLASSES, PALETTE, SPLITS, STUFF, draw_numbered
 
 VERSION = 2  # raise when the same seed gives other pictures
@@ -62,7 +60,7 @@ def _write_picture(task: _Task) -> tuple[list[dict], list[dict]]:
     name = f'{task.number:06}.png'
     write_image(task.root / task.split / name, sample.image)
     pngs = task.root / 'annotations' / f'panoptic_{task.split}'
-    write_image(pngs / name, id_to_rgb(ids))
+    write_panoptic_png(pngs / name, ids)
     classes = {
         code: (label + 1, False)
         for code, label in zip(codes, sample.labels, strict=True)

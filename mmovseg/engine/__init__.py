@@ -1,11 +1,13 @@
 """Parts of the training loop."""
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .muon import Muon
 from .seed_iteration_hook import SeedIterationHook
 from .trainable_optim_wrapper_constructor import TrainableOptimWrapperConstructor
 
 __all__ = [
     'AtomicCheckpointHook',
+    'Muon',
     'SeedIterationHook',
     'TrainableOptimWrapperConstructor',
 ]

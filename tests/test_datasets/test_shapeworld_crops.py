@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -89,3 +90,41 @@ def test_a_source_repeats_and_keeps_its_shares(pictures):
 def test_too_few_pictures_are_refused(pictures):
     with pytest.raises(ValueError, match='draw more'):
         CropSource(pictures[:3])
+
+
+def test_whole_pictures_come_with_boxes_of_what_is_in_them(pictures):
+    source = CropSource(pictures)
+    images, boxes, labels = source.draw_whole(np.random.RandomState(2), 40, 96)
+    assert images.shape == (40, 96, 96, 3) and boxes.shape == (*labels.shape, 4)
+    again = source.draw_whole(np.random.RandomState(2), 40, 96)
+    np.testing.assert_array_equal(again[1], boxes)
+    flipped = 0
+    for image, places, names in zip(images, boxes, labels, strict=True):
+        (found, flip) = next(
+            (sample, flip)
+            for sample in pictures
+            for flip in (False, True)
+            if np.array_equal(resized(sample, flip), image)
+        )
+        flipped += flip
+        size = len(found.image)
+        segments = found.segments[:, ::-1] if flip else found.segments
+        things = {label for label in found.labels if label >= len(STUFF)}
+        assert things <= set(names[names >= 0].tolist()) <= set(found.labels)
+        for box, label in zip(places, names, strict=True):
+            if label == -100:
+                continue
+            top, left, bottom, right = (box * size).round().astype(int)
+            inside = segments[top:bottom, left:right]
+            at = [i for i, other in enumerate(found.labels) if other == label]
+            if label < len(STUFF):
+                assert (inside == at[0]).mean() > 0.97
+            else:  # the whole thing, one of those of its class
+                whole = [(inside == i).sum() == (segments == i).sum() for i in at]
+                assert any(whole)
+    assert 5 < flipped < 35
+
+
+def resized(sample, flip):
+    image = cv2.resize(sample.image, (96, 96), interpolation=cv2.INTER_LINEAR)
+    return image[:, ::-1] if flip else image

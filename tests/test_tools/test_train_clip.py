@@ -71,33 +71,45 @@ def test_towers_equal_open_clips_and_take_other_sizes(tool, captions, tiny_clip,
     assert towers.encode_image(torch.randn(2, 3, 96, 96)).isfinite().all()
 
 
+def test_boxes_fill_the_cells_they_cover(tool):
+    boxes = torch.tensor([[[0.0, 0.5, 0.5, 1.0], [0.3, 0.3, 0.35, 0.35]]])
+    masks = tool.fill_boxes(boxes, (4, 6))
+    expected = torch.zeros(2, 4, 6, dtype=torch.bool)
+    expected[0, :2, 3:] = True
+    expected[1, 1, 1] = True  # has no middle of a cell: the nearest
+    assert torch.equal(masks[0], expected)
+
+
 @pytest.mark.parametrize('kind', ['resnet', 'vit'])
 @torch.no_grad()
-def test_quarters_are_regions(tool, tiny_clip, kind):
+def test_boxes_are_regions(tool, tiny_clip, kind):
     """Of the backbones that segmentation uses."""
     torch.manual_seed(0)
     clip = create_clip(tiny_clip[kind])
     images = torch.randn(2, 3, 128, 128)
-    found = tool.Towers(clip).encode_quarters(images)
-    masks = torch.full((2, 4, 128, 128), -1.0)
-    for quarter in range(4):
-        y, x = 64 * (quarter // 2), 64 * (quarter % 2)
-        masks[:, quarter, y : y + 64, x : x + 64] = 1.0
+    quarters = [[0, 0, 0.5, 0.5], [0, 0.5, 0.5, 1], [0.5, 0, 1, 0.5], [0.5, 0.5, 1, 1]]
+    boxes = torch.tensor([quarters, quarters], dtype=torch.float32)
+    found = tool.Towers(clip).encode_boxes(images, boxes)
     if kind == 'resnet':
+        masks = torch.full((2, 4, 128, 128), -1.0)
+        for quarter in range(4):
+            y, x = 64 * (quarter // 2), 64 * (quarter % 2)
+            masks[:, quarter, y : y + 64, x : x + 64] = 1.0
         backbone = CLIPConvBackbone(tiny_clip[kind])
         backbone.visual = clip.visual
         expected = backbone.pool_masks(backbone(images)[-1], masks)
     else:
         clip.visual.output_tokens = True
+        side = 128 // clip.visual.patch_size[0]
         table = resize_position_embedding(
-            clip.visual.positional_embedding, (8, 8), mode='bicubic'
+            clip.visual.positional_embedding, (side, side), mode='bicubic'
         )
         clip.visual.positional_embedding = torch.nn.Parameter(table)
         _, tokens = clip.visual(images)
-        tokens = tokens.view(2, 2, 4, 2, 4, -1).mean((2, 4)).flatten(1, 2)
+        half = side // 2
+        tokens = tokens.view(2, 2, half, 2, half, -1).mean((2, 4)).flatten(1, 2)
         expected = tokens @ clip.visual.proj
-    expected = F.normalize(expected.flatten(0, 1), dim=-1)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, F.normalize(expected, dim=-1))
 
 
 def test_a_stopped_training_goes_on_as_if_it_were_not(tool, monkeypatch, tmp_path):

@@ -8,9 +8,10 @@ classes that segmentation never sees among them, each named by a caption like "T
 a small red disc in the scene.", or by a half of its name ("something red", "a disc").
 A crop is compared with one caption of every class (cross-entropy), so its loss does not
 depend on the batch. --text-from takes the text tower of a trained CLIP, which stays as
-it is: both then share one space; --image-from goes on with an image tower. In some
-batches four crops are one picture, whose quarters are embedded as segmentation embeds
-regions: what is next to a region must not matter for its name. (Not for ConvNeXts.)
+it is: both then share one space; --image-from goes on with an image tower. In other
+batches whole pictures are shown, and what lies in the boxes of things and in squares of
+textures is embedded as segmentation embeds regions: what is next to a region must not
+matter for its name. (Not for ConvNeXts.)
 
 The work folder gets checkpoint.pth (start the same command again to go on where it was
 stopped, with the same result), NAME.jsonl (the command, the log, the accuracy) and
@@ -24,6 +25,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,7 @@ import open_clip
 import torch
 import torch.nn.functional as F
 from mmengine.utils import ProgressBar
+from open_clip.pos_embed import get_2d_sincos_pos_embed
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -38,6 +41,7 @@ from torch.func import functional_call
 from mmovseg.datasets.shapeworld import SOLID, STUFF
 from mmovseg.datasets.shapeworld_captions import Captions
 from mmovseg.datasets.shapeworld_crops import CropSource, draw_pictures
+from mmovseg.engine import Muon
 from mmovseg.models.backbones.clip_conv_backbone import attention_pool
 from mmovseg.models.clip import register_tiny_models, resize_position_embedding
 from mmovseg.vocabulary import Vocabulary
@@ -46,9 +50,11 @@ from mmovseg.vocabulary import Vocabulary
 # ImageNet's, which others do: every batch is normalised by something in between.
 CLIP_MEAN, CLIP_STD = (122.771, 116.746, 104.094), (68.501, 66.632, 70.323)
 NET_MEAN, NET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-# Sides of a batch's crops as multiples of the model's image size, and how often. Larger
-# ones come in smaller batches, at equal cost.
-SCALES = {1.0: 0.7, 1.5: 0.15, 2.0: 0.15}
+# Sides of a batch's images as multiples of the model's image size, and how often: of
+# crops and of whole pictures. Larger ones come in smaller batches, at equal cost. A
+# ViT's map is finer than a ResNet's.
+FINE_SCALES = {0.75: 0.5, 1.0: 0.4, 1.5: 0.1}, {2.0: 0.7, 3.0: 0.3}
+COARSE_SCALES = {1.0: 0.6, 1.5: 0.2, 2.0: 0.2}, {2.0: 0.3, 3.0: 0.4, 4.0: 0.3}
 
 
 class _Encoder(nn.Module):
@@ -99,14 +105,15 @@ class Towers(nn.Module):
         encoder = _Encoder(self.clip, 'encode_image')
         return functional_call(encoder, replaced, (images,))
 
-    def encode_quarters(self, images: Tensor) -> Tensor:
-        """Encode the quarters of images as segmentation does regions; ``[4 B, D]``.
+    def encode_boxes(self, images: Tensor, boxes: Tensor) -> Tensor:
+        """Encode parts of whole pictures as segmentation does; ``[B, N, D]``.
 
         Args:
-            images: ``[B, 3, 2 S, 2 S]``.
+            images: ``[B, 3, H, W]``.
+            boxes: Top, left, bottom, right as shares of the sides, ``[B, N, 4]``.
 
         Returns:
-            Unit vectors of upper left, upper right, lower left, lower right, by image.
+            Unit vectors.
         """
         visual = self.clip.visual
         if hasattr(visual, 'attnpool'):
@@ -114,25 +121,43 @@ class Towers(nn.Module):
                 images, indices=[4], intermediates_only=True
             )
             features = output['image_intermediates'][0]  # [B, C, h, w]
-            size = features.shape[-2:]
-            masks = F.interpolate(torch.eye(4).view(1, 4, 2, 2), size=size) > 0
-            masks = masks.expand(len(images), -1, -1, -1)
-            quarters = attention_pool(visual.attnpool, features, masks)
-            return F.normalize(quarters.flatten(0, 1), dim=-1)
+            masks = fill_boxes(boxes, features.shape[-2:])
+            pooled = attention_pool(visual.attnpool, features, masks)
+            return F.normalize(pooled, dim=-1)
         grid = [size // visual.patch_size[0] for size in images.shape[-2:]]
         table = visual.positional_embedding
         table = resize_position_embedding(table, tuple(grid), mode='bicubic')
-        replaced = {'positional_embedding': table}
         visual.output_tokens = True
-        _, tokens = functional_call(visual, replaced, (images,))
+        _, tokens = functional_call(visual, {'positional_embedding': table}, (images,))
         visual.output_tokens = False
-        tokens = tokens.transpose(1, 2).unflatten(2, grid)  # [B, C, h, w]
-        quarters = F.adaptive_avg_pool2d(tokens, 2).flatten(2).transpose(1, 2)
-        return F.normalize((quarters @ visual.proj).flatten(0, 1), dim=-1)
+        masks = fill_boxes(boxes, grid).flatten(2).to(tokens)
+        pooled = masks @ tokens / masks.sum(-1, keepdim=True)
+        return F.normalize(pooled @ visual.proj, dim=-1)
 
     def forward(self, image: Tensor, text: Tensor) -> Tensor:
         """Return logits ``[B, K]`` of unit vectors ``[B, D]`` and ``[K, D]``."""
         return self.clip.logit_scale.exp().clamp(max=100) * image @ text.T
+
+
+def fill_boxes(boxes: Tensor, size: Sequence[int]) -> Tensor:
+    """Return the cells whose middle is in each box, or the nearest to its middle.
+
+    Args:
+        boxes: Top, left, bottom, right as shares of the sides, ``[B, N, 4]``.
+        size: Height h and width w of the map.
+
+    Returns:
+        bool, ``[B, N, h, w]``, with at least one cell each.
+    """
+    inside = []
+    for axis, length in enumerate(size):
+        centre = (torch.arange(length) + 0.5) / length
+        low, high = boxes[..., axis, None], boxes[..., axis + 2, None]
+        nearest = ((low + high) / 2 * length).long().clamp(0, length - 1)
+        inside.append(
+            ((centre >= low) & (centre <= high)) | (torch.arange(length) == nearest)
+        )
+    return inside[0].unsqueeze(-1) & inside[1].unsqueeze(-2)
 
 
 def normalise(images: np.ndarray, share: float = 0.0, gain: float = 1.0) -> Tensor:
@@ -197,6 +222,9 @@ def build(args: argparse.Namespace) -> Towers:
         if name.endswith('.gamma'):
             # ConvNeXt starts its blocks at 1e-6; few steps cannot make up for that.
             nn.init.constant_(parameter, 0.5)
+    if hasattr(clip.visual, 'transformer'):
+        with torch.no_grad():
+            start_transformer(clip.visual)
     if args.text_from is not None:
         load_tower(clip, args.text_from, visual=False)
         for name, parameter in clip.named_parameters():
@@ -206,28 +234,55 @@ def build(args: argparse.Namespace) -> Towers:
     return Towers(clip).to(memory_format=torch.channels_last)  # faster
 
 
-def make_optimizer(towers: Towers, args: argparse.Namespace):
-    """Make AdamW (no decay for vectors) and its schedule."""
-    groups: dict[bool, list] = {True: [], False: []}
+def start_transformer(visual: nn.Module) -> None:
+    """Start a ViT where few pictures suffice: it knows places, and attends nearby.
+
+    Positions are sines, and keys resemble queries, in place.
+    """
+    table = visual.positional_embedding
+    width, side = table.shape[1], visual.grid_size[0]
+    table.copy_(
+        0.3 * torch.from_numpy(get_2d_sincos_pos_embed(width, side, cls_token=True))
+    )
+    for block in visual.transformer.resblocks:
+        query, key, _ = block.attn.in_proj_weight.chunk(3)
+        nn.init.normal_(query, std=width**-0.5)
+        key.normal_(std=0.7 * width**-0.5).add_(query, alpha=0.7)
+
+
+def make_optimizers(towers: Towers, args: argparse.Namespace) -> dict[str, object]:
+    """Make Muon for the matrices of a ViT's blocks, AdamW (no decay for vectors) for
+    all else, and their schedules.
+    """
+    groups: dict[str, list] = {'muon': [], 'decayed': [], 'plain': []}
     for name, parameter in towers.named_parameters():
         if parameter.requires_grad:
+            in_block = 'visual.transformer' in name and parameter.ndim == 2
             decays = parameter.ndim > 1 and 'embedding' not in name
-            groups[decays].append(parameter)
-    optimizer = torch.optim.AdamW(
+            kind = 'muon' if in_block else 'decayed' if decays else 'plain'
+            groups[kind].append(parameter)
+    decay = args.weight_decay
+    adamw = torch.optim.AdamW(
         [
-            dict(params=groups[True], weight_decay=args.weight_decay),
-            dict(params=groups[False], weight_decay=0.0),
+            dict(params=groups['decayed'], weight_decay=decay),
+            dict(params=groups['plain'], weight_decay=0.0),
         ],
         lr=args.lr,
         betas=(0.9, 0.98),
     )
+    parts: dict[str, object] = {'adamw': adamw}
+    if groups['muon']:
+        parts['muon'] = Muon(groups['muon'], args.lr, weight_decay=decay)
     warm_up = min(200, args.steps // 5 + 1)
 
     def factor(step: int) -> float:
         done = max(step - warm_up, 0) / max(args.steps - warm_up, 1)
         return min((step + 1) / warm_up, 0.5 + 0.5 * math.cos(math.pi * done))
 
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return parts | {
+        f'schedule_{name}': torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        for name, optimizer in parts.items()
+    }
 
 
 def pretrain_text(towers: Towers, captions: Captions, args) -> None:
@@ -261,21 +316,24 @@ def train_step(
 ) -> Tensor:
     """Return the loss of a batch that depends on seed and step alone."""
     rng = np.random.RandomState([args.seed, step])
-    scale, size = 1.0, image_size(towers)
-    collage = rng.uniform() < args.collages
-    if not collage:
-        scale = rng.choice(list(SCALES), p=list(SCALES.values()))
-    images, labels = source.draw(
-        rng, int(args.batch_size / scale**2), int(size * scale)
-    )
-    if collage:
-        images = images.reshape(-1, 2, 2, size, size, 3).transpose(0, 1, 3, 2, 4, 5)
-        images = np.ascontiguousarray(images.reshape(-1, 2 * size, 2 * size, 3))
-    images = normalise(images, rng.uniform(), rng.uniform(0.9, 1.1))
+    size = image_size(towers)
+    whole = rng.uniform() < args.whole
+    is_vit = hasattr(towers.clip.visual, 'transformer')
+    scales = (FINE_SCALES if is_vit else COARSE_SCALES)[whole]
+    scale = rng.choice(list(scales), p=list(scales.values()))
+    count, frame = max(int(args.batch_size / scale**2), 1), int(size * scale)
+    if whole:
+        pictures, boxes, labels = source.draw_whole(rng, count, frame)
+    else:
+        pictures, labels = source.draw(rng, count, frame)
+    images = normalise(pictures, rng.uniform(), rng.uniform(0.9, 1.1))
     text = towers.encode_text(captions.draw(rng))
-    encode = towers.encode_quarters if collage else towers.encode_image
-    logits = towers(encode(images), text)
-    return captions.loss(logits, torch.from_numpy(labels))
+    if whole:
+        encoded = towers.encode_boxes(images, torch.from_numpy(boxes))
+        encoded, labels = encoded[torch.from_numpy(labels >= 0)], labels[labels >= 0]
+    else:
+        encoded = towers.encode_image(images)
+    return captions.loss(towers(encoded, text), torch.from_numpy(labels))
 
 
 def save(path: Path, progress: dict, parts: dict) -> None:
@@ -326,8 +384,8 @@ def train(args: argparse.Namespace) -> None:
     captions = Captions(
         Vocabulary.load('shapeworld'), open_clip.get_tokenizer(args.model)
     )
-    optimizer, schedule = make_optimizer(towers, args)
-    parts = dict(towers=towers, optimizer=optimizer, schedule=schedule)
+    optimizers = make_optimizers(towers, args)
+    parts = dict(towers=towers, **optimizers)
     before = dict(step=0, seconds=0.0)
     if last.exists():
         before = restore(last, parts)
@@ -343,11 +401,11 @@ def train(args: argparse.Namespace) -> None:
     start, losses = time.perf_counter() - before['seconds'], []
     for step in range(before['step'], args.steps):
         loss = train_step(towers, source, captions, args, step)
-        optimizer.zero_grad()
+        towers.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(towers.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+        for part in optimizers.values():  # the schedules last
+            part.step()
         losses.append(loss.item())
         done = step + 1
         if done % args.log_every == 0 or done == args.steps:
@@ -372,11 +430,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--image-from', type=Path, help='file with the image tower')
     parser.add_argument('--text-steps', type=int, default=300, help='of text alone')
     parser.add_argument('--steps', type=int, default=6000)
-    parser.add_argument('--batch-size', type=int, default=64, help='a multiple of 4')
+    parser.add_argument('--batch-size', type=int, default=64, help='of crops')
     parser.add_argument('--lr', type=float, default=1e-3)
     parser.add_argument('--weight-decay', type=float, default=0.05)
     parser.add_argument(
-        '--collages', type=float, default=0.4, help='share of batches of collages'
+        '--whole', type=float, default=0.5, help='share of batches of whole pictures'
     )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--num-pictures', type=int, default=5000)
@@ -385,8 +443,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--log-every', type=int, default=250, help='steps')
     parser.add_argument('--workers', type=int, default=1, help='that draw pictures')
     args = parser.parse_args(argv)
-    if args.batch_size % 4 or args.batch_size < 4:
-        parser.error(f'--batch-size must be a multiple of 4, got {args.batch_size}')
+    if args.batch_size < 1:
+        parser.error(f'--batch-size must be at least 1, got {args.batch_size}')
     return args
 
 

@@ -25,10 +25,13 @@ class LiteDecoder(BaseModule):
         num_queries: Number N of object kernels.
         early_fusion: Fuse the spatial features into the image features before the
             first stage (EAF); none are left for the head.
+        spatial_stride: Stride of the spatial features in pixels; they are upsampled to
+            stride 4.
         init_cfg: MMEngine's initialisation config.
 
     Raises:
-        ValueError: If there are no spatial features to fuse.
+        ValueError: If there are no spatial features to fuse, or their stride is none
+            of 4, 8, 16 and 32.
 
     Source: EOV-Seg, lightweight decoder and spatial awareness extractor; appendix D
     for early aggregation fusion.
@@ -46,13 +49,14 @@ class LiteDecoder(BaseModule):
         num_stages: int = 3,
         num_queries: int = 100,
         early_fusion: bool = False,
+        spatial_stride: int = 16,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.object_kernels = nn.Embedding(num_queries, channels)
         self.spatial_upsample = None
         if spatial_channels is not None:
-            self.spatial_upsample = _build_upsampling(spatial_channels)
+            self.spatial_upsample = _build_upsampling(spatial_channels, spatial_stride)
         self.early_fusion = None
         if early_fusion:
             if spatial_channels is None:
@@ -85,8 +89,8 @@ class LiteDecoder(BaseModule):
         Args:
             pixels: Image features of stride 4, ``[B, C, h, w]``. Or a tuple of these
                 and of other levels, with which the stages interact in turns.
-            spatial: Spatial features of stride 16, ``[B, S, h / 4, w / 4]``; None for
-                a model without.
+            spatial: Spatial features of stride 16 (``spatial_stride``), ``[B, S,
+                h / 4, w / 4]``; None for a model without.
             text: The vocabulary.
             all_stages: False classifies the last stage only, as inference needs.
 
@@ -123,12 +127,18 @@ class LiteDecoder(BaseModule):
         return predictions
 
 
-def _build_upsampling(channels: int) -> nn.Sequential:
-    """Build the trainable way of spatial features from stride 16 to stride 4."""
-    return nn.Sequential(
-        nn.ConvTranspose2d(channels, channels, 2, stride=2),
-        ChannelLayerNorm(channels),
-        nn.GELU(),
-        nn.ConvTranspose2d(channels, channels, 2, stride=2),
-        nn.GELU(),
-    )
+def _build_upsampling(channels: int, stride: int) -> nn.Sequential:
+    """Build the trainable way of spatial features to stride 4."""
+    steps = {4: 0, 8: 1, 16: 2, 32: 3}.get(stride)
+    if steps is None:
+        raise ValueError(
+            f'spatial_stride must be 4, 8, 16 or 32, got {stride}: take a spatial '
+            'backbone with such patches.'
+        )
+    layers: list[nn.Module] = []
+    for step in range(steps):
+        layers.append(nn.ConvTranspose2d(channels, channels, 2, stride=2))
+        if step < steps - 1:
+            layers.append(ChannelLayerNorm(channels))
+        layers.append(nn.GELU())
+    return nn.Sequential(*layers)

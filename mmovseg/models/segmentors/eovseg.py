@@ -72,10 +72,14 @@ class EOVSeg(OVSegmentor):
             init_cfg=init_cfg,
         )
         self.backbone = MODELS.build(backbone)
-        self.spatial_backbone = spatial_channels = None
+        self.spatial_backbone = None
+        spatial: dict[str, int | None] = dict(spatial_channels=None)
         if spatial_backbone is not None:
             self.spatial_backbone = MODELS.build(spatial_backbone)
-            spatial_channels = self.spatial_backbone.embed_dims
+            spatial = dict(
+                spatial_channels=self.spatial_backbone.embed_dims,
+                spatial_stride=self.spatial_backbone.stride,
+            )
         self.check_embed_dims(self.backbone.embed_dims)
         text_channels = self.text_classifier.embed_dims
         self.neck = MODELS.build(
@@ -86,9 +90,7 @@ class EOVSeg(OVSegmentor):
         )
         self.decoder = MODELS.build(
             decoder,
-            default_args=dict(
-                spatial_channels=spatial_channels, embed_channels=text_channels
-            ),
+            default_args=dict(embed_channels=text_channels, **spatial),
         )
         unknown = set(ensemble) - {'kind', 'alpha', 'beta', 'valid_only'}
         if unknown:

@@ -130,3 +130,19 @@ def test_fusions_add_the_parameters_that_the_paper_prints():
         rest + count(tdee),
     ]
     assert totals == pytest.approx([222.94, 223.35, 224.66], abs=0.01)
+
+
+@pytest.mark.parametrize(('stride', 'steps'), [(4, 0), (8, 1), (16, 2), (32, 3)])
+def test_spatial_features_of_any_stride_come_to_that_of_the_pixels(stride, steps):
+    decoder = LiteDecoder(
+        dict(type='TDEEHead'), 12, embed_channels=16, channels=8, spatial_stride=stride
+    )
+    spatial = decoder.spatial_upsample(torch.randn(1, 12, 64 // stride, 96 // stride))
+    assert spatial.shape == (1, 12, 16, 24)
+    names = [type(layer).__name__ for layer in decoder.spatial_upsample]
+    assert names.count('ConvTranspose2d') == names.count('GELU') == steps
+
+
+def test_other_strides_of_spatial_features_are_refused():
+    with pytest.raises(ValueError, match=r'spatial_stride must be .* got 14'):
+        LiteDecoder(dict(type='TDEEHead'), 12, embed_channels=16, spatial_stride=14)
