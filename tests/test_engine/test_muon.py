@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
@@ -62,7 +64,7 @@ def test_it_trains_in_a_runner_and_repeats_after_loading():
         return loss.item()
 
     first = train(1)
-    saved = wrapper.state_dict(), {k: v.clone() for k, v in model.state_dict().items()}
+    saved = copy.deepcopy((wrapper.state_dict(), model.state_dict()))
     last = train(20)
     assert last < 0.7 * first
     model.load_state_dict(saved[1])
