@@ -15,11 +15,13 @@ train_pipeline = [
     dict(type='SeedSample'),
     dict(type='LoadImageFromFile'),
     dict(type='LoadPanopticAnnotations'),
+    dict(type='mmdet.Resize', scale=(192, 192), keep_ratio=True),
     dict(type='mmdet.RandomFlip', prob=0.5),
     dict(type='mmdet.PackDetInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='mmdet.Resize', scale=(192, 192), keep_ratio=True),
     dict(
         type='mmdet.PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
@@ -27,7 +29,7 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=4,
     num_workers=1,
     persistent_workers=True,
     sampler=dict(type='SeededSampler', shuffle=True),

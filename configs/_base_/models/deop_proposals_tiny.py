@@ -1,6 +1,6 @@
 """Proposals of DeOP, tiny: trained from random weights in minutes on two cores."""
 
-clip = dict(model_name='tiny-vit', pretrained=None)
+clip = dict(model_name='tiny-vit', pretrained='shapeworld')
 model = dict(
     type='ZeroShotMaskFormer',
     data_preprocessor=dict(

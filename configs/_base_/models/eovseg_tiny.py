@@ -1,7 +1,7 @@
 """EOV-Seg, tiny: CLIP towers of a few layers from packaged JSON files.
 
-CLIP is trained on drawn shapes and packaged, see docs/tiny_clip.md; the spatial branch
-is random until a ViT is. Widths and counts: chosen to train in minutes on two cores.
+They are trained on drawn shapes and packaged, see docs/tiny_clip.md. Widths and counts:
+chosen to train in minutes on two cores.
 """
 
 clip = dict(model_name='tiny-rn', pretrained='shapeworld')
@@ -17,12 +17,15 @@ model = dict(
     backbone=dict(type='CLIPConvBackbone', **clip),
     text_classifier=dict(type='TextClassifier', **clip),
     spatial_backbone=dict(
-        type='CLIPViTBackbone', model_name='tiny-vit', pretrained=None, num_blocks=1
+        type='CLIPViTBackbone',
+        model_name='tiny-vit',
+        pretrained='shapeworld',
+        num_blocks=1,
     ),
-    neck=dict(type='VASNeck', hidden_channels=64, out_channels=128),
+    neck=dict(type='VASNeck', hidden_channels=48, out_channels=96),
     decoder=dict(
         type='LiteDecoder',
-        channels=128,
+        channels=96,
         num_stages=2,
         num_queries=20,
         head=dict(type='TDEEHead'),

@@ -1,6 +1,6 @@
 """SimBaseline, tiny: the proposals of DeOP, each a crop for a CLIP of a few layers."""
 
-clip = dict(model_name='tiny-vit', pretrained=None)
+clip = dict(model_name='tiny-vit', pretrained='shapeworld')
 model = dict(
     type='SimBaseline',
     data_preprocessor=dict(

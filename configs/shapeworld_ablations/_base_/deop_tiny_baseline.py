@@ -3,7 +3,7 @@
 All that is not the baseline is as in configs/_base_/models/deop_tiny.py.
 """
 
-clip = dict(model_name='tiny-vit', pretrained=None)
+clip = dict(model_name='tiny-vit', pretrained='shapeworld')
 model = dict(
     type='DeOP',
     data_preprocessor=dict(
