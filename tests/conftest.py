@@ -34,13 +34,14 @@ def seed():
 
 @pytest.fixture(scope='session')
 def tiny_clip():
-    """Register the tiny CLIPs; return their open_clip names by kind."""
+    """Register the tiny CLIPs, and a smaller ViT with large patches; return names."""
     import open_clip
 
     import mmovseg
 
     open_clip.add_model_config(Path(mmovseg.__file__).parent / 'models' / 'tiny_clip')
-    return {'resnet': 'tiny-rn', 'convnext': 'tiny-convnext', 'vit': 'tiny-vit'}
+    open_clip.add_model_config(ROOT / 'tests' / 'toy_clip')
+    return {'resnet': 'tiny-rn', 'convnext': 'tiny-convnext', 'vit': 'toy-vit'}
 
 
 @pytest.fixture

@@ -59,4 +59,7 @@ def test_towers_with_pretrained_weights_need_no_file(run):
     config = load_config('simbaseline_vit-b16_cocostuff-156').model
     parts = run.tool.pretrained_parts(config)
     assert {'backbone.visual.', 'text_classifier.clip.'} <= set(parts)
-    assert not run.tool.pretrained_parts(load_config(CONFIG).model)
+    config = load_config(CONFIG).model
+    assert run.tool.pretrained_parts(config)  # packaged ones count too
+    config.backbone.pretrained = config.text_classifier.pretrained = None
+    assert not run.tool.pretrained_parts(config)

@@ -10,7 +10,7 @@ GPS = dict(mode='generalized', alpha=1.0)
 
 def build(severance=(), **kwargs):
     torch.manual_seed(0)
-    return DenseCLIPViT('tiny-vit', severance=severance, **kwargs).eval()
+    return DenseCLIPViT('toy-vit', severance=severance, **kwargs).eval()
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_patches_are_what_clip_itself_projects(tiny_clip, images):
 def test_class_token_is_open_clips(tiny_clip, images):
     backbone = build(severance=[dict(block=-1, **GPS)])
     torch.manual_seed(0)
-    clip = open_clip.create_model('tiny-vit').eval()
+    clip = open_clip.create_model('toy-vit').eval()
     clip.visual.load_state_dict(backbone.visual.state_dict())
     expected = clip.encode_image(images, normalize=True)
     torch.testing.assert_close(backbone.encode_image(images), expected)
@@ -139,7 +139,7 @@ def test_only_prompts_train(tiny_clip, images):
 )
 def test_wrong_blocks_are_named(tiny_clip, arguments, message):
     with pytest.raises(ValueError, match=message):
-        DenseCLIPViT('tiny-vit', **arguments)
+        DenseCLIPViT('toy-vit', **arguments)
 
 
 def test_a_convolutional_clip_is_refused(tiny_clip):

@@ -119,4 +119,5 @@ def test_towers_of_different_width_are_refused(build):
     with pytest.raises(
         ValueError, match=r'regions in 64 channels, the text .* in 1024'
     ):
-        build(**{'text_classifier.model_name': 'RN50'})
+        changes = dict(model_name='RN50', pretrained=None)
+        build(**{f'text_classifier.{key}': value for key, value in changes.items()})

@@ -15,7 +15,8 @@ ENSEMBLE = dict(alpha=0.4, beta=0.8, valid_only=True)
 
 def make(root, backbone='tiny-convnext', **changes):
     config = Config.fromfile(root / 'configs/_base_/models/eovseg_tiny.py').model
-    config.backbone.model_name = config.text_classifier.model_name = backbone
+    for part in (config.backbone, config.text_classifier):
+        part.update(model_name=backbone, pretrained=None)
     config.ensemble = ENSEMBLE
     config.train_vocabulary = CLASSES
     config.update(changes)
