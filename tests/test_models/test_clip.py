@@ -64,7 +64,7 @@ def test_a_pickle_with_code_is_refused(tiny_clip, tmp_path):
     assert not witness.exists()
 
 
-@pytest.mark.parametrize('name', ['tiny-rn'])
+@pytest.mark.parametrize('name', ['tiny-rn', 'tiny-vit'])
 def test_packaged_weights_know_the_words_of_shapeworld(name):
     """Captions are named, of any form; so the towers are not random."""
     clip = create_clip(name, 'shapeworld')

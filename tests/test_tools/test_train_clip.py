@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from golden_utils import ROOT, load_module
 
 from mmovseg.datasets.shapeworld import CLASSES, STUFF
-from mmovseg.datasets.shapeworld_crops import draw_pictures
+from mmovseg.datasets.shapeworld_crops import CropSource, draw_pictures
 from mmovseg.models.backbones import CLIPConvBackbone
 from mmovseg.models.clip import create_clip, resize_position_embedding
+from mmovseg.models.text import TextClassifier
 from mmovseg.vocabulary import Vocabulary
 
 SIZES = ['--num-pictures', '150', '--num-held-out', '150', '--num-crops', '40']
@@ -186,3 +187,17 @@ def test_regions_are_named_by_their_own_pixels():
     found = evaluation.measure_regions(regions, rows, pictures, 1.0)
     assert found['solid'] == found['patterned'] == 100.0
     assert 40 < found['covered'] < 80  # stuff was called invalid
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(('model', 'least'), [('tiny-rn', 90), ('tiny-vit', 90)])
+def test_packaged_towers_name_crops_no_training_has_seen(model, least):
+    """Names of classes that segmentation does not see among them."""
+    evaluation = load_module(ROOT / 'tools/shapeworld/evaluate_clip.py')
+    clip = create_clip(model, 'shapeworld')
+    text = TextClassifier(model, 'shapeworld', cache_dir=None)
+    text = text(Vocabulary.load('shapeworld'))
+    source = CropSource(draw_pictures('clip_val', 200, seed=1))
+    found = evaluation.measure_crops(clip.visual, text, source, 400, 64)
+    assert found['solid'] > least and found['stuff'] > 95
+    assert found['solid_unseen'] > least - 10  # of about 45 crops

@@ -261,7 +261,7 @@ def test_sizes_below_and_beside_the_stride(root, size):
 def test_a_text_space_of_another_width_is_refused(root):
     config = Config.fromfile(root / 'configs/_base_/models/eovseg_tiny.py').model
     config.train_vocabulary = CLASSES
-    config.text_classifier.model_name = 'RN50'
+    config.text_classifier.update(model_name='RN50', pretrained=None)
     with pytest.raises(ValueError, match=r'64.*1024'):
         MODELS.build(config)
 
