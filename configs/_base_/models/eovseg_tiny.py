@@ -35,10 +35,10 @@ model = dict(
         class_weight=2.0,
         mask_weight=5.0,
         dice_weight=5.0,
-        void_weight=0.1,
+        void_weight=0.02,
         num_points=2048,
     ),
     # Lower than the paper's 0.8: after minutes of training queries still share objects.
     fusion=dict(type='MaskFusion', object_mask_thr=0.0, iou_thr=0.6),
-    ensemble=dict(alpha=0.4, beta=0.8, valid_only=True),
+    ensemble=dict(alpha=0.6, beta=1.0, valid_only=True),
 )
