@@ -28,7 +28,7 @@ from mmovseg.apis import load_config
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ('prompt', 'proposals', 'deop')
 SHOWN = {
-    'shapeworld-zs': 'red circle, yellow circle, grass',
+    'shapeworld-zs': 'water, snow, tiles',
     'cocostuff-sample': 'person, sky-other, grass',
 }
 
