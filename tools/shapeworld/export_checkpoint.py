@@ -1,6 +1,6 @@
 """Make a small file of a training's checkpoint: what was trained, in half precision.
 
-    python tools/shapeworld/export_checkpoint.py work_dirs/demo/train/iter_700.pth \
+    python tools/shapeworld/export_checkpoint.py work_dirs/demo/train/iter_500.pth \
         mmovseg/models/tiny_eovseg/eovseg_tiny_shapeworld.safetensors
 
 Left out are the optimizer and the frozen weights that are packaged anyway, where the
