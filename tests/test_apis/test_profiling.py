@@ -49,7 +49,8 @@ def test_parameters_equal_those_of_the_paper(size, runs, paper, trainable):
 
 def test_the_paper_counted_no_network_with_another_extractor():
     part = 'model.spatial_backbone'
-    other = {f'{part}.type': 'TimmViTBackbone', f'{part}.model_name': 'test_vit'}
+    other = dict(type='TimmViTBackbone', model_name='test_vit', pretrained=None)
+    other = {f'{part}.{key}': value for key, value in other.items()}
     assert paper_parameters(build_model('eovseg_tiny_shapeworld', other)) is None
     assert paper_parameters(build_model('eovseg_tiny_shapeworld')) is not None
 
