@@ -35,6 +35,7 @@ model = dict(
         class_weight=2.0,
         mask_weight=5.0,
         dice_weight=5.0,
+        # Lower than the paper's 0.1: textures never seen are taken for void otherwise.
         void_weight=0.02,
         num_points=2048,
     ),
