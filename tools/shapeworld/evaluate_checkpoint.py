@@ -21,6 +21,7 @@ from mmengine.runner import Runner
 
 from mmovseg.apis import init_model, load_config
 from mmovseg.apis.checkpoint import find_checkpoint
+from mmovseg.datasets.preparation import write_bytes
 from mmovseg.datasets.shapeworld_files import write_split
 
 CONFIG = 'eovseg_tiny_shapeworld'
@@ -84,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
         command = f'python tools/shapeworld/evaluate_checkpoint.py {options}'
         content = dict(command=command, data=data, metrics=metrics)
         path = Path(checkpoint).with_name('metrics.json')
-        path.write_text(json.dumps(content, indent=1) + '\n')
+        write_bytes(path, (json.dumps(content, indent=1) + '\n').encode())
         print(f'Wrote {path}.')
 
 

@@ -359,12 +359,14 @@ def append(path: Path, entry: dict) -> None:
 
 
 def export(towers: Towers, path: Path) -> None:
-    """Write all weights in half precision, as open_clip reads them."""
+    """Write all weights in half precision, as open_clip reads them, or nothing."""
     state = {
         name: value.detach().half().contiguous() if value.is_floating_point() else value
         for name, value in towers.clip.state_dict().items()
     }
-    save_file(state, path)
+    draft = path.with_suffix('.tmp')
+    save_file(state, draft)
+    draft.replace(path)
 
 
 def draw_data(args: argparse.Namespace, size: int) -> tuple[CropSource, tuple]:
