@@ -139,7 +139,8 @@ def resize_position_embedding(
     """
     head, grid = embedding[:1], embedding[1:]
     side = round(len(grid) ** 0.5)
-    if (side, side) == tuple(size):
+    # A graph for all sizes resizes always, and has no guard against this one.
+    if not torch.compiler.is_compiling() and (side, side) == tuple(size):
         return embedding
     grid = grid.T.reshape(1, -1, side, side)
     grid = F.interpolate(grid, size=size, mode=mode, align_corners=False)

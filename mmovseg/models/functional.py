@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +20,19 @@ def resize_masks(mask_logits: Tensor, size: Sequence[int]) -> Tensor:
     Returns:
         ``[B, N, *size]``.
     """
-    if mask_logits.shape[-2:] == tuple(size):
+    if _is_size(mask_logits.shape[-2:], size):
         return mask_logits
     return F.interpolate(mask_logits, size=size, mode='bilinear', align_corners=False)
+
+
+def _is_size(actual: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether two sizes are equal; in a graph, whether they are for all inputs."""
+    if torch.compiler.is_compiling():
+        from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+        pairs = zip(actual, wanted, strict=True)
+        return all(statically_known_true(a == b) for a, b in pairs)
+    return tuple(actual) == tuple(wanted)
 
 
 def soft_masks(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -42,6 +53,16 @@ def upcast(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """Return a context without autocast, which does nothing where there is none.
+
+    An exported graph gets a nested graph for every switch, with fixed sizes in ONNX.
+    """
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
 def mask_sum(features: Tensor, masks: Tensor) -> Tensor:
     """Sum features inside each mask, in at least float32, also under autocast.
 
@@ -54,7 +75,7 @@ def mask_sum(features: Tensor, masks: Tensor) -> Tensor:
     Returns:
         float32, ``[B, N, C]``.
     """
-    with torch.autocast(features.device.type, enabled=False):
+    with without_autocast(features.device):
         features = upcast(features)
         return torch.einsum('bnhw,bchw->bnc', masks.to(features.dtype), features)
 

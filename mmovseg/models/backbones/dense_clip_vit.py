@@ -141,7 +141,7 @@ class DenseCLIPViT(BaseModule):
         tokens = visual.conv1(images)  # [B, C, h, w]
         grid = (tokens.shape[-2], tokens.shape[-1])
         tokens = tokens.flatten(2).transpose(1, 2)
-        first = visual.class_embedding.to(tokens.dtype).expand(len(tokens), 1, -1)
+        first = visual.class_embedding.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
         tokens = torch.cat([first, tokens], 1)  # [B, 1 + L, C]
         table = visual.positional_embedding
         tokens = tokens + resize_position_embedding(table, grid, mode='bicubic')

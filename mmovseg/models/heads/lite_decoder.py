@@ -110,7 +110,7 @@ class LiteDecoder(BaseModule):
             spatial = self.spatial_upsample(spatial)
         if self.early_fusion is not None:
             pixels = self.early_fusion(torch.cat([pixels, spatial], 1))
-        kernels = self.object_kernels.weight.expand(len(pixels), -1, -1)
+        kernels = self.object_kernels.weight.expand(pixels.shape[0], -1, -1)
         mask_logits = torch.einsum('bnc,bchw->bnhw', kernels, pixels)
         predictions = []
         for index, (stage, head) in enumerate(

@@ -113,7 +113,7 @@ class MaskFormerProposals(BaseModule):
         values = memory.flatten(2).transpose(1, 2)  # [B, L, C]
         position = sine_position(size, channels, device=memory.device)
         keys = values + position.to(values.dtype)
-        query_pos = self.queries.weight.expand(len(images), -1, -1)
+        query_pos = self.queries.weight.expand(images.shape[0], -1, -1)
         target = torch.zeros_like(query_pos)
         proposals = []
         for index, layer in enumerate(self.layers):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import upcast
+from ..functional import upcast, without_autocast
 
 
 class DynamicDepthwiseAttention(nn.Module):
@@ -41,10 +41,12 @@ def convolve_channels(features: Tensor, taps: Tensor) -> Tensor:
         At least float32, ``[B, N, C]``.
     """
     batch, num_queries, channels = features.shape
+    if torch.compiler.is_compiling():
+        return _add_shifted(upcast(features), taps)
     taps = taps.flatten(0, 1).unsqueeze(1)  # [B * N, 1, T]
     # One grouped convolution for the whole batch: every query is its own group.
     # In float32: region sums leave the range of half precision.
-    with torch.autocast(features.device.type, enabled=False):
+    with without_autocast(features.device):
         mixed = F.conv1d(
             upcast(features).reshape(1, -1, channels),
             taps.to(torch.promote_types(features.dtype, torch.float32)),
@@ -52,6 +54,16 @@ def convolve_channels(features: Tensor, taps: Tensor) -> Tensor:
             groups=batch * num_queries,
         )
     return mixed.reshape(batch, num_queries, channels)
+
+
+def _add_shifted(features: Tensor, taps: Tensor) -> Tensor:
+    """Do the same without groups, whose number ONNX wants to be a constant."""
+    channels, num_taps = features.shape[-1], taps.shape[-1]
+    padded = F.pad(features, (num_taps // 2, num_taps // 2))
+    parts = [
+        taps[..., i : i + 1] * padded[..., i : i + channels] for i in range(num_taps)
+    ]
+    return torch.stack(parts).sum(0)
 
 
 def wide_layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:

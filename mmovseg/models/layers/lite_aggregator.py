@@ -92,8 +92,16 @@ class LiteAggregator(nn.Module):
     def _coordinates(x: Tensor) -> Tensor:
         """Return x and y in [-1, 1], end points included, ``[B, 2, H, W]``."""
         batch, _, height, width = x.shape
-        kwargs = dict(device=x.device, dtype=x.dtype)
-        columns = torch.linspace(-1, 1, width, **kwargs).expand(height, width)
-        rows = torch.linspace(-1, 1, height, **kwargs).unsqueeze(1)
+        columns = _coordinate(width, x).expand(height, width)
+        rows = _coordinate(height, x).unsqueeze(1)
         grid = torch.stack([columns, rows.expand(height, width)])
         return grid.expand(batch, -1, -1, -1)
+
+
+def _coordinate(length: int, like: Tensor) -> Tensor:
+    """Return numbers from -1 to 1, ``[length]``."""
+    kwargs = dict(device=like.device, dtype=like.dtype)
+    if torch.compiler.is_compiling():  # the length of a linspace is fixed in ONNX
+        places = torch.arange(length, **kwargs)
+        return 2 * places / places[-1:] - 1
+    return torch.linspace(-1, 1, length, **kwargs)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
+from ..functional import without_autocast
 from .dynamic_depthwise_attention import convolve_channels, wide_layer_norm
 
 
@@ -44,6 +44,6 @@ class SeparableDynamicInteraction(nn.Module):
             )
         taps, mixing = self.kernels(mask).split(self.sizes, -1)
         moved = convolve_channels(spatial, taps)
-        with torch.autocast(spatial.device.type, enabled=False):
+        with without_autocast(spatial.device):
             mixed = mixing.to(moved.dtype) @ moved
         return mask + wide_layer_norm(self.norm, mixed).to(mask.dtype)

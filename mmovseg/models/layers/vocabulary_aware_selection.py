@@ -56,8 +56,10 @@ class VocabularyAwareSelection(nn.Module):
         image = self.embed(features)
         guide = self.guide(text.to(features.dtype)) * text.shape[-1] ** -0.5
         peak = total = None
-        # Memory does not grow with the vocabulary, except for gradients.
-        for rows in guide.split(len(guide) if torch.is_grad_enabled() else CHUNK):
+        # Memory does not grow with the vocabulary, except for gradients, and in graphs,
+        # whose number of steps cannot depend on it.
+        whole = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        for rows in [guide] if whole else guide.split(CHUNK):
             scores = torch.einsum('bdhw,vd->bvhw', image, rows)
             best = scores.amax(1, keepdim=True)
             if peak is not None:

@@ -1,9 +1,14 @@
+import pytest
 import torch
 
 from mmovseg.models.layers import LiteAggregator
 
 
-def test_coordinates_run_from_minus_one_to_one_x_first():
+@pytest.mark.parametrize('in_graph', [False, True])
+def test_coordinates_run_from_minus_one_to_one_x_first(monkeypatch, in_graph):
+    if in_graph:
+        monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)
+        monkeypatch.setattr(torch, 'linspace', None)
     grid = LiteAggregator._coordinates(torch.zeros(2, 1, 2, 3))
     assert grid.shape == (2, 2, 2, 3)
     assert grid[1, 0].tolist() == [[-1, 0, 1], [-1, 0, 1]]
