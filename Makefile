@@ -82,7 +82,7 @@ $(VENV)/.stamp: $(ENV_FILES)
 	$(call new_venv,$(VENV))
 	$(PY) -m pip install -q $(PIN) --no-cache-dir --no-deps $(MMCV)
 	PYTHONWARNINGS=ignore $(PY) -m pip install -q $(PIN) -r requirements/test.txt \
-	  -r requirements/lint.txt -e '.[onedl]'
+	  -r requirements/lint.txt -e '.[onedl,export]'
 	@touch $@
 
 # About ten minutes on two cores the first time; later pip's cache has the wheel.
