@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,6 +31,27 @@ def seed():
     np.random.seed(0)  # noqa: NPY002 (the global generator is what mmcv draws from)
     torch.manual_seed(0)
     return 0
+
+
+class _LargestTensor(TorchDispatchMode):
+    """While active, remember how many values the largest new tensor has."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for x in result if isinstance(result, (list, tuple)) else [result]:
+            # Views and expanded tensors count as what they are made of.
+            if isinstance(x, torch.Tensor):
+                size = x.untyped_storage().nbytes() // x.element_size()
+                self.numel = max(self.numel, size)
+        return result
+
+
+@pytest.fixture
+def largest_tensor():
+    """Return a context that measures the largest tensor touched inside it."""
+    return _LargestTensor
 
 
 @pytest.fixture(scope='session')

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -122,6 +124,21 @@ def create_visual_transformer(
 def freeze(module: nn.Module) -> nn.Module:
     """Switch off gradients and training behaviour of a module, in place."""
     return module.requires_grad_(False).eval()
+
+
+@contextmanager
+def fused_attention() -> Iterator[None]:
+    """Keep ``nn.MultiheadAttention`` from its way for evaluation, for a while.
+
+    On the CPU that builds the matrix of all pairs of tokens, and takes thrice the time
+    of the fused kernel, which is the way for training.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def resize_position_embedding(

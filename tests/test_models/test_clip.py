@@ -5,6 +5,7 @@ import torch
 from mmovseg.models.clip import (
     TINY_CLIP_DIR,
     create_clip,
+    fused_attention,
     resize_position_embedding,
     resolve_model_name,
 )
@@ -110,3 +111,15 @@ def test_position_table_with_as_many_tokens_but_another_shape_is_resized():
     table = torch.arange(5.0).unsqueeze(1)
     tall = resize_position_embedding(table, (4, 1))
     torch.testing.assert_close(tall[:, 0], torch.tensor([0, 1.5, 2.0, 3.0, 3.5]))
+
+
+@torch.no_grad()
+def test_fused_attention_builds_no_matrix_of_all_pairs(seed, largest_tensor):
+    attention = torch.nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    x = torch.randn(1, 100, 8)
+    expected = attention(x, x, x, need_weights=False)[0]
+    with fused_attention(), largest_tensor() as largest:
+        fused = attention(x, x, x, need_weights=False)[0]
+    torch.testing.assert_close(fused, expected)
+    assert largest.numel < 2 * 100 * 100
+    assert torch.backends.mha.get_fastpath_enabled()

@@ -9,7 +9,11 @@ from torch.func import functional_call
 
 from mmovseg.registry import MODELS
 
-from ..clip import create_visual_transformer, resize_position_embedding
+from ..clip import (
+    create_visual_transformer,
+    fused_attention,
+    resize_position_embedding,
+)
 
 
 class _Intermediates(nn.Module):
@@ -76,6 +80,7 @@ class CLIPViTBackbone(BaseModule):
         return super().train(False)
 
     @torch.no_grad()
+    @fused_attention()
     def forward(self, images: Tensor) -> Tensor:
         """Compute the patch tokens after the last kept block.
 

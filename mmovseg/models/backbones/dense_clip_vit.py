@@ -12,7 +12,11 @@ from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
-from ..clip import create_visual_transformer, resize_position_embedding
+from ..clip import (
+    create_visual_transformer,
+    fused_attention,
+    resize_position_embedding,
+)
 from ..layers import PatchSeveranceLayer, token_masks
 
 
@@ -112,6 +116,7 @@ class DenseCLIPViT(BaseModule):
         return self
 
     @torch.no_grad()
+    @fused_attention()
     def encode_image(self, images: Tensor) -> Tensor:
         """Embed whole images as CLIP does, without severance and prompts.
 
@@ -123,6 +128,7 @@ class DenseCLIPViT(BaseModule):
         """
         return F.normalize(self.visual(images), dim=-1)
 
+    @fused_attention()
     def forward(self, images: Tensor, mask_logits: Tensor | None = None) -> Tensor:
         """Embed every patch.
 
