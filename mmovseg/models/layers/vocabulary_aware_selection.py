@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHUNK = 512  # rows of text scored at once
+from .folding import fold_norm, is_inference
+
+CHUNK = 2048  # positions scored at once
 
 
 class VocabularyAwareSelection(nn.Module):
@@ -53,24 +56,49 @@ class VocabularyAwareSelection(nn.Module):
         Returns:
             ``[B, 1, h, w]``.
         """
-        image = self.embed(features)
         guide = self.guide(text.to(features.dtype)) * text.shape[-1] ** -0.5
-        peak = total = None
-        # Memory does not grow with the vocabulary, except for gradients, and in graphs,
-        # whose number of steps cannot depend on it.
-        whole = torch.is_grad_enabled() or torch.compiler.is_compiling()
-        for rows in [guide] if whole else guide.split(CHUNK):
-            scores = torch.einsum('bdhw,vd->bvhw', image, rows)
-            best = scores.amax(1, keepdim=True)
-            if peak is not None:
-                best = torch.maximum(best, peak)
-                total = total * (peak - best).exp()
-            part = (scores - best).exp().sum(1, keepdim=True)
-            peak, total = best, part if total is None else total + part
-        # The largest softmax entry is 1 / sum(exp(score - peak)); exact where a
-        # difference of large logarithms is not.
-        return total.reciprocal() * self.scale + self.offset
+        if is_inference(self):
+            best = self._stream(features, guide)
+        else:
+            image = self.embed(features).flatten(2).transpose(1, 2)
+            best = _best_probability(image, guide)
+        best = best.view(-1, 1, *features.shape[-2:])
+        return best * self.scale + self.offset
+
+    def _stream(self, features: Tensor, guide: Tensor) -> Tensor:
+        """Score some positions after the others, so that no large tensor is made.
+
+        Args:
+            features: ``[B, C, h, w]``.
+            guide: Scaled rows of text, ``[V + 1, D]``.
+
+        Returns:
+            ``[B, h * w]``.
+        """
+        x, pointwise = features, None
+        if not isinstance(self.embed, nn.Identity):
+            first, norm1, _, second, norm2, _ = self.embed
+            weight, bias = fold_norm(first.weight, norm1)
+            x = F.gelu(F.conv2d(x, weight, bias, padding=1, groups=len(weight)))
+            weight, bias = fold_norm(second.weight, norm2)
+            pointwise = weight.flatten(1), bias
+        best = []
+        for image in x.flatten(2).transpose(1, 2).split(CHUNK, 1):  # [B, p, C]
+            if pointwise is not None:
+                image = F.gelu(F.linear(image, *pointwise))  # [B, p, D]
+            best.append(_best_probability(image, guide))
+        return torch.cat(best, 1)
 
     def forward(self, features: Tensor, text: Tensor) -> Tensor:
         """Map ``[B, C, h, w]`` to the same shape, given text rows ``[V + 1, D]``."""
         return features * self.attention(features, text)
+
+
+def _best_probability(image: Tensor, guide: Tensor) -> Tensor:
+    """Return the largest entries of a softmax over text rows, ``[B, p]``."""
+    # Positions last: an odd number of rows there slows the product down by half.
+    scores = torch.einsum('vd,bpd->bvp', guide, image)
+    peak = scores.amax(1, keepdim=True)
+    # They are 1 / sum(exp(score - peak)); exact where a difference of large logarithms
+    # is not.
+    return (scores - peak).exp().sum(1).reciprocal()

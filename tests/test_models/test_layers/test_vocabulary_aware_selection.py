@@ -40,3 +40,25 @@ def test_a_vocabulary_in_parts_gives_the_same_weight(seed, monkeypatch):
     monkeypatch.setattr(module, 'CHUNK', 3)
     with torch.no_grad():
         torch.testing.assert_close(layer.attention(features, text), whole)
+
+
+@torch.no_grad()
+def test_no_tensor_grows_with_vocabulary_times_map(seed, largest_tensor, monkeypatch):
+    monkeypatch.setattr(module, 'CHUNK', 64)
+    layer = VocabularyAwareSelection(4, 16).eval()
+    features, text = torch.randn(1, 4, 32, 32), torch.randn(500, 16)
+    with largest_tensor() as largest:
+        layer(features, text)
+    assert largest.numel == 64 * 500
+
+
+@torch.no_grad()
+def test_statistics_of_the_norms_take_part(seed):
+    layer = VocabularyAwareSelection(4, 6)
+    features, text = 3 * torch.randn(2, 4, 5, 5) + 1, torch.randn(7, 6)
+    for _ in range(9):
+        layer(features, text)
+    layer.eval()
+    with torch.enable_grad():
+        expected = layer.attention(features, text)
+    torch.testing.assert_close(layer.attention(features, text), expected)
