@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
+
+from .folding import fold_norm, is_inference
+
+CHUNK = 2**22  # values sampled at once
 
 
 class DeformableUpsample(nn.Module):
@@ -36,12 +41,86 @@ class DeformableUpsample(nn.Module):
         dtype = x.dtype
         x = x.contiguous()
         offset, mask = self.offset(x).float().split((18, 9), dim=1)
+        mask = mask.sigmoid()
+        if is_inference(self):
+            weight, bias = fold_norm(self.weight.float(), self.norm1)
+            x = deform(x.float(), offset, mask, weight, bias).relu_().to(dtype)
+            weight, bias = fold_norm(self.upsample.weight, self.norm2, transposed=True)
+            return F.conv_transpose2d(x, weight, bias, stride=2, padding=1).relu_()
         x = deform_conv2d(
             x.float(),
             offset.contiguous(),
             self.weight.float(),
             padding=1,
-            mask=mask.sigmoid().contiguous(),
+            mask=mask.contiguous(),
         )
         x = self.norm1(x.to(dtype)).relu()
         return self.norm2(self.upsample(x)).relu()
+
+
+def deform(
+    x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor
+) -> Tensor:
+    """Run a modulated deformable 3x3 convolution without gradients.
+
+    On the CPU torchvision's operator finds the four neighbours and their weights anew
+    for every channel; here a sample is a weighted sum of four rows of the map.
+
+    Args:
+        x: float32, ``[B, C, h, w]``.
+        offset: dy and dx per kernel point, ``[B, 18, h, w]``.
+        mask: Modulation, ``[B, 9, h, w]``.
+        weight: ``[C', C, 3, 3]``.
+        bias: ``[C']``.
+
+    Returns:
+        ``[B, C', h, w]``.
+    """
+    if x.is_cuda:
+        offset, mask = offset.contiguous(), mask.contiguous()
+        return deform_conv2d(x, offset, weight, bias, padding=1, mask=mask)
+    batch, channels, height, width = x.shape
+    index, share = _neighbours(offset, mask)  # [B * h * w * 9, 4]
+    table = x.permute(0, 2, 3, 1).reshape(-1, channels)
+    taps = weight.permute(0, 2, 3, 1).flatten(1)  # [C', 9 * C]
+    rows = []
+    step = max(1, CHUNK // (9 * channels)) * 9
+    for some, shares in zip(index.split(step), share.split(step), strict=True):
+        samples = F.embedding_bag(some, table, mode='sum', per_sample_weights=shares)
+        rows.append(F.linear(samples.view(-1, 9 * channels), taps, bias))
+    out = torch.cat(rows).view(batch, height, width, -1)
+    return out.permute(0, 3, 1, 2).contiguous()
+
+
+def _neighbours(offset: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the positions around every sample, and their shares in it.
+
+    Args:
+        offset: ``[B, 18, h, w]``.
+        mask: ``[B, 9, h, w]``.
+
+    Returns:
+        Flat indices into the maps of the batch, int64, and shares, zero outside the
+        map; both ``[B * h * w * 9, 4]``.
+    """
+    batch, _, height, width = offset.shape
+    device = offset.device
+    offset = offset.view(batch, 9, 2, height, width).permute(2, 0, 3, 4, 1)
+    point = torch.arange(9, device=device)
+    row = torch.arange(height, device=device).view(-1, 1, 1) + point // 3 - 1
+    column = torch.arange(width, device=device).view(-1, 1) + point % 3 - 1
+    image = torch.arange(batch, device=device).view(-1, 1, 1, 1) * (height * width)
+    axes = []
+    for position, size in ((offset[0] + row, height), (offset[1] + column, width)):
+        low = position.floor()
+        share = position - low
+        sides = []
+        for place, weight in ((low, 1 - share), (low + 1, share)):
+            weight = weight * ((place >= 0) & (place < size))
+            sides.append((place.clamp(0, size - 1).long(), weight))
+        axes.append(sides)
+    mask = mask.permute(0, 2, 3, 1)
+    pairs = [(y, x) for y in axes[0] for x in axes[1]]
+    index = torch.stack([image + y[0] * width + x[0] for y, x in pairs], -1)
+    share = torch.stack([mask * y[1] * x[1] for y, x in pairs], -1)
+    return index.flatten(0, -2), share.flatten(0, -2)

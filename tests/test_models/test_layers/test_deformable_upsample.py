@@ -1,7 +1,9 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
 from mmovseg.models.layers import DeformableUpsample
+from mmovseg.models.layers import deformable_upsample as module
 
 
 def make(seed):
@@ -49,3 +51,19 @@ def test_channels_last_input_gives_the_same_numbers(seed):
     torch.testing.assert_close(layer(last), layer(x))
     layer = layer.to(memory_format=torch.channels_last)
     torch.testing.assert_close(layer(last), layer(x))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('std', [0.3, 30.0])  # 30: most samples are outside
+def test_inference_gives_what_training_trains(std, seed, monkeypatch):
+    monkeypatch.setattr(module, 'CHUNK', 9 * 3 * 7)  # seven positions at a time
+    layer = make(seed)
+    torch.nn.init.normal_(layer.offset.weight, std=std)
+    for norm in (layer.norm1, layer.norm2):
+        torch.nn.init.normal_(norm.running_mean)
+        torch.nn.init.uniform_(norm.running_var, 0.5, 2)
+    x = torch.randn(2, 3, 5, 6)
+    with torch.enable_grad():
+        expected = layer(x).detach()
+    assert expected.any()
+    torch.testing.assert_close(layer(x), expected)
