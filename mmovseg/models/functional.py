@@ -80,11 +80,27 @@ def mask_sum(features: Tensor, masks: Tensor) -> Tensor:
         return torch.einsum('bnhw,bchw->bnc', masks.to(features.dtype), features)
 
 
-def mask_pool(features: Tensor, mask_logits: Tensor) -> Tensor:
+class MapToPool:
+    """Stands in ``mask_pool`` for a map that is never in memory as a whole.
+
+    Attributes:
+        size: Height and width of the map.
+        dtype: Of the map.
+    """
+
+    size: tuple[int, int]
+    dtype: torch.dtype
+
+    def mask_sum(self, masks: Tensor) -> Tensor:
+        """Do what :func:`mask_sum` does."""
+        raise NotImplementedError
+
+
+def mask_pool(features: Tensor | MapToPool, mask_logits: Tensor) -> Tensor:
     """Average features inside each hard mask; no gradient passes through the mask.
 
     Args:
-        features: ``[B, C, H, W]``.
+        features: ``[B, C, H, W]``, or what stands for it.
         mask_logits: ``[B, N, h, w]``, resized to the features where they differ.
 
     Returns:
@@ -92,10 +108,13 @@ def mask_pool(features: Tensor, mask_logits: Tensor) -> Tensor:
 
     Source: EOV-Seg, lightweight decoder; threshold and epsilon from its code.
     """
-    masks = resize_masks(mask_logits.detach(), features.shape[-2:]) > 0
+    lazy = isinstance(features, MapToPool)
+    size = features.size if lazy else features.shape[-2:]
+    masks = resize_masks(mask_logits.detach(), size) > 0
     # Clamped: an empty mask sums to zero whatever it is divided by.
     area = masks.count_nonzero((-2, -1)).clamp(min=1).unsqueeze(-1)
-    return (mask_sum(features, masks) / area).to(features.dtype)
+    total = features.mask_sum(masks) if lazy else mask_sum(features, masks)
+    return (total / area).to(features.dtype)
 
 
 def check_ensemble_weights(alpha: float, beta: float) -> None:

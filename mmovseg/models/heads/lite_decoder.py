@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
-from ..layers import ChannelLayerNorm, DecoderStage
+from ..layers import DecoderStage, SpatialUpsample
 from ..structures import MaskPrediction, TextEmbeddings
 
 
@@ -56,7 +56,7 @@ class LiteDecoder(BaseModule):
         self.object_kernels = nn.Embedding(num_queries, channels)
         self.spatial_upsample = None
         if spatial_channels is not None:
-            self.spatial_upsample = _build_upsampling(spatial_channels, spatial_stride)
+            self.spatial_upsample = SpatialUpsample(spatial_channels, spatial_stride)
         self.early_fusion = None
         if early_fusion:
             if spatial_channels is None:
@@ -107,7 +107,10 @@ class LiteDecoder(BaseModule):
                 'neck.num_levels may be decoder.num_stages at most.'
             )
         if self.spatial_upsample is not None:
-            spatial = self.spatial_upsample(spatial)
+            # Nothing but pooling in one head: no need for the whole map.
+            once = self.early_fusion is None and not all_stages
+            upsample = self.spatial_upsample
+            spatial = upsample.for_pooling(spatial) if once else upsample(spatial)
         if self.early_fusion is not None:
             pixels = self.early_fusion(torch.cat([pixels, spatial], 1))
         kernels = self.object_kernels.weight.expand(pixels.shape[0], -1, -1)
@@ -125,20 +128,3 @@ class LiteDecoder(BaseModule):
                 class_logits = text.logits(regions, scale)
                 predictions.append(MaskPrediction(class_logits, mask_logits))
         return predictions
-
-
-def _build_upsampling(channels: int, stride: int) -> nn.Sequential:
-    """Build the trainable way of spatial features to stride 4."""
-    steps = {4: 0, 8: 1, 16: 2, 32: 3}.get(stride)
-    if steps is None:
-        raise ValueError(
-            f'spatial_stride must be 4, 8, 16 or 32, got {stride}: take a spatial '
-            'backbone with such patches.'
-        )
-    layers: list[nn.Module] = []
-    for step in range(steps):
-        layers.append(nn.ConvTranspose2d(channels, channels, 2, stride=2))
-        if step < steps - 1:
-            layers.append(ChannelLayerNorm(channels))
-        layers.append(nn.GELU())
-    return nn.Sequential(*layers)

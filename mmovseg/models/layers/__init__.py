@@ -18,6 +18,7 @@ from .region_layers import (
 )
 from .separable_dynamic_interaction import SeparableDynamicInteraction
 from .sine_position import sine_position
+from .spatial_upsample import SpatialUpsample
 from .tdee import TDEE
 from .transformer_decoder_layer import TransformerDecoderLayer
 from .vocabulary_aware_selection import VocabularyAwareSelection
@@ -33,6 +34,7 @@ __all__ = [
     'LiteAggregator',
     'PatchSeveranceLayer',
     'SeparableDynamicInteraction',
+    'SpatialUpsample',
     'TransformerDecoderLayer',
     'VocabularyAwareSelection',
     'check_spatial_channels',
