@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
@@ -11,6 +11,8 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from ...vocabulary import Vocabulary
+
+BLOCK = 128  # classes that a label map is made of first
 
 
 class FusionTask:
@@ -197,7 +199,8 @@ class SemanticTask(FusionTask):
         vocabulary: Vocabulary,
         max_pixels: int,
     ) -> None:
-        self.scores = probs[:, :-1].T.contiguous()  # [K, N]
+        scores = probs[:, :-1].T.contiguous()  # [K, N]
+        self.blocks = _blocks_of_classes(scores)
         self.vocabulary = vocabulary
         self.queries = range(len(probs))
         # The scores of all classes exist only for this many pixels at a time.
@@ -207,10 +210,33 @@ class SemanticTask(FusionTask):
     def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
         """Label the pixels of a strip."""
         labels = [
-            first_argmax(self.scores @ pixels)
-            for pixels in masks.flatten(1).split(self.chunk, 1)
+            self._label(pixels) for pixels in masks.flatten(1).split(self.chunk, 1)
         ]
         self.labels[rows] = torch.cat(labels).view(masks.shape[1:])
+
+    def _label(self, pixels: Tensor) -> Tensor:
+        """Find the best class of masks ``[N, p]``, the first of equal ones: ``[p]``.
+
+        A class scores at most its largest probability times the sum of the masks, so
+        most pixels are decided when the classes with large probabilities are scored.
+        """
+        first, *rest = self.blocks
+        values = first.scores @ pixels  # [b, p]
+        labels = first.labels[first_argmax(values)]
+        if not rest:
+            return labels
+        best = values.amax(0)
+        bound = rest[0].peak * pixels.sum(0) * (1 + 1e-4)  # more than rounding adds
+        # The pixels left to decide, with every NaN.
+        left = (~(bound < best)).nonzero().flatten()
+        if len(left) < len(best):
+            pixels, best = pixels[:, left], best[left]
+        values = rest[0].scores @ pixels
+        found, values = rest[0].labels[first_argmax(values)], values.amax(0)
+        before = labels[left]
+        wins = (values > best) | ((values == best) & (found < before))
+        labels[left] = torch.where(wins, found, before)
+        return labels
 
     def result(self) -> PixelData:
         """Put the map where mmdet and where mmseg look for it."""
@@ -219,6 +245,26 @@ class SemanticTask(FusionTask):
             meta['ignore_index'] = len(self.vocabulary)  # mmdet's 255 is a class here
         labels = self.labels[None]
         return PixelData(metainfo=meta, sem_seg=labels, data=labels)
+
+
+class _Block(NamedTuple):
+    """Some classes in the order of their labels."""
+
+    scores: Tensor  # [b, N]
+    labels: Tensor  # [b]
+    peak: Tensor  # the largest score, []
+
+
+def _blocks_of_classes(scores: Tensor) -> list[_Block]:
+    """Part classes ``[K, N]`` into those with large probabilities and the rest."""
+    peaks = scores.amax(1)
+    size = len(scores)
+    # On a GPU looking for pixels left to decide would wait for it.
+    if size > 2 * BLOCK and not scores.is_cuda:
+        size = BLOCK
+    order = peaks.argsort(descending=True, stable=True)
+    parts = [part.sort().values for part in (order[:size], order[size:]) if len(part)]
+    return [_Block(scores[part], part, peaks[part].amax()) for part in parts]
 
 
 class ProposalTask(FusionTask):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 
-from mmovseg.models.fusion import MaskFusion
+from mmovseg.models.fusion import MaskFusion, fusion_tasks
 from mmovseg.models.fusion.fusion_tasks import first_argmax, label_divisor
 from mmovseg.models.fusion.strip_probabilities import StripProbabilities
 from mmovseg.models.fusion.strip_resize import StripResize
@@ -643,3 +643,24 @@ def test_official_map_of_deop(shared):
     )
     found = sample.pred_sem_seg.data[0].numpy()
     assert (found == data['sem_map']).mean() >= 0.999
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('std', [0.0, 0.1, 4.0])  # 0: all classes tie
+def test_large_vocabularies_give_the_same_label_map(std, seed, monkeypatch):
+    monkeypatch.setattr(fusion_tasks, 'BLOCK', 4)
+    vocabulary = Vocabulary.from_names([f'class {i}' for i in range(20)])
+    logits = std * torch.randn(1, 6, 21)
+    logits[0, 3:, -1] += 9  # void
+    masks = 9 * torch.randn(1, 6, 8, 8)
+    fusion = MaskFusion(panoptic=False, instance=False)
+    prediction = MaskPrediction(logits, masks)
+    labels = fusion(prediction, None, vocabulary, (8, 8))[0].pred_sem_seg.sem_seg[0]
+    probs = logits.softmax(-1)[0, :, :-1]
+    scores = torch.einsum('nk,nhw->khw', probs, masks[0].sigmoid())
+    best = scores.gather(0, labels[None])[0]
+    torch.testing.assert_close(best, scores.amax(0))
+    if std:
+        assert (labels == scores.argmax(0)).all()
+    else:
+        assert not labels.any()
