@@ -43,7 +43,9 @@ class DeformableUpsample(nn.Module):
         offset, mask = self.offset(x).float().split((18, 9), dim=1)
         mask = mask.sigmoid()
         if is_inference(self):
-            weight, bias = fold_norm(self.weight.float(), self.norm1)
+            weight, bias = (
+                t.float() for t in fold_norm(self.weight.float(), self.norm1)
+            )
             x = deform(x.float(), offset, mask, weight, bias).relu_().to(dtype)
             weight, bias = fold_norm(self.upsample.weight, self.norm2, transposed=True)
             return F.conv_transpose2d(x, weight, bias, stride=2, padding=1).relu_()

@@ -67,3 +67,14 @@ def test_inference_gives_what_training_trains(std, seed, monkeypatch):
         expected = layer(x).detach()
     assert expected.any()
     torch.testing.assert_close(layer(x), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_is_close(dtype, seed):
+    layer, x = make(seed), torch.randn(2, 3, 6, 6)
+    expected = layer(x)
+    with torch.autocast('cpu', dtype):
+        close = layer(x).float()
+    torch.testing.assert_close(close, expected, rtol=0.1, atol=0.5)
+    assert layer.to(dtype)(x.to(dtype)).dtype == dtype

@@ -45,3 +45,16 @@ def test_the_upsampled_map_is_never_made(seed, largest_tensor, monkeypatch):
     with largest_tensor() as largest:
         mask_pool(layer.for_pooling(x), masks)
     assert largest.numel == 64 * 32 * 32  # that of the step before
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_is_close(dtype, seed):
+    layer = SpatialUpsample(5, 16)
+    x, masks = torch.randn(1, 5, 3, 4), torch.randn(1, 3, 12, 16)
+    expected = mask_pool(layer(x), masks)
+    with torch.autocast('cpu', dtype):
+        close = mask_pool(layer.for_pooling(x), masks).float()
+    torch.testing.assert_close(close, expected, rtol=0.1, atol=0.05)
+    pooled = mask_pool(layer.to(dtype).for_pooling(x.to(dtype)), masks.to(dtype))
+    assert pooled.dtype == dtype

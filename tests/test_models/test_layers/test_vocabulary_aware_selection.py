@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -62,3 +63,15 @@ def test_statistics_of_the_norms_take_part(seed):
     with torch.enable_grad():
         expected = layer.attention(features, text)
     torch.testing.assert_close(layer.attention(features, text), expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_half_precision_is_close(dtype, seed):
+    layer = VocabularyAwareSelection(4, 6).eval()
+    features, text = torch.randn(2, 4, 3, 5), torch.randn(7, 6)
+    expected = layer(features, text)
+    with torch.autocast('cpu', dtype):
+        close = layer(features, text).float()
+    torch.testing.assert_close(close, expected, rtol=0.1, atol=0.05)
+    assert layer.to(dtype)(features.to(dtype), text).dtype == dtype
