@@ -49,8 +49,8 @@ class SpatialUpsample(nn.Sequential):
         Returns:
             What stands for ``self(x)`` there.
         """
-        if not len(self):
-            return x
+        if not len(self) or torch.compiler.is_compiling():
+            return self(x)  # graphs have no parts, whose number depends on the size
         for layer in list(self)[:-2]:
             x = layer(x)
         return _UpsampledMap(x, self[-2])

@@ -24,9 +24,12 @@ def test_a_folded_norm_is_the_norm(seed):
     torch.testing.assert_close(F.conv_transpose2d(x, weight, bias), norm(conv(x)))
 
 
-def test_neither_training_nor_gradients_are_inference():
+def test_neither_training_nor_gradients_nor_graphs_are_inference(monkeypatch):
     layer = nn.Linear(1, 1)
     with torch.no_grad():
         assert not is_inference(layer)
         assert is_inference(layer.eval())
+        with monkeypatch.context() as graph:
+            graph.setattr(torch.compiler, 'is_compiling', lambda: True)
+            assert not is_inference(layer)
     assert not is_inference(layer)

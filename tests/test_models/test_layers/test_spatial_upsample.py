@@ -19,6 +19,14 @@ def test_pooling_in_parts_equals_pooling_the_whole_map(stride, seed, monkeypatch
     assert not pooled[0, 1].any()
 
 
+@torch.no_grad()
+def test_a_graph_pools_the_whole_map(seed, monkeypatch):
+    layer, x = SpatialUpsample(5, 16), torch.randn(2, 5, 3, 4)
+    expected = layer(x)
+    monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)
+    torch.testing.assert_close(layer.for_pooling(x), expected)
+
+
 def test_the_gradient_is_that_of_the_whole_map(seed):
     layer = SpatialUpsample(5, 16)
     x, masks = torch.randn(2, 5, 3, 4), torch.randn(2, 3, 12, 16)
