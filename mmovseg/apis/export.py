@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.func import functional_call
 
+from ..models.clip import fused_attention
 from ..models.structures import TextEmbeddings
 from ..vocabulary import Vocabulary
 from .images import write_bytes
@@ -158,7 +157,7 @@ def export_program(model: BaseModel, *, text_input: bool = False) -> ExportedPro
         arguments += _example_text(text)
         names = Dim('names', min=2)
         shapes += [{0: names}, {0: names}, {0: Dim('classes', min=2)}]
-    with torch.no_grad(), _plain_attention():
+    with torch.no_grad(), fused_attention():
         return torch.export.export(graph, arguments, dynamic_shapes=tuple(shapes))
 
 
@@ -167,17 +166,6 @@ def _example_text(text: TextInputs) -> TextInputs:
     rows = torch.ones(5, text.text.shape[1], device=text.text.device)
     class_ids = torch.tensor([0, 0, 1, 2, 2], device=rows.device)
     return TextInputs(rows, class_ids, class_ids[:3] > 0)
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
-    """Keep the fused kernel of PyTorch's transformer out of graphs."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def describe(model: BaseModel, *, text_input: bool) -> dict[str, Any]:
