@@ -8,7 +8,7 @@ max_iters = 700
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='TrainableOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=7e-4, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=7e-4, weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=1.0, norm_type=2),
     paramwise_cfg=dict(
         norm_decay_mult=0.0,

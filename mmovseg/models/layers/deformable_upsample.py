@@ -49,24 +49,19 @@ class DeformableUpsample(nn.Module):
             x = deform(x.float(), offset, mask, weight, bias).relu_().to(dtype)
             weight, bias = fold_norm(self.upsample.weight, self.norm2, transposed=True)
             return F.conv_transpose2d(x, weight, bias, stride=2, padding=1).relu_()
-        x = deform_conv2d(
-            x.float(),
-            offset.contiguous(),
-            self.weight.float(),
-            padding=1,
-            mask=mask.contiguous(),
-        )
+        x = deform(x.float(), offset, mask, self.weight.float())
         x = self.norm1(x.to(dtype)).relu()
         return self.norm2(self.upsample(x)).relu()
 
 
 def deform(
-    x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor
+    x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor | None = None
 ) -> Tensor:
-    """Run a modulated deformable 3x3 convolution without gradients.
+    """Run a modulated deformable 3x3 convolution.
 
     On the CPU torchvision's operator finds the four neighbours and their weights anew
-    for every channel; here a sample is a weighted sum of four rows of the map.
+    for every channel, and its gradient runs on one thread; here a sample is a weighted
+    sum of four rows of the map. In graphs it stays one operator.
 
     Args:
         x: float32, ``[B, C, h, w]``.
@@ -78,7 +73,7 @@ def deform(
     Returns:
         ``[B, C', h, w]``.
     """
-    if x.is_cuda:
+    if x.is_cuda or torch.compiler.is_compiling():
         offset, mask = offset.contiguous(), mask.contiguous()
         return deform_conv2d(x, offset, weight, bias, padding=1, mask=mask)
     batch, channels, height, width = x.shape
