@@ -268,7 +268,7 @@ def test_numbers_are_means_over_the_seeds_that_are_there(tool, lab, monkeypatch)
     assert 'PQ seen' not in row
 
 
-def test_orders_are_compared_by_pairs(report):
+def test_orders_are_compared_by_pairs(report, monkeypatch):
     def value(mean, std=0.1):
         return report.Value(mean, std, 3)
 
@@ -276,8 +276,11 @@ def test_orders_are_compared_by_pairs(report):
     ours = [value(1), value(2), value(1.95), value(0.5)]
     assert report.compare_order(labels, ours, paper) == (
         "2 of 5 pairs as in the paper (Kendall's tau -0.18), 1 not so but within one "
-        'standard deviation, 2 not so and beyond it: a above d; b above d.'
+        'standard deviation, 2 not so and beyond it: b above d; a above d.'
     )
+    monkeypatch.setattr(report, 'NAMED', 1)
+    text = report.compare_order(labels, ours, paper)
+    assert text.endswith('it: b above d and, with smaller gaps, 1 more.')
     same = report.compare_order(labels, [value(x) for x in paper], paper)
     assert same == "5 of 5 pairs as in the paper (Kendall's tau 1.00)."
     assert report.compare_order(labels, [None] * 4, paper).startswith('nothing')

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau
 
+NAMED = 5  # pairs of rows that a report names at most
+
 
 class Value(NamedTuple):
     """A number over seeds."""
@@ -42,7 +44,7 @@ def compare_order(labels: Sequence[str], ours: Sequence, paper: Sequence) -> str
         elif -gap <= max(ours[low].std, ours[high].std):
             close += 1
         else:
-            swapped.append(f'{labels[low]} above {labels[high]}')
+            swapped.append((gap, f'{labels[low]} above {labels[high]}'))
     total = agree + close + len(swapped)
     if not total:
         return 'nothing to compare yet.'
@@ -51,7 +53,10 @@ def compare_order(labels: Sequence[str], ours: Sequence, paper: Sequence) -> str
     if close:
         text += f', {close} not so but within one standard deviation'
     if swapped:
-        text += f', {len(swapped)} not so and beyond it: {"; ".join(swapped)}'
+        widest = [words for _, words in sorted(swapped)[:NAMED]]
+        text += f', {len(swapped)} not so and beyond it: {"; ".join(widest)}'
+        more = len(swapped) - len(widest)
+        text += f' and, with smaller gaps, {more} more' if more else ''
     return f'{text}.'
 
 
