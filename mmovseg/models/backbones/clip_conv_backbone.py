@@ -121,7 +121,8 @@ def attention_pool(pool: nn.Module, features: Tensor, masks: Tensor) -> Tensor:
     """Run CLIP's attention pooling with one key mask per region.
 
     All regions share query, keys and values; only the mask differs, so the products
-    are computed once per image.
+    are computed once per image. There is a single query, so the keys' projection is
+    applied to it, and not to every position; its bias adds the same to all scores.
 
     Args:
         pool: ``attnpool`` of a CLIP ResNet.
@@ -140,12 +141,11 @@ def attention_pool(pool: nn.Module, features: Tensor, masks: Tensor) -> Tensor:
     query = features.mean((-2, -1)) + position[0]  # [B, C]
     heads = pool.num_heads
 
-    def split(x: Tensor) -> Tensor:  # [B, L, C] -> [B, heads, L, C / heads]
-        return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-    q = split(pool.q_proj(query).unsqueeze(1))
-    k, v = split(pool.k_proj(tokens)), split(pool.v_proj(tokens))
-    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # [B, heads, 1, hw]
+    q = pool.q_proj(query).unflatten(-1, (heads, -1))  # [B, heads, C / heads]
+    project = pool.k_proj.weight.unflatten(0, (heads, -1))
+    q = torch.einsum('bhd,hdc->bhc', q, project) * q.shape[-1] ** -0.5
+    v = pool.v_proj(tokens).unflatten(-1, (heads, -1)).transpose(1, 2)
+    scores = (q @ tokens.transpose(1, 2)).unsqueeze(2)  # [B, heads, 1, hw]
     masks = masks.flatten(2).unsqueeze(1)  # [B, 1, N, hw]
     # The lowest number instead of -inf: a mask without pixels stays finite.
     lowest = torch.finfo(scores.dtype).min
