@@ -28,6 +28,8 @@ class ChannelLayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, C, H, W]`` to the same shape."""
-        shape = self.weight.shape
-        x = F.layer_norm(x.permute(0, 2, 3, 1), shape, self.weight, self.bias, self.eps)
-        return x.permute(0, 3, 1, 2).contiguous()
+        return self.normalise(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Do the same to ``[..., C]``."""
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)

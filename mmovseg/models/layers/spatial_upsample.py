@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,41 +53,64 @@ class SpatialUpsample(nn.Sequential):
         """
         if not len(self) or torch.compiler.is_compiling():
             return self(x)  # graphs have no parts, whose number depends on the size
-        for layer in list(self)[:-2]:
-            x = layer(x)
-        return _UpsampledMap(x, self[-2])
+        return _UpsampledMap(x, list(self))
 
 
 class _UpsampledMap(MapToPool):
-    """``GELU(upsample(x))``, of which only a part exists at a time.
+    """The upsampled map, of which only a part exists at a time.
+
+    A position becomes a block of others and no other position has a share in it, so
+    rows of channels go through all layers without ever being a map.
 
     Args:
         x: ``[B, S, h, w]``.
-        upsample: Transposed convolution whose kernel is as wide as its stride of 2:
-            every position becomes four by a matrix product.
+        layers: Those of :class:`SpatialUpsample`. Transposed convolutions have kernels
+            as wide as their stride of 2: a position becomes four by a matrix product.
     """
 
-    def __init__(self, x: Tensor, upsample: nn.ConvTranspose2d) -> None:
-        self.x, self.upsample = x, upsample
-        self.size = (2 * x.shape[-2], 2 * x.shape[-1])
+    def __init__(self, x: Tensor, layers: list[nn.Module]) -> None:
+        self.x, self.layers = x, layers
+        self.steps = sum(isinstance(y, nn.ConvTranspose2d) for y in layers)
+        self.size = (x.shape[-2] << self.steps, x.shape[-1] << self.steps)
         self.dtype = x.dtype
 
     def mask_sum(self, masks: Tensor) -> Tensor:
-        """Sum the map inside masks, bool ``[B, N, 2h, 2w]``, to ``[B, N, S]``."""
-        batch, channels, height, width = self.x.shape
-        weight = self.upsample.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [4 * S, S]
-        bias = self.upsample.bias.repeat(4)
-        # The four positions that come from one stand together, as in the product.
-        masks = masks.reshape(batch, -1, height, 2, width, 2)
-        masks = masks.permute(0, 1, 2, 4, 3, 5).flatten(2)  # [B, N, h * w * 4]
-        rows = self.x.flatten(2).transpose(1, 2)  # [B, h * w, S]
-        step = max(1, CHUNK // (4 * channels))
+        """Sum the map inside masks, bool ``[B, N, *size]``, to ``[B, N, S]``."""
+        batch, channels = self.x.shape[:2]
+        rows = self.x.flatten(2).transpose(1, 2).contiguous()  # [B, h * w, S]
+        masks = self._in_blocks(masks)
+        layers = [_for_rows(layer) for layer in self.layers]
+        block = 4**self.steps
+        step = max(1, CHUNK // (block * channels))
         total = torch.zeros((), device=rows.device)
         for some, inside in zip(
-            rows.split(step, 1), masks.split(4 * step, 2), strict=True
+            rows.split(step, 1), masks.split(block * step, 2), strict=True
         ):
-            fine = F.gelu(F.linear(some, weight, bias)).view(batch, -1, channels)
+            fine = some
+            for layer in layers:
+                fine = layer(fine).view(batch, -1, channels)
             with torch.autocast(rows.device.type, enabled=False):
                 fine = upcast(fine)
                 total = total + inside.to(fine.dtype) @ fine
         return total
+
+    def _in_blocks(self, masks: Tensor) -> Tensor:
+        """Put the positions that come from one together, ``[B, N, h * w * block]``."""
+        height, width = self.x.shape[-2:]
+        twos = [2] * self.steps
+        masks = masks.reshape(*masks.shape[:2], height, *twos, width, *twos)
+        # h, w, then row and column of every step, as the products order them.
+        axes = [2 + i for i in range(self.steps + 1)]
+        pairs = [axis for i in axes for axis in (i, i + self.steps + 1)]
+        return masks.permute(0, 1, *pairs).flatten(2)
+
+
+def _for_rows(layer: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return what a layer does to rows of channels, ``[B, p, S]``."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [4 * S, S]
+        bias = layer.bias.repeat(4)
+        return lambda x: F.linear(x, weight, bias)
+    if isinstance(layer, ChannelLayerNorm):
+        return layer.normalise
+    return layer
