@@ -20,6 +20,7 @@ NAMES = {
     'TRANSFORMS': ['LoadPanopticAnnotations', 'SeedSample'],
     'METRICS': ['PanopticMetric', 'InstanceMetric', 'SemanticMetric'],
     'HOOKS': ['AtomicCheckpointHook', 'SeedIterationHook'],
+    'OPTIM_WRAPPERS': ['BFloat16OptimWrapper'],
     'OPTIM_WRAPPER_CONSTRUCTORS': ['TrainableOptimWrapperConstructor'],
     'INFERENCERS': ['OVSegInferencer'],
 }

@@ -43,7 +43,13 @@ def parse_args():
         help='start from the weights that these files share with the model, such as '
         'those of earlier stages',
     )
-    parser.add_argument('--amp', action='store_true', help='mixed precision (GPU only)')
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='fp16',
+        choices=['fp16', 'bf16'],
+        help='mixed precision: fp16 with scaled losses (GPU only), or bf16 [fp16]',
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
@@ -77,7 +83,9 @@ def build_config(args):
             raise ValueError(
                 f'{args.config} has no {key}: it is for evaluation (tools/test.py).'
             )
-    if args.amp:
+    if args.amp == 'bf16':
+        cfg.optim_wrapper.type = 'mmovseg.BFloat16OptimWrapper'
+    elif args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:

@@ -60,13 +60,16 @@ def adapt_to_device(cfg: Config) -> None:
     nothing where there is an accelerator.
 
     Raises:
-        ValueError: If the config asks for mixed precision on a CPU, or if the
-            launcher's environment variables are missing.
+        ValueError: If the config asks for float16 on a CPU, or if the launcher's
+            environment variables are missing.
     """
     if get_device() != 'cpu':
         return
     if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
-        raise ValueError('Mixed precision (--amp, AmpOptimWrapper) needs a GPU.')
+        raise ValueError(
+            'Mixed precision in float16 (AmpOptimWrapper) needs a GPU; on a CPU use '
+            'bfloat16 (--amp bf16, BFloat16OptimWrapper).'
+        )
     launcher = cfg.get('launcher', 'none')
     if launcher == 'none':
         return

@@ -43,9 +43,12 @@ def test_runner_does_not_execute_a_checkpoint(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
-def test_mixed_precision_needs_a_gpu():
-    with pytest.raises(ValueError, match='needs a GPU'):
+def test_float16_needs_a_gpu_and_bfloat16_none():
+    with pytest.raises(ValueError, match=r'needs a GPU; .*--amp bf16'):
         adapt_to_device(Config(dict(optim_wrapper=dict(type='AmpOptimWrapper'))))
+    cfg = Config(dict(optim_wrapper=dict(type='mmovseg.BFloat16OptimWrapper')))
+    adapt_to_device(cfg)
+    assert cfg.optim_wrapper.type == 'mmovseg.BFloat16OptimWrapper'
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')

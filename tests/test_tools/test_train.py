@@ -56,6 +56,29 @@ def main(monkeypatch):
     return main
 
 
+def test_train_in_bfloat16(tmp_path, main, monkeypatch):
+    seen = []
+    forward = torch.nn.Linear.forward
+
+    def watch(self, x):
+        out = forward(self, x)
+        if self.training:  # the validation at the end is in float32
+            seen.append((self.weight.dtype, out.dtype))
+        return out
+
+    monkeypatch.setattr(torch.nn.Linear, 'forward', watch)
+    options = ['train_cfg.max_iters=2', f'experiment_name={tmp_path.name}']
+    main('--amp', 'bf16', '--work-dir', tmp_path, '--cfg-options', *options)
+    assert set(seen) == {(torch.float32, torch.bfloat16)}
+    assert [entry['step'] for entry in logged(tmp_path)] == [1, 2]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
+def test_amp_without_a_value_means_float16(tmp_path, main):
+    with pytest.raises(SystemExit, match='--amp bf16'):
+        main('--amp', '--work-dir', tmp_path)
+
+
 def test_train_writes_logs_and_checkpoints_then_resumes(tmp_path, main):
     options = ['--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=4']
     run(sys.executable, ROOT / 'tools' / 'train.py', CONFIG, *options)

@@ -105,6 +105,26 @@ def test_images_without_segments_train(root, samples):
             assert parameter.grad.isfinite().all(), name
 
 
+@pytest.mark.parametrize('backbone', ['tiny-convnext', 'tiny-rn'])
+def test_training_in_bfloat16_has_nearly_the_same_losses(root, backbone):
+    model = make(root, backbone).train()
+    totals = []
+    for enabled in (False, True):
+        torch.manual_seed(0)  # the same points
+        with torch.autocast('cpu', torch.bfloat16, enabled=enabled):
+            losses = losses_of(model, images(2), [full_sample(), full_sample()])
+        assert {loss.dtype for loss in losses.values()} == {torch.float32}
+        totals.append(sum(losses.values()))
+    assert totals[1].item() != totals[0].item()
+    torch.testing.assert_close(totals[1], totals[0], rtol=0.05, atol=0)
+    totals[1].backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad.dtype == torch.float32, name
+            assert parameter.grad.isfinite().all(), name
+            assert (parameter.grad != 0).any(), name
+
+
 def test_losses_of_every_stage_are_named(root):
     losses = losses_of(make(root).train(), images(1), [full_sample()])
     names = {f's{i}_loss_{part}' for i in (0, 1) for part in ('ce', 'mask', 'dice')}
