@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -86,38 +89,146 @@ def run_model(model: BaseModel, inputs: Tensor, text: TextEmbeddings | None) -> 
 
 @contextmanager
 def watch_parts(
-    model: nn.Module, read: Callable[[], float]
+    model: nn.Module, read: Callable[[], float], *, depth: int = 1
 ) -> Iterator[dict[str, float]]:
-    """Sum up what a counter gains in each direct child of a model.
+    """Sum up what a counter gains in each part of a model.
 
     Args:
-        model: Its children's ``forward`` methods are watched.
+        model: The ``forward`` methods of its parts are watched.
         read: Returns the counter, such as a clock or a number of operations.
+        depth: 1 for direct children, 2 for theirs too, and so on. The members of a
+            ``ModuleList`` count together, under its name.
 
     Yields:
-        Gain by name of the child, filled while the context is open.
+        Gain by dotted name, that of a part including its own parts; filled while the
+        context is open. What never ran is missing.
     """
     gains: dict[str, float] = {}
     starts: dict[str, float] = {}
     handles = []
 
-    def watch(name: str, child: nn.Module) -> None:
+    def watch(name: str, part: nn.Module) -> None:
         def start(*_: Any) -> None:
             starts[name] = read()
 
         def stop(*_: Any) -> None:
             gains[name] = gains.get(name, 0) + read() - starts[name]
 
-        handles.append(child.register_forward_pre_hook(start))
-        handles.append(child.register_forward_hook(stop))
+        handles.append(part.register_forward_pre_hook(start))
+        handles.append(part.register_forward_hook(stop))
 
-    for name, child in model.named_children():
-        watch(name, child)
+    for name, part in _named_parts(model, depth):
+        watch(name, part)
     try:
         yield gains
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _named_parts(
+    module: nn.Module, depth: int, prefix: str = ''
+) -> Iterator[tuple[str, nn.Module]]:
+    for name, child in module.named_children():
+        for part in child if isinstance(child, nn.ModuleList) else [child]:
+            yield prefix + name, part
+            if depth > 1:
+                yield from _named_parts(part, depth - 1, f'{prefix}{name}.')
+
+
+def measure_parts(
+    model: BaseModel,
+    read: Callable[[], float],
+    run: Callable[[], object],
+    *,
+    depth: int = 1,
+) -> dict[str, float]:
+    """Return what a counter gains in one run: in each part, in the rest, in total.
+
+    Args:
+        model: The model.
+        read: Returns the counter.
+        run: Runs the model once.
+        depth: As in :func:`watch_parts`.
+
+    Returns:
+        Gain by name, in the order of execution, a part before its own parts. ``rest``
+        is what no direct child did; ``fusion``, if there is one, and ``total`` are
+        last.
+    """
+    with watch_parts(model, read, depth=depth) as gains:
+        start = read()
+        run()
+        total = read() - start
+    children = [name for name in gains if '.' not in name]
+    last = [name for name in children if name == 'fusion']
+    parts = {}
+    for child in [x for x in children if x not in last]:
+        inner = [name for name in gains if name.startswith(f'{child}.')]
+        parts.update((name, gains[name]) for name in sorted([child, *inner]))
+    parts['rest'] = total - sum(gains[name] for name in children)
+    parts.update((name, gains[name]) for name in last)
+    parts['total'] = total
+    return parts
+
+
+def read_clock(device: torch.device) -> Callable[[], float]:
+    """Return a clock in seconds that waits for what a device has still to do."""
+
+    def read() -> float:
+        if device.type == 'cuda':
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return read
+
+
+def time_models(
+    models: Sequence[BaseModel],
+    inputs: Tensor,
+    *,
+    warmup: int,
+    repeat: int,
+    depth: int = 1,
+) -> list[dict[str, list[float]]]:
+    """Time models in turns, so that what else the machine does meets all of them.
+
+    Args:
+        models: On the device of the inputs, with random text embeddings.
+        inputs: Normalised, padded images, ``[B, 3, H, W]``.
+        warmup: Runs that are not counted.
+        repeat: Runs that are.
+        depth: As in :func:`watch_parts`.
+
+    Returns:
+        For each model the seconds of every counted run, by name as from
+        :func:`measure_parts`.
+    """
+    read = read_clock(inputs.device)
+    texts = [random_text(model) for model in models]
+    times: list[dict[str, list[float]]] = [{} for _ in models]
+    for index in range(warmup + repeat):
+        for model, text, rows in zip(models, texts, times, strict=True):
+
+            def run(model: BaseModel = model, text: Any = text) -> None:
+                run_model(model, inputs, text)
+
+            parts = measure_parts(model, read, run, depth=depth)
+            if index >= warmup:
+                for name, seconds in parts.items():
+                    rows.setdefault(name, []).append(seconds)
+    return times
+
+
+def wait_passively() -> None:
+    """Start the program anew unless waiting threads sleep (``OMP_WAIT_POLICY``).
+
+    It is read when torch starts. Threads that wait by spinning make timings erratic
+    where cores are shared.
+    """
+    if 'OMP_WAIT_POLICY' not in os.environ:
+        os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'
+        os.execv(sys.executable, [sys.executable, *sys.argv])
 
 
 @contextmanager

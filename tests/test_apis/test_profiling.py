@@ -9,10 +9,12 @@ from mmovseg.apis.profiling import (
     build_model,
     count_macs,
     count_parameters,
+    measure_parts,
     paper_parameters,
     random_text,
     run_model,
     text_sample,
+    time_models,
     watch_parts,
 )
 from mmovseg.vocabulary import Vocabulary
@@ -86,6 +88,65 @@ def test_parts_add_up_to_the_whole(tiny_clip):
     with count_macs() as read:
         run_model(model, torch.randn(2, 3, 64, 64), text)
         assert read() > 1.9 * total
+
+
+class _Parts(nn.Module):
+    """A part, two in a list, one inside another, and work of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.stages = nn.ModuleList(
+            nn.Sequential(nn.Linear(2, 2), nn.ReLU()) for _ in range(2)
+        )
+        self.unused = nn.Linear(2, 2)
+        self.fusion = nn.Identity()
+
+    def forward(self, x):
+        x = self.fusion(self.first(x))
+        for stage in self.stages:
+            x = stage(x)
+        return x
+
+
+def test_parts_are_watched_to_a_depth_and_lists_as_one():
+    model, ticks = _Parts(), iter(range(100))
+    with watch_parts(model, lambda: next(ticks)) as gains:
+        model(torch.zeros(2))
+    # Without parts of their own: every one starts and stops at the next tick.
+    assert gains == {'first': 1, 'fusion': 1, 'stages': 2}
+    ticks = iter(range(100))
+    with watch_parts(model, lambda: next(ticks), depth=2) as gains:
+        model(torch.zeros(2))
+    assert gains.pop('stages') == 2 * 5
+    assert gains == {'first': 1, 'fusion': 1, 'stages.0': 2, 'stages.1': 2}
+    model(torch.zeros(2))
+    assert next(ticks) == 16  # the hooks are gone
+
+
+def test_rest_is_what_no_part_did():
+    model, ticks = _Parts(), iter(range(100))
+    parts = measure_parts(
+        model, lambda: next(ticks), lambda: model(torch.zeros(2)), depth=2
+    )
+    order = ['first', 'stages', 'stages.0', 'stages.1', 'rest', 'fusion', 'total']
+    assert list(parts) == order
+    assert parts['total'] == 17
+    assert parts['rest'] == 17 - 1 - 1 - 10
+
+
+def test_models_are_timed_in_turns(tiny_clip, monkeypatch):
+    models = [build_model('eovseg_tiny_shapeworld') for _ in range(2)]
+    turns = []
+    for index, model in enumerate(models):
+        model.backbone.register_forward_hook(lambda *_, i=index: turns.append(i))
+    times = time_models(models, torch.randn(1, 3, 64, 64), warmup=1, repeat=2)
+    assert turns == [0, 1] * 3
+    for rows in times:
+        assert {len(seconds) for seconds in rows.values()} == {2}
+        parts = [sum(run) for run in zip(*rows.values(), strict=True)]
+        # All parts and the rest, and the total once more.
+        assert parts == pytest.approx([2 * total for total in rows['total']])
 
 
 def test_text_sample_scales_with_the_number_of_names():

@@ -6,7 +6,6 @@ tools/analysis_tools/benchmark.py deop_vit-b16_cocostuff-156 \\
 """
 
 import argparse
-import os
 import sys
 import time
 
@@ -17,10 +16,9 @@ from mmengine.config import DictAction
 from mmovseg.apis.checkpoint import load_checkpoint
 from mmovseg.apis.profiling import (
     build_model,
-    random_text,
-    run_model,
     text_sample,
-    watch_parts,
+    time_models,
+    wait_passively,
 )
 
 
@@ -73,32 +71,6 @@ def parse_args():
     if args.repeat < 1 or args.warmup < 0 or args.batch_size < 1:
         parser.error('--repeat and --batch-size must be at least 1, --warmup 0.')
     return args
-
-
-def measure(models, inputs, warmup, repeat):
-    """Return the seconds of every counted run of each model, by part and in total."""
-
-    def clock():
-        if inputs.is_cuda:
-            torch.cuda.synchronize()
-        return time.perf_counter()
-
-    texts = [random_text(model) for model in models]
-    times = [{} for _ in models]
-    # In turns: what else the machine does then meets all of them.
-    for index in range(warmup + repeat):
-        for model, text, rows in zip(models, texts, times, strict=True):
-            with watch_parts(model, clock) as parts:
-                start = clock()
-                run_model(model, inputs, text)
-                total = clock() - start
-            if index >= warmup:
-                parts['rest'] = total - sum(parts.values())
-                parts['fusion'] = parts.pop('fusion')
-                parts['total'] = total
-                for name, seconds in parts.items():
-                    rows.setdefault(name, []).append(seconds)
-    return times
 
 
 def draw_masks(model, count):
@@ -154,10 +126,7 @@ def print_table(times, ratio_to):
 
 def main():
     args = parse_args()
-    if 'OMP_WAIT_POLICY' not in os.environ:
-        # Read when torch starts: threads that wait by spinning make timings erratic.
-        os.environ['OMP_WAIT_POLICY'] = 'PASSIVE'
-        os.execv(sys.executable, [sys.executable, *sys.argv])
+    wait_passively()
     if args.threads:
         torch.set_num_threads(args.threads)
     models = []
@@ -187,7 +156,7 @@ def main():
         f'torch {torch.__version__}, {args.repeat} runs'
     )
     inputs = torch.randn(args.batch_size, 3, height, width, device=args.device)
-    all_times = measure(models, inputs, args.warmup, args.repeat)
+    all_times = time_models(models, inputs, warmup=args.warmup, repeat=args.repeat)
     for config, model, times in zip(
         (args.config, *args.against), models, all_times, strict=True
     ):
