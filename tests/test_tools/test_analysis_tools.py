@@ -1,5 +1,6 @@
 """What the analysis tools print, for the tiny model."""
 
+import json
 import re
 import runpy
 import sys
@@ -81,8 +82,36 @@ def test_impossible_masks_are_refused(run, config, count, message):
         run('benchmark', '--valid-masks', count, '--repeat', '1', config=config)
 
 
-@pytest.mark.parametrize('name', ['get_flops', 'benchmark'])
+@pytest.mark.parametrize('name', ['get_flops', 'benchmark', 'profile_model'])
 def test_impossible_shape_is_refused(run, name, capsys):
     with pytest.raises(SystemExit):
         run(name, '--shape', '65', '64')
     assert 'multiples of 32' in capsys.readouterr().err
+
+
+def test_profiles_are_written_for_every_combination(run, tmp_path):
+    out = tmp_path / 'profile.json'
+    text = run(
+        *('profile_model', '--shape', '64', '64', '--shape', '64', '96'),
+        *('--vocabulary', 'pascal_voc_20', 'ade20k_150', '--batch-size', '1', '2'),
+        *('--warmup', '0', '--repeat', '1', '--depth', '1', '--out', str(out)),
+    )
+    report = json.loads(out.read_text())
+    assert report['peak']['flops'] > 0
+    found = [(p['classes'], *p['shape'], p['batch_size']) for p in report['profiles']]
+    assert len(set(found)) == len(found) == 8
+    titles = re.findall(r', (\d+) classes, (\d) x (\d+) x (\d+):', text)
+    assert [(int(k), int(h), int(w), int(b)) for k, b, h, w in titles] == found
+    profiles = zip(found, report['profiles'], strict=True)
+    by_size = {size: profile['parts'] for size, profile in profiles}
+    backbone = [parts['backbone']['flops'] for parts in by_size.values()]
+    assert backbone[1] == 2 * backbone[0]
+    few, many = by_size[20, 64, 64, 1], by_size[150, 64, 64, 1]
+    assert many['neck']['flops'] > few['neck']['flops']
+    assert text.count('| decoder |') == 8
+    assert 0 < few['total']['share'] < 1
+
+
+def test_an_unknown_vocabulary_is_refused(run):
+    with pytest.raises(SystemExit, match=r'--vocabulary.*nothing_150'):
+        run('profile_model', '--vocabulary', 'nothing_150', '--repeat', '1')

@@ -1,0 +1,152 @@
+"""Show where the time of models goes, part by part, beside what the machine could do.
+
+For each config, vocabulary, input size and batch size: median seconds, operations and
+bytes of every part, and their share of the machine's peak, which the same run measures
+by a large matrix product and a large copy. Weights and text are random.
+Example: tools/analysis_tools/profile_model.py eovseg_r50_coco eovseg_convnext-l_coco \\
+    --vocabulary ade20k_150 lvis_1203 --shape 640 960 --shape 800 1344 --batch-size 1 8
+"""
+
+import argparse
+import itertools
+import json
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+
+from mmovseg.apis.profiling import build_model, wait_passively
+from mmovseg.apis.roofline import measure_peak, profile_parts, roofline_table
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('configs', nargs='+', help='config files or packaged names')
+    parser.add_argument(
+        '--vocabulary',
+        nargs='+',
+        default=[None],
+        help="test vocabularies, packaged or files [the config's]",
+    )
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        action='append',
+        metavar=('H', 'W'),
+        help='size of the padded input; may be repeated [640 960]',
+    )
+    parser.add_argument('--batch-size', type=int, nargs='+', default=[1])
+    parser.add_argument(
+        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
+    )
+    parser.add_argument(
+        '--dtype',
+        choices=['float32', 'bfloat16', 'float16'],
+        default='float32',
+        help='other than float32: autocast to it',
+    )
+    parser.add_argument('--threads', type=int, help='threads of the CPU [all]')
+    parser.add_argument('--warmup', type=int, default=2, help='runs not counted [2]')
+    parser.add_argument('--repeat', type=int, default=10, help='runs counted [10]')
+    parser.add_argument(
+        '--depth', type=int, default=2, help='1: parts of the model, 2: their parts [2]'
+    )
+    parser.add_argument(
+        '--panoptic-only', action='store_true', help='no instances, no label map'
+    )
+    parser.add_argument('--out', type=Path, help='write all numbers to this JSON file')
+    args = parser.parse_args()
+    args.shape = args.shape or [[640, 960]]
+    for shape in args.shape:
+        if any(x < 32 or x % 32 for x in shape):
+            parser.error(f'--shape must be positive multiples of 32, got {shape}.')
+    if min(args.repeat, args.depth, *args.batch_size) < 1 or args.warmup < 0:
+        parser.error(
+            '--repeat, --depth and --batch-size must be at least 1, --warmup 0.'
+        )
+    return args
+
+
+def profile(model, args, shape, batch):
+    """Return the costs of one model at one size."""
+    inputs = torch.randn(batch, 3, *shape, device=args.device)
+    dtype = getattr(torch, args.dtype)
+    lower = dtype != torch.float32
+    with torch.autocast(inputs.device.type, dtype) if lower else nullcontext():
+        return profile_parts(
+            model, inputs, warmup=args.warmup, repeat=args.repeat, depth=args.depth
+        )
+
+
+def describe(args, peak):
+    """Return what all figures depend on."""
+    name = 'CPU'
+    if torch.device(args.device).type == 'cuda':
+        name = torch.cuda.get_device_name(args.device)
+    return dict(
+        device=name,
+        threads=torch.get_num_threads(),
+        dtype=args.dtype,
+        torch=torch.__version__,
+        repeat=args.repeat,
+        peak=peak._asdict(),
+    )
+
+
+def main():
+    args = parse_args()
+    wait_passively()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    peak = measure_peak(args.device, getattr(torch, args.dtype))
+    report = dict(describe(args, peak), profiles=[])
+    print(
+        f'{report["device"]}, {report["threads"]} threads, {args.dtype}, torch '
+        f'{torch.__version__}, median of {args.repeat} runs. Peak: '
+        f'{peak.flops / 1e9:,.0f} GFLOP/s, {peak.bandwidth / 1e9:,.1f} GB/s.'
+    )
+    for config in args.configs:
+        try:
+            model = build_model(config, device=args.device)
+        except (OSError, ValueError) as error:
+            sys.exit(f'error: {error}')
+        if args.panoptic_only:
+            model.fusion.instance = model.fusion.semantic = False
+        for vocabulary, shape, batch in itertools.product(
+            args.vocabulary, args.shape, args.batch_size
+        ):
+            if vocabulary is not None:
+                try:
+                    model.set_vocabulary(vocabulary)
+                except (OSError, ValueError) as error:
+                    sys.exit(f'error: --vocabulary: {error}')
+            classes = len(model.vocabulary)
+            costs = profile(model, args, shape, batch)
+            height, width = shape
+            print(f'\n{config}, {classes} classes, {batch} x {height} x {width}:\n')
+            print(roofline_table(costs, peak), flush=True)
+            report['profiles'].append(
+                dict(
+                    config=config,
+                    classes=classes,
+                    batch_size=batch,
+                    shape=shape,
+                    parts={
+                        name: dict(
+                            cost._asdict(),
+                            bound=cost.bound(peak),
+                            share=cost.share(peak),
+                        )
+                        for name, cost in costs.items()
+                    },
+                )
+            )
+            if args.out:
+                # After each: a run of hours leaves what it has.
+                args.out.write_text(json.dumps(report, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()
