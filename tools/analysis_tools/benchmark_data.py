@@ -1,0 +1,121 @@
+"""Time the transforms of a data pipeline, one by one, and its loader with workers.
+
+--data-of takes the pictures of another config, so that a pipeline can be timed without
+its own data, for instance on drawn ones (make_shapeworld.py --image-size 640):
+tools/analysis_tools/benchmark_data.py eovseg_r50_coco --data-of eovseg_tiny_shapeworld
+"""
+
+import argparse
+import sys
+import time
+
+import numpy as np
+from mmengine.config import DictAction
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from mmovseg.apis.config import load_config
+from mmovseg.datasets.seeded_sampler import SeededIndex
+from mmovseg.registry import DATASETS
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('config', help='config file, or the name of a packaged one')
+    parser.add_argument('--data-of', metavar='CONFIG', help="data [CONFIG's own]")
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
+    parser.add_argument('--images', type=int, default=100, help='timed [100]')
+    parser.add_argument('--workers', type=int, help="of the loader [the config's]")
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override config values',
+    )
+    args = parser.parse_args()
+    if args.images < 1 or (args.workers or 0) < 0:
+        parser.error('--images must be at least 1, --workers 0.')
+    return args
+
+
+def read_loader(args):
+    """Return the config of the loader: its data, and the pipeline to time."""
+    cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmovseg'))
+    key = f'{args.split}_dataloader'
+    if cfg.get(key) is None:
+        raise ValueError(f'{args.config} has no {key}: choose another --split.')
+    loader = cfg[key]
+    if args.data_of:
+        other = load_config(args.data_of)
+        if other.get(key) is None:
+            raise ValueError(f'{args.data_of} has no {key}: choose another --split.')
+        pipeline = loader.dataset.pipeline
+        loader.dataset = dict(other[key].dataset, pipeline=pipeline)
+    if args.workers is not None:
+        loader.num_workers = args.workers
+    if not loader.num_workers:
+        loader.persistent_workers = False
+    return loader
+
+
+def time_transforms(dataset, count):
+    """Return seconds by transform of samples in turns, and how many gave none."""
+    seconds, refused = {}, 0
+    for number in range(count):
+        index = SeededIndex(number % len(dataset))
+        index.entropy = (0, number)  # every run draws the same augmentations
+        data = dataset.get_data_info(index)
+        data['sample_idx'] = index
+        for place, transform in enumerate(dataset.pipeline.transforms):
+            start = time.perf_counter()
+            data = transform(data)
+            took = time.perf_counter() - start
+            name = f'{place} {type(transform).__name__}'
+            seconds.setdefault(name, []).append(took)
+            if data is None:
+                refused += 1
+                break
+    return seconds, refused
+
+
+def time_loader(config, count):
+    """Return images per second of the loader, after its first batch."""
+    batches = iter(Runner.build_dataloader(config, seed=0))
+    next(batches)
+    start, images = time.perf_counter(), 0
+    while images < count:
+        batch = next(batches, None)
+        if batch is None:
+            break
+        images += len(batch['inputs'])
+    return images / (time.perf_counter() - start)
+
+
+def main():
+    args = parse_args()
+    try:
+        loader = read_loader(args)
+        dataset = DATASETS.build(loader.dataset)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    seconds, refused = time_transforms(dataset, args.images)
+    print('| transform | median ms | p95 ms | share |\n| --- | ---: | ---: | ---: |')
+    total = sum(sum(times) for times in seconds.values())
+    for name, times in seconds.items():
+        median, p95 = (1000 * np.percentile(times, q) for q in (50, 95))
+        share = 100 * sum(times) / total
+        print(f'| {name} | {median:.2f} | {p95:.2f} | {share:.0f} % |')
+    print(f'\nOne process: {args.images / total:.1f} images/s')
+    if refused:
+        print(f'{refused} of {args.images} samples were refused by a transform.')
+    speed = time_loader(loader, args.images)
+    print(
+        f'Loader, {loader.num_workers} workers, batches of {loader.batch_size}: '
+        f'{speed:.1f} images/s after the first batch'
+    )
+
+
+if __name__ == '__main__':
+    main()
