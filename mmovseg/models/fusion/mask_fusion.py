@@ -139,8 +139,8 @@ class MaskFusion(BaseModule):
         with torch.autocast(mask_logits.device.type, enabled=False):
             probs = class_logits.float().softmax(-1)  # [B, N, K + 1]
             choices = self._choose(probs, vocabulary)
-            for image, sample in enumerate(data_samples):
-                self._fuse(
+            pending = [
+                self._gather(
                     MaskPrediction(*(x if x is None else x[image] for x in prediction)),
                     probs[image],
                     sample,
@@ -148,6 +148,12 @@ class MaskFusion(BaseModule):
                     padded_size=tuple(padded_size),
                     choice=choices[image],
                 )
+                for image, sample in enumerate(data_samples)
+            ]
+            # Last, as results wait for the device: by now all images are under way.
+            for sample, tasks in zip(data_samples, pending, strict=True):
+                for task in tasks:
+                    setattr(sample, task.field, task.result())
         return list(data_samples)
 
     def _choose(self, probs: Tensor, vocabulary: Vocabulary) -> list[_Choice]:
@@ -178,7 +184,7 @@ class MaskFusion(BaseModule):
             choices.append(_Choice(kept, found))
         return choices
 
-    def _fuse(
+    def _gather(
         self,
         prediction: MaskPrediction,
         probs: Tensor,
@@ -187,8 +193,8 @@ class MaskFusion(BaseModule):
         vocabulary: Vocabulary,
         padded_size: tuple[int, int],
         choice: _Choice,
-    ) -> None:
-        """Make the results of one image."""
+    ) -> list[FusionTask]:
+        """Gather what the results of one image need."""
         mask_logits = prediction.mask_logits
         img_shape, ori_shape = _read_sizes(sample, padded_size)
         sizes = dict(padded_size=padded_size, img_shape=img_shape, ori_shape=ori_shape)
@@ -209,8 +215,7 @@ class MaskFusion(BaseModule):
                 margins, masks = strip, strip.sigmoid()
             for task in tasks:
                 task.add(rows, margins, masks)
-        for task in tasks:
-            setattr(sample, task.field, task.result())
+        return tasks
 
     def _make_tasks(
         self,

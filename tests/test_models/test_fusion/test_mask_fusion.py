@@ -421,6 +421,21 @@ def test_batch_equals_single_images():
         assert tuple(one.pred_sem_seg.shape) == meta.get('ori_shape', (32, 32))
 
 
+def test_no_result_is_waited_for_before_all_images_are_under_way(monkeypatch):
+    calls = []
+    for name in ('add', 'result'):
+        method = getattr(fusion_tasks.PanopticTask, name)
+
+        def watch(self, *arguments, name=name, method=method):
+            calls.append(name)
+            return method(self, *arguments)
+
+        monkeypatch.setattr(fusion_tasks.PanopticTask, name, watch)
+    prediction = MaskPrediction(torch.randn(3, 4, 3), torch.randn(3, 4, 8, 8))
+    MaskFusion()(prediction, None, names(2, [0]), (32, 32))
+    assert calls == ['add'] * 3 + ['result'] * 3
+
+
 def test_permuting_classes_permutes_the_results():
     """A vocabulary with things last, first or mixed gives the same segments."""
     generator = torch.Generator().manual_seed(5)
