@@ -11,6 +11,7 @@ from mmovseg.registry import MODELS
 
 from ..clip import create_clip
 from ..functional import mask_pool, resize_masks
+from ..layers.folding import fold_norms, is_inference
 
 
 @MODELS.register_module()
@@ -52,6 +53,7 @@ class CLIPConvBackbone(BaseModule):
                 f'{model_name!r} has no convolutional image tower; use '
                 'CLIPViTBackbone for it.'
             )
+        self._folded: tuple[tuple, nn.Module] | None = None
         try:
             maps = self(torch.zeros(1, 3, 64, 64))
             masks = maps[-1].new_ones(1, 1, 1, 1)
@@ -76,9 +78,8 @@ class CLIPConvBackbone(BaseModule):
         """Stay in eval mode whatever ``mode`` is."""
         return super().train(False)
 
-    @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Compute the four maps.
+        """Compute the four maps; those of a ResNet without its norms, in inference.
 
         Args:
             images: Normalised images, ``[B, 3, H, W]``.
@@ -88,10 +89,33 @@ class CLIPConvBackbone(BaseModule):
         """
         # A ResNet counts its stem as the first of five maps.
         indices = [1, 2, 3, 4] if self.is_resnet else [0, 1, 2, 3]
-        output = self.visual.forward_intermediates(
-            images, indices=indices, intermediates_only=True
-        )
+        # The tower's mode, which is always evaluation: ours is not before `eval()`.
+        folded = self.is_resnet and is_inference(self.visual)
+        visual = self._fold() if folded else self.visual
+        with torch.no_grad():
+            output = visual.forward_intermediates(
+                images, indices=indices, intermediates_only=True
+            )
         return tuple(x.contiguous() for x in output['image_intermediates'])
+
+    def _fold(self) -> nn.Module:
+        """Return the tower with its norms folded, anew when its weights have changed.
+
+        Weights edited through ``parameter.data`` go unnoticed.
+        """
+        tensors = self.visual.state_dict(keep_vars=True).values()
+        state = tuple(
+            (x.data_ptr(), x.dtype, 0 if x.is_inference() else x._version)
+            for x in tensors
+        )
+        if self._folded is None or self._folded[0] != state:
+            # A tensor made in inference mode could not be used outside of it.
+            with torch.inference_mode(False), torch.no_grad():
+                folded = fold_norms(self.visual)
+            del folded.attnpool  # not of the maps
+            # In a tuple it is no part of the module, nor of checkpoints.
+            self._folded = state, folded
+        return self._folded[1]
 
     @torch.no_grad()
     def pool_masks(self, features: Tensor, mask_logits: Tensor) -> Tensor:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def is_inference(module: nn.Module) -> bool:
@@ -35,3 +39,23 @@ def fold_norm(
     bias = norm.bias - norm.running_mean * scale
     shape = (1, -1, 1, 1) if transposed else (-1, 1, 1, 1)
     return weight * scale.view(shape), bias
+
+
+def fold_norms(module: nn.Module) -> nn.Module:
+    """Return a copy of a module in eval mode without the batch norms of its ResNet.
+
+    A norm belongs to the convolution of its number (``conv1`` and ``bn1``), or stands
+    behind one in ``nn.Sequential``.
+    """
+    module = copy.deepcopy(module)
+    for parent in list(module.modules()):
+        children = dict(parent.named_children())
+        names = [(name, name.replace('conv', 'bn')) for name in children]
+        if isinstance(parent, nn.Sequential):
+            names = list(pairwise(children))
+        for first, second in names:
+            conv, norm = children[first], children.get(second)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, first, fuse_conv_bn_eval(conv, norm))
+                setattr(parent, second, nn.Identity())
+    return module

@@ -94,6 +94,33 @@ def test_frozen_means_no_gradient_eval_mode_and_untouched_weights(name):
     assert all(torch.equal(value, after[key]) for key, value in before.items())
 
 
+def test_norms_are_folded_in_inference_and_follow_the_weights(seed):
+    backbone, images = CLIPConvBackbone('tiny-rn'), torch.randn(1, 3, 64, 96)
+    norms = [x for x in backbone.modules() if isinstance(x, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        for tensor in (norm.weight, norm.bias, norm.running_mean):
+            torch.nn.init.normal_(tensor, 0.5)
+    calls = []
+    for norm in norms:
+        norm.register_forward_hook(lambda *_: calls.append(1))
+    keys = backbone.state_dict().keys()
+    for _ in range(2):
+        expected = backbone(images)  # with gradients: as trained
+        assert len(calls) == len(norms)
+        with torch.inference_mode():
+            torch.testing.assert_close(backbone(images), expected)
+        with torch.no_grad():
+            torch.testing.assert_close(backbone(images), expected)
+            first = backbone._fold()
+            assert backbone._fold() is first
+        assert len(calls) == len(norms)
+        assert backbone.state_dict().keys() == keys
+        calls.clear()
+        state = {k: v * 1.1 for k, v in backbone.state_dict().items()}
+        backbone.load_state_dict(state)
+        assert backbone._fold() is not first
+
+
 def test_a_vit_is_refused():
     with pytest.raises(ValueError, match='CLIPViTBackbone'):
         CLIPConvBackbone('tiny-vit')

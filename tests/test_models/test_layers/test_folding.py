@@ -1,8 +1,10 @@
+import copy
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mmovseg.models.layers.folding import fold_norm, is_inference
+from mmovseg.models.layers.folding import fold_norm, fold_norms, is_inference
 
 
 def make_norm(channels):
@@ -22,6 +24,32 @@ def test_a_folded_norm_is_the_norm(seed):
     conv = nn.ConvTranspose2d(3, 6, 2, bias=False)
     weight, bias = fold_norm(conv.weight, norm, transposed=True)
     torch.testing.assert_close(F.conv_transpose2d(x, weight, bias), norm(conv(x)))
+
+
+class _Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 6, 3, bias=False), make_norm(6)
+        self.conv2, self.bn2 = nn.Conv2d(6, 4, 1), make_norm(4)
+        self.rest = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(4, 5, 1), make_norm(5))
+        # A norm that stands behind no convolution.
+        self.alone = nn.Sequential(nn.ReLU(), make_norm(5))
+
+    def forward(self, x):
+        x = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu()))
+        return self.alone(self.rest(x))
+
+
+@torch.no_grad()
+def test_a_copy_without_norms_gives_the_same(seed):
+    block, x = _Block().eval(), torch.randn(2, 3, 8, 8)
+    before = copy.deepcopy(block.state_dict())
+    folded = fold_norms(block)
+    torch.testing.assert_close(folded(x), block(x))
+    norms = [y for y in folded.modules() if isinstance(y, nn.BatchNorm2d)]
+    assert norms == [folded.alone[1]]
+    after = block.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
 
 
 def test_neither_training_nor_gradients_nor_graphs_are_inference(monkeypatch):
