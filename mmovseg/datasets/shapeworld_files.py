@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from .panoptic_preparation import (
     describe_segments,
     write_panoptic_png,
 )
-from .preparation import run, write_image, write_json
+from .preparation import is_done, read_json, run, write_image, write_json
 from .shapeworld import CLASSES, PALETTE, SPLITS, STUFF, draw_numbered
 
 VERSION = 2  # raise when the same seed gives other pictures
@@ -96,10 +96,12 @@ def write_split(
         Whether anything was drawn.
 
     Raises:
-        ValueError: If a number is out of range.
+        ValueError: If a number is out of range, or files of something else are there.
     """
     if num_images < 0 or size < 32:
         raise ValueError(f'{num_images} pictures of {size} pixels: at least 0 of 32.')
+    if not 0 <= seed < 2**32:
+        raise ValueError(f'seed must be from 0 to 2**32 - 1, got {seed}.')
     info = {
         'description': f'ShapeWorld {split}',
         'version': VERSION,
@@ -108,17 +110,32 @@ def write_split(
         'num_images': num_images,
     }
     seal = root / 'annotations' / f'panoptic_{split}.json'
-    if seal.exists():
-        if json.loads(seal.read_text())['info'] == info:
-            return False
-        seal.unlink()
-    for folder in (root / split, seal.with_suffix('')):
+    folders = root / split, seal.with_suffix('')
+    if _is_drawn(seal, info, folders):
+        return False
+    seal.unlink(missing_ok=True)
+    for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob('*.png'):
             old.unlink()
     tasks = [_Task(root, seed, split, number, size) for number in range(num_images)]
     _write_annotations(seal, info, split, run(_write_picture, tasks, num_workers))
     return True
+
+
+def _is_drawn(seal: Path, info: dict, folders: tuple[Path, ...]) -> bool:
+    """Tell whether a split is there; refuse to remove what is not ShapeWorld's."""
+    if is_done(seal):
+        content = read_json(seal)
+        found = (isinstance(content, dict) and content.get('info')) or {}
+        if found.get('description') != info['description']:
+            raise ValueError(f'{seal} is of another data set: move it away.')
+        return found == info
+    for folder in folders:
+        for path in folder.glob('*.png'):
+            if not re.fullmatch(r'\d{6,}\.png', path.name):
+                raise ValueError(f'{path} is of another data set: move it away.')
+    return False
 
 
 def _write_annotations(

@@ -125,3 +125,45 @@ def test_train_and_val_differ(tool, tmp_path):
         (tmp_path / split / '000000.png').read_bytes() for split in ('train', 'val')
     ]
     assert first[0] != first[1]
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--seed', '-1'], 'seed must be from 0 to'),
+        (['--seed', str(2**32)], 'seed must be from 0 to'),
+        (['--num-train', '-1'], '-1 pictures'),
+        (['--image-size', '31'], '31 pixels'),
+    ],
+)
+def test_numbers_out_of_range_are_explained(tool, words, message, tmp_path):
+    with pytest.raises(SystemExit, match=f'error: .*{message}'):
+        tool.main([*options(tmp_path), *words])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('train/photo.png', 'not ours'),
+        ('annotations/panoptic_train/mine.png', 'not ours'),
+        ('annotations/panoptic_train.json', '{"info": {}, "images": []}'),
+        ('annotations/panoptic_train.json', '[]'),
+    ],
+)
+def test_files_of_others_are_never_removed(tool, name, text, tmp_path):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    with pytest.raises(SystemExit, match=f'{path.name} is of another data set'):
+        tool.main(options(tmp_path))
+    assert path.read_text() == text
+
+
+def test_what_was_stopped_is_drawn_anew(tool, tmp_path):
+    tool.main(options(tmp_path))
+    before = contents(tmp_path)
+    (tmp_path / 'annotations/panoptic_train.json').unlink()
+    (tmp_path / 'train/000001.png').write_bytes(b'')
+    tool.main(options(tmp_path))
+    assert contents(tmp_path) == before

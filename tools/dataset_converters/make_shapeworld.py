@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from mmovseg.datasets.preparation import exit_on_error
 from mmovseg.datasets.shapeworld_files import write_split
 
 
@@ -61,14 +62,15 @@ def main(argv: list[str] | None = None) -> None:
     """Draw both splits."""
     args = parse_args(argv)
     for split in ('train', 'val'):
-        drawn = write_split(
-            args.out,
-            split,
-            getattr(args, f'num_{split}'),
-            size=args.image_size,
-            seed=args.seed,
-            num_workers=args.workers,
-        )
+        with exit_on_error():
+            drawn = write_split(
+                args.out,
+                split,
+                getattr(args, f'num_{split}'),
+                size=args.image_size,
+                seed=args.seed,
+                num_workers=args.workers,
+            )
         state = 'drawn' if drawn else 'up to date'
         print(f'{args.out / split} is {state}.')
 
