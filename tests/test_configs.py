@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
+from mmovseg.datasets.shapeworld import SEEN
 from mmovseg.registry import DATASETS, METRICS, MODELS
 from mmovseg.vocabulary import Vocabulary
 
@@ -144,6 +145,12 @@ def test_vocabularies_fit_the_annotation(leaf):
     if config.get('train_dataloader'):
         assert train == seen
         assert set(train.all_names) <= set(annotated.all_names)
+        if config.vocabulary == 'shapeworld':  # all stages of both models
+            assert train.names == SEEN
+            dataset = config.train_dataloader.dataset
+            dataset = dataset.get('dataset', dataset)
+            assert dataset.metainfo.vocabulary == config.model.train_vocabulary
+            assert dataset.ann_file == 'annotations/panoptic_train.json'
 
 
 def make_batch(model):
