@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ import time
 from pathlib import Path
 
 from mmovseg.apis import load_config
+from mmovseg.datasets.preparation import write_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ('prompt', 'proposals', 'deop')
@@ -42,7 +44,12 @@ def parse_args():
     parser.add_argument(
         '--length', type=float, default=1.0, help='share of the iterations to run'
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if min(args.num_train, args.num_val) < 1:
+        parser.error('--num-train and --num-val must be at least 1.')
+    if not 0 < args.length < math.inf:
+        parser.error(f'--length must be above 0, got {args.length}.')
+    return args
 
 
 def run(tool, *arguments):
@@ -145,7 +152,8 @@ def main():
         simbaseline, assembled, args.work_dir / 'simbaseline'
     )
     draw(f'deop_tiny_{args.data}', checkpoints[-1], args)
-    (args.work_dir / 'metrics.json').write_text(json.dumps(results, indent=1))
+    text = json.dumps(results, indent=1)
+    write_bytes(args.work_dir / 'metrics.json', text.encode())
     for name, values in results.items():
         shown = ', '.join(f'{key} {value:.2f}' for key, value in values.items())
         print(f'{name}: {shown}')

@@ -66,7 +66,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='load a checkpoint even if it can run code',
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not 0 <= args.seed < 2**32:
+        parser.error(f'--seed must be from 0 to 2**32 - 1, got {args.seed}.')
+    return args
 
 
 def draw_photo(folder: str, seed: int) -> str:

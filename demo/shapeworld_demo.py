@@ -32,6 +32,7 @@ import numpy as np
 from mmengine.runner import Runner
 from PIL import Image
 
+from mmovseg.datasets.preparation import write_bytes
 from mmovseg.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,10 +61,11 @@ def parse_args(argv=None):
         help='classes to segment one more image into, such as "red star, stuff: wood"',
     )
     args = parser.parse_args(argv)
-    for name, least in (('num_train', 1), ('num_val', 1), ('max_iters', 2)):
-        if getattr(args, name) < least:
+    least = dict(num_train=1, num_val=1, num_pictures=0, max_iters=2)
+    for name, number in least.items():
+        if getattr(args, name) < number:
             option = name.replace('_', '-')
-            parser.error(f'--{option} must be at least {least}.')
+            parser.error(f'--{option} must be at least {number}.')
     try:
         args.words = Vocabulary.from_string(args.words)
     except ValueError as error:
@@ -209,7 +211,8 @@ def main(argv=None):
 
     checkpoint = Path((Path(config.work_dir) / 'last_checkpoint').read_text().strip())
     plain = {k: None if math.isnan(v) else v for k, v in metrics.items()}  # no JSON
-    (args.work_dir / 'metrics.json').write_text(json.dumps(plain, indent=1))
+    text = json.dumps(plain, indent=1)
+    write_bytes(args.work_dir / 'metrics.json', text.encode())
     draw_loss(Path(config.work_dir), args.work_dir / 'loss_curve.png')
     draw_predictions(config, checkpoint, args)
     print(f'\nOn {args.num_val} validation images:')

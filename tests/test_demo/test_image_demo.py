@@ -164,6 +164,12 @@ def test_mistakes_are_explained(demo, config, arguments, message, capsys, tmp_pa
     assert not (tmp_path / 'out').exists()
 
 
+def test_a_drawing_has_a_seed_that_can_be(demo, capsys):
+    with pytest.raises(SystemExit):
+        demo.parse_args(['--seed', '-1'])
+    assert '--seed must be from 0 to 2**32 - 1, got -1' in capsys.readouterr().err
+
+
 def test_checkpoint_with_code_is_refused(demo, config, tmp_path, capsys):
     torch.save(dict(state_dict={}, meta=torch.nn.Linear(1, 1)), tmp_path / 'a.pth')
     arguments = [str(PHOTOS[0]), '--config', config, '--device', 'cpu']

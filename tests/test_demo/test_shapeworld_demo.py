@@ -144,6 +144,7 @@ def test_exchanged_names_are_others_of_their_kind(demo):
     [
         (['--max-iters', '1'], '--max-iters must be at least 2'),
         (['--num-val', '0'], '--num-val must be at least 1'),
+        (['--num-pictures', '-1'], '--num-pictures must be at least 0'),
         (['--words', 'red star, , wood'], '--words: .*blank name'),
     ],
 )

@@ -345,10 +345,18 @@ def test_the_command_reports_and_fails_at_the_end(tool, lab, monkeypatch, tmp_pa
 
 
 def test_mistakes_of_the_command_line_are_told(tool, monkeypatch, tmp_path, capsys):
-    for words in (['deop-9'], [], ['all', '--seeds', '0']):
+    for words in (
+        ['deop-9'],
+        [],
+        ['all', '--seeds', '0'],
+        ['all', '--iterations', '0'],
+    ):
         with pytest.raises(SystemExit):
             tool.parse_args(words)
-    assert 'TABLE must be of deop-3' in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert 'TABLE must be of deop-3' in told
+    assert '--seeds and --jobs must be at least 1' in told
+    assert '--iterations must be at least 2, got 0' in told
     with pytest.raises(SystemExit, match='--data: there is no'):
         run_main(tool, monkeypatch, 'deop-3', '--data', tmp_path)
     run_main(tool, monkeypatch, '--list')

@@ -40,6 +40,20 @@ def train(tool, monkeypatch, folder, *more, model='tiny-rn', steps=4):
     return folder / f'{model}.safetensors'
 
 
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--log-every', '0'], '--log-every must be at least 1, got 0'),
+        (['--num-crops', '0'], '--num-crops must be at least 1, got 0'),
+        (['--whole', '1.5'], '--whole from 0 to 1'),
+    ],
+)
+def test_numbers_out_of_range_are_explained(tool, words, message, capsys):
+    with pytest.raises(SystemExit):
+        tool.parse_args(['tiny-rn', *words])
+    assert message in capsys.readouterr().err
+
+
 def test_every_crop_is_told_by_name_paint_and_shape(captions):
     assert captions.halves.shape == (58, 2)
     label = CLASSES.index('dotted heart')

@@ -80,8 +80,8 @@ def measure_crops(
     right: dict[str, list[bool]] = defaultdict(list)
     solid, among_solid = slice(len(STUFF), len(STUFF) + len(SOLID)), []
     rng = np.random.RandomState(1)
-    for _ in range(count // 100):
-        images, labels = source.draw(rng, 100, size)
+    for start in range(0, count, 100):
+        images, labels = source.draw(rng, min(100, count - start), size)
         features = F.normalize(visual(normalise(images)), dim=-1)[None]
         found, shape = name(features, text)[0], name(features, text, solid)[0]
         for label, guess in zip(labels.tolist(), found.tolist(), strict=True):
@@ -166,7 +166,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--scale', type=float, nargs='+', default=[1.0, 2.0])
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--append', type=Path, help='JSON lines file')
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if min(args.num_pictures, args.num_crops) < 1:
+        parser.error('--num-pictures and --num-crops must be at least 1.')
+    if args.image_size < 32 or min(args.scale) * args.image_size < 32:
+        parser.error('--image-size, also times --scale, must be at least 32.')
+    return args
 
 
 @torch.no_grad()

@@ -121,6 +121,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f'TABLE must be of {", ".join(names)}, got {args.tables}.')
     if args.seeds < 1 or args.jobs < 1:
         parser.error('--seeds and --jobs must be at least 1.')
+    if args.iterations is not None and args.iterations < 2:
+        parser.error(f'--iterations must be at least 2, got {args.iterations}.')
     if 'all' in args.tables:
         args.tables = list(TABLES)
     return args

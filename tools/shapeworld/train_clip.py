@@ -445,8 +445,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--log-every', type=int, default=250, help='steps')
     parser.add_argument('--workers', type=int, default=1, help='that draw pictures')
     args = parser.parse_args(argv)
-    if args.batch_size < 1:
-        parser.error(f'--batch-size must be at least 1, got {args.batch_size}')
+    for name in (
+        'batch_size',
+        'num_pictures',
+        'num_held_out',
+        'num_crops',
+        'log_every',
+    ):
+        if getattr(args, name) < 1:
+            option = name.replace('_', '-')
+            parser.error(f'--{option} must be at least 1, got {getattr(args, name)}')
+    if args.steps < 0 or not 0 <= args.whole <= 1:
+        parser.error('--steps must be at least 0, and --whole from 0 to 1.')
     return args
 
 
