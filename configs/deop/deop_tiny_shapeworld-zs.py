@@ -1,6 +1,6 @@
 """Stage 3: DeOP, tiny: drawn shapes, 47 seen and 11 unseen classes.
 
-No paper reports this. Ours: not trained yet.
+No paper reports this. Ours: docs/shapeworld.md.
 Starts from stage 2: --init-from, see README.md.
 Train: python tools/train.py configs/deop/deop_tiny_shapeworld-zs.py
 """

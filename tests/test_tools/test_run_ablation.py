@@ -350,6 +350,7 @@ def test_mistakes_of_the_command_line_are_told(tool, monkeypatch, tmp_path, caps
         [],
         ['all', '--seeds', '0'],
         ['all', '--iterations', '0'],
+        ['deop-3', '--publish', 'page.md'],
     ):
         with pytest.raises(SystemExit):
             tool.parse_args(words)
@@ -357,6 +358,7 @@ def test_mistakes_of_the_command_line_are_told(tool, monkeypatch, tmp_path, caps
     assert 'TABLE must be of deop-3' in told
     assert '--seeds and --jobs must be at least 1' in told
     assert '--iterations must be at least 2, got 0' in told
+    assert '--publish replaces all tables' in told
     with pytest.raises(SystemExit, match='--data: there is no'):
         run_main(tool, monkeypatch, 'deop-3', '--data', tmp_path)
     run_main(tool, monkeypatch, '--list')

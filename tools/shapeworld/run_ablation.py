@@ -125,6 +125,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error(f'--iterations must be at least 2, got {args.iterations}.')
     if 'all' in args.tables:
         args.tables = list(TABLES)
+    if args.publish and set(args.tables) != set(TABLES):
+        parser.error('--publish replaces all tables of a page: ask for all of them.')
     return args
 
 
