@@ -108,12 +108,14 @@ def mask_pool(features: Tensor | MapToPool, mask_logits: Tensor) -> Tensor:
 
     Source: EOV-Seg, lightweight decoder; threshold and epsilon from its code.
     """
-    lazy = isinstance(features, MapToPool)
-    size = features.size if lazy else features.shape[-2:]
-    masks = resize_masks(mask_logits.detach(), size) > 0
+    if isinstance(features, MapToPool):
+        masks = resize_masks(mask_logits.detach(), features.size) > 0
+        total = features.mask_sum(masks)
+    else:
+        masks = resize_masks(mask_logits.detach(), features.shape[-2:]) > 0
+        total = mask_sum(features, masks)
     # Clamped: an empty mask sums to zero whatever it is divided by.
     area = masks.count_nonzero((-2, -1)).clamp(min=1).unsqueeze(-1)
-    total = features.mask_sum(masks) if lazy else mask_sum(features, masks)
     return (total / area).to(features.dtype)
 
 
