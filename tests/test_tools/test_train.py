@@ -67,7 +67,8 @@ def test_train_in_bfloat16(tmp_path, main, monkeypatch):
         return out
 
     monkeypatch.setattr(torch.nn.Linear, 'forward', watch)
-    options = ['train_cfg.max_iters=2', f'experiment_name={tmp_path.name}']
+    name = tmp_path.name  # of this test's own log
+    options = ['train_cfg.max_iters=2', f'visualizer.name={name}']
     main('--amp', 'bf16', '--work-dir', tmp_path, '--cfg-options', *options)
     assert set(seen) == {(torch.float32, torch.bfloat16)}
     assert [entry['step'] for entry in logged(tmp_path)] == [1, 2]

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
+from ..functional import upcast
 from .folding import fold_norm, is_inference
 
 CHUNK = 2**22  # values sampled at once
@@ -40,16 +41,14 @@ class DeformableUpsample(nn.Module):
         # Float: none takes bfloat16, and half precision moves the sampling points.
         dtype = x.dtype
         x = x.contiguous()
-        offset, mask = self.offset(x).float().split((18, 9), dim=1)
+        offset, mask = upcast(self.offset(x)).split((18, 9), dim=1)
         mask = mask.sigmoid()
         if is_inference(self):
-            weight, bias = (
-                t.float() for t in fold_norm(self.weight.float(), self.norm1)
-            )
-            x = deform(x.float(), offset, mask, weight, bias).relu_().to(dtype)
+            weight, bias = map(upcast, fold_norm(upcast(self.weight), self.norm1))
+            x = deform(upcast(x), offset, mask, weight, bias).relu_().to(dtype)
             weight, bias = fold_norm(self.upsample.weight, self.norm2, transposed=True)
             return F.conv_transpose2d(x, weight, bias, stride=2, padding=1).relu_()
-        x = deform(x.float(), offset, mask, self.weight.float())
+        x = deform(upcast(x), offset, mask, upcast(self.weight))
         x = self.norm1(x.to(dtype)).relu()
         return self.norm2(self.upsample(x)).relu()
 
@@ -64,7 +63,7 @@ def deform(
     sum of four rows of the map. In graphs it stays one operator.
 
     Args:
-        x: float32, ``[B, C, h, w]``.
+        x: float32 or wider, ``[B, C, h, w]``.
         offset: dy and dx per kernel point, ``[B, 18, h, w]``.
         mask: Modulation, ``[B, 9, h, w]``.
         weight: ``[C', C, 3, 3]``.
