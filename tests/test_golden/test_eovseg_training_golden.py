@@ -87,9 +87,9 @@ def test_random_draws_come_in_the_recorded_order(golden, step):
     assert [list(s) for s in step[2].shapes] == golden['train/rand_shapes'].tolist()
 
 
-# Rounding flips single pixels of hard masks and swaps importance-sampled points. The run
-# in float64 is 1.8e-4 from the recording, which is float32, in its worst loss and 3e-4
-# (median) to 2.6e-2 in its gradient norms: bounds are at that noise.
+# Rounding flips single pixels of hard masks and swaps importance-sampled points. In
+# float64 we are 1.8e-4 from the recording, which is float32, in the worst loss and 3e-4
+# (median) to 2.6e-2 in gradient norms: bounds are at that noise.
 def test_losses(golden, step):
     losses = step[1]
     recorded = dict(
