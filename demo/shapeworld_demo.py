@@ -53,7 +53,7 @@ def parse_args(argv=None):
     parser.add_argument('--num-val', type=int, default=100)
     parser.add_argument('--num-pictures', type=int, default=6)
     parser.add_argument(
-        '--max-iters', type=int, default=500, help='minutes on two cores'
+        '--max-iters', type=int, default=500, help='iterations of training'
     )
     parser.add_argument(
         '--words',
