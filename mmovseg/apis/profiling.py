@@ -41,7 +41,7 @@ def build_model(
     config: str,
     cfg_options: Mapping[str, Any] | None = None,
     *,
-    vocabulary: str | None = None,
+    vocabulary: Vocabulary | str | None = None,
     device: str = 'cpu',
 ) -> BaseModel:
     """Build a model with random weights, in eval mode; downloads nothing.
@@ -81,10 +81,48 @@ def random_text(model: BaseModel) -> TextEmbeddings | None:
 
 
 @torch.no_grad()
-def run_model(model: BaseModel, inputs: Tensor, text: TextEmbeddings | None) -> None:
+def run_model(model: BaseModel, inputs: Tensor, text: TextEmbeddings | None) -> list:
     """Segment a batch and fuse the results, with given text embeddings."""
     prediction = model.segment(inputs, text)[-1]
-    model.fusion(prediction, None, model.vocabulary, tuple(inputs.shape[-2:]))
+    size = tuple(inputs.shape[-2:])
+    return model.fusion(prediction, None, model.vocabulary, size)
+
+
+def draw_masks(model: BaseModel, count: int) -> None:
+    """Let the proposals of a model be ellipses, the same ones for every model.
+
+    Its proposal network still runs.
+
+    Args:
+        model: Changed in place.
+        count: Number of masks with pixels; the other proposals have none.
+
+    Raises:
+        ValueError: If the model has no proposal network, or not so many proposals.
+    """
+    if not hasattr(model, 'proposals'):
+        raise ValueError(
+            f'--valid-masks: {type(model).__name__} has no proposal network.'
+        )
+    num = model.cfg.model.proposals.get('num_queries', 100)
+    if not 0 <= count <= num:
+        raise ValueError(f'--valid-masks: {count} of {num} proposals is impossible.')
+
+    def replace(module: nn.Module, images: Any, proposals: list) -> list:
+        logits = proposals[-1].mask_logits
+        height, width = logits.shape[-2:]
+        draws = torch.rand(4, count, 1, 1, generator=torch.Generator().manual_seed(0))
+        # Centres anywhere, radii of 5 to 30 per cent of the image.
+        y, x, tall, wide = (draw.to(logits.device) for draw in draws)
+        rows = torch.linspace(0, 1, height, device=logits.device).view(-1, 1)
+        columns = torch.linspace(0, 1, width, device=logits.device)
+        distance = ((rows - y) / (0.05 + 0.25 * tall)) ** 2
+        distance = distance + ((columns - x) / (0.05 + 0.25 * wide)) ** 2
+        drawn = torch.full_like(logits, -10.0)
+        drawn[:, :count] = (10 * (1 - distance)).clamp(-10, 10).to(logits.dtype)
+        return [proposals[-1]._replace(mask_logits=drawn)]
+
+    model.proposals.register_forward_hook(replace)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from mmengine.config import DictAction
 from mmovseg.apis.checkpoint import load_checkpoint
 from mmovseg.apis.profiling import (
     build_model,
+    draw_masks,
     text_sample,
     time_models,
     wait_passively,
@@ -71,33 +72,6 @@ def parse_args():
     if args.repeat < 1 or args.warmup < 0 or args.batch_size < 1:
         parser.error('--repeat and --batch-size must be at least 1, --warmup 0.')
     return args
-
-
-def draw_masks(model, count):
-    """Let the proposals of a model be ellipses, the same ones for every model."""
-    if not hasattr(model, 'proposals'):
-        raise ValueError(
-            f'--valid-masks: {type(model).__name__} has no proposal network.'
-        )
-    num = model.cfg.model.proposals.get('num_queries', 100)
-    if not 0 <= count <= num:
-        raise ValueError(f'--valid-masks: {count} of {num} proposals is impossible.')
-
-    def replace(module, images, proposals):
-        logits = proposals[-1].mask_logits
-        height, width = logits.shape[-2:]
-        draws = torch.rand(4, count, 1, 1, generator=torch.Generator().manual_seed(0))
-        # Centres anywhere, radii of 5 to 30 per cent of the image.
-        y, x, tall, wide = (draw.to(logits.device) for draw in draws)
-        rows = torch.linspace(0, 1, height, device=logits.device).view(-1, 1)
-        columns = torch.linspace(0, 1, width, device=logits.device)
-        distance = ((rows - y) / (0.05 + 0.25 * tall)) ** 2
-        distance = distance + ((columns - x) / (0.05 + 0.25 * wide)) ** 2
-        drawn = torch.full_like(logits, -10.0)
-        drawn[:, :count] = (10 * (1 - distance)).clamp(-10, 10).to(logits.dtype)
-        return [proposals[-1]._replace(mask_logits=drawn)]
-
-    model.proposals.register_forward_hook(replace)
 
 
 @torch.no_grad()
