@@ -31,7 +31,7 @@ from peers import (
 
 from mmovseg.apis.config import load_config
 from mmovseg.apis.images import write_bytes
-from mmovseg.apis.profiling import count_macs, restart_with_passive_threads
+from mmovseg.apis.profiling import count_macs, wait_passively
 from mmovseg.apis.run_card import (
     describe_git,
     describe_hardware,
@@ -302,7 +302,7 @@ def headline(args, hardware):
 
 
 def main():
-    restart_with_passive_threads()
+    wait_passively()
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
