@@ -217,23 +217,22 @@ class SemanticTask(FusionTask):
     def _label(self, pixels: Tensor) -> Tensor:
         """Find the best class of masks ``[N, p]``, the first of equal ones: ``[p]``.
 
-        A class scores at most its largest probability times the sum of the masks, so
-        most pixels are decided when the classes with large probabilities are scored.
+        A pixel is decided by the likely classes alone where they beat the sum over
+        masks of the largest probability that any other class has there.
         """
-        first, *rest = self.blocks
-        values = first.scores @ pixels  # [b, p]
-        labels = first.labels[first_argmax(values)]
-        if not rest:
+        likely, *others = self.blocks
+        values = likely.scores @ pixels  # [b, p]
+        labels = likely.labels[first_argmax(values)]
+        if not others:
             return labels
+        (other,) = others
         best = values.amax(0)
-        bound = rest[0].peak * pixels.sum(0) * (1 + 1e-4)  # more than rounding adds
+        bound = (other.peaks @ pixels) * (1 + 1e-4)  # more than rounding adds
         # The pixels left to decide, with every NaN.
         left = (~(bound < best)).nonzero().flatten()
-        if len(left) < len(best):
-            pixels, best = pixels[:, left], best[left]
-        values = rest[0].scores @ pixels
-        found, values = rest[0].labels[first_argmax(values)], values.amax(0)
-        before = labels[left]
+        best, before = best[left], labels[left]
+        values = other.scores @ pixels[:, left]
+        found, values = other.labels[first_argmax(values)], values.amax(0)
         wins = (values > best) | ((values == best) & (found < before))
         labels[left] = torch.where(wins, found, before)
         return labels
@@ -252,19 +251,18 @@ class _Block(NamedTuple):
 
     scores: Tensor  # [b, N]
     labels: Tensor  # [b]
-    peak: Tensor  # the largest score, []
+    peaks: Tensor  # the largest score that a query gives one of them, [N]
 
 
 def _blocks_of_classes(scores: Tensor) -> list[_Block]:
-    """Part classes ``[K, N]`` into those with large probabilities and the rest."""
-    peaks = scores.amax(1)
+    """Part classes ``[K, N]`` into those with large probabilities and the others."""
     size = len(scores)
     # On a GPU looking for pixels left to decide would wait for it.
     if size > 2 * BLOCK and not scores.is_cuda:
         size = BLOCK
-    order = peaks.argsort(descending=True, stable=True)
+    order = scores.amax(1).argsort(descending=True, stable=True)
     parts = [part.sort().values for part in (order[:size], order[size:]) if len(part)]
-    return [_Block(scores[part], part, peaks[part].amax()) for part in parts]
+    return [_Block(scores[part], part, scores[part].amax(0)) for part in parts]
 
 
 class ProposalTask(FusionTask):
