@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..functional import resize_masks
+from .attend import attend
 
 MODES = ('generalized', 'mask_guided', 'mask_weighted')
 
@@ -110,9 +111,4 @@ def _attend(attention: nn.MultiheadAttention, tokens: Tensor, values: Tensor) ->
     query, key = F.linear(tokens, weight[: 2 * channels], bias[: 2 * channels]).chunk(
         2, -1
     )
-    query, key, value = (
-        x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)  # [B, heads, T, c]
-        for x in (query, key, values)
-    )
-    mixed = F.scaled_dot_product_attention(query, key, value)
-    return mixed.transpose(1, 2).flatten(2)
+    return attend(query, key, values, attention.num_heads)

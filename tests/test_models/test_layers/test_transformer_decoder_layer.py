@@ -1,5 +1,6 @@
 import torch
 from torch import nn
+from torch.export import Dim, export
 
 from mmovseg.models.layers import TransformerDecoderLayer
 
@@ -27,3 +28,28 @@ def test_positions_enter_queries_and_own_keys_but_no_values(seed):
     expected = layer.norm2(expected + update)
     expected = layer.norm3(expected + layer.ffn(expected))
     torch.testing.assert_close(layer(target, position, keys, values), expected)
+
+
+class _PatchLayer(nn.Module):
+    """Two queries that look at patches of 8 pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 8, 8)
+        self.layer = TransformerDecoderLayer(8, 2, ffn_channels=16, dropout=0.0)
+
+    def forward(self, images):
+        patches = self.patches(images).flatten(2).transpose(1, 2)
+        queries = torch.ones(2, 8).expand(images.shape[0], -1, -1)
+        return self.layer(queries, queries, patches, patches)
+
+
+@torch.no_grad()
+def test_a_graph_takes_a_single_image(seed):
+    module = _PatchLayer().eval()
+    lengths = {2: 32 * Dim('rows', min=2), 3: 32 * Dim('columns', min=2)}
+    shapes = ({0: Dim('batch'), **lengths},)
+    program = export(module, (torch.randn(2, 3, 96, 64),), dynamic_shapes=shapes)
+    for batch in (1, 3):
+        images = torch.randn(batch, 3, 64, 96)
+        torch.testing.assert_close(program.module()(images), module(images))
