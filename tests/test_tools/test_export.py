@@ -1,5 +1,6 @@
 """Exported graphs against the eager model; the demo that has no torch."""
 
+import copy
 import json
 import math
 import subprocess
@@ -141,6 +142,26 @@ def test_program_equals_eager_for_all_sizes(files, model, form):
     for images, text, expected in cases(model, form):
         for actual, value in zip(program(images, *(text or ())), expected, strict=True):
             assert_near(actual, value)
+
+
+@pytest.mark.slow
+def test_deop_passes_the_check(tool, tmp_path, capsys):
+    files = [str(tmp_path / name) for name in ('model.pt2', 'model.onnx')]
+    config = 'deop_tiny_shapeworld-zs'
+    assert tool.main([config, *files, '--text-input', '--check']) == 0
+    assert capsys.readouterr().out.count('equals the model') == 4
+
+
+def test_check_tells_the_file_of_another_model(tool, files, model, capsys):
+    path = files('text') / 'model.pt2'
+    capsys.readouterr()
+    assert tool.check(model, path, text_input=True)
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        other.text_classifier.void_embedding.weight.neg_()
+    assert not tool.check(other, path, text_input=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert ['DIFFERS' in line for line in lines] == [False, False, True, True]
 
 
 def test_graph_equals_the_model_on_preprocessed_images(model):

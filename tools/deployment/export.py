@@ -9,6 +9,9 @@ The ending of a file says what goes into it. The classes are baked into models, 
 --text-input, an input that takes the arrays of any .npz of the same config. Batch,
 height and width are free: multiples of 32 from 64 on. docs/deployment.md describes
 inputs and outputs; demo/onnx_demo.py runs the ONNX file without torch.
+
+Exit status: 0, or 1 if --check finds a file that differs from the model, or 2 after a
+mistake.
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from mmovseg.apis.export import (
     save_program,
     save_text,
 )
+from mmovseg.apis.export_check import TOLERANCE, measure_errors
+from mmovseg.models.segmentors import OVSegmentor
 from mmovseg.vocabulary import Vocabulary
 
 MODELS = {'.onnx': save_onnx, '.pt2': save_program}
@@ -46,6 +51,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "stuff; or a packaged vocabulary, or a file. Default: the config's",
     )
     add('--text-input', action='store_true', help='make the vocabulary an input')
+    add('--check', action='store_true', help='run what was written beside the model')
     add(
         '--cfg-options',
         nargs='+',
@@ -60,12 +66,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def export(args: argparse.Namespace) -> None:
-    """Write all files of the command line."""
+def export(args: argparse.Namespace) -> bool:
+    """Write all files of the command line; return whether they passed the check."""
     model = init_model(args.config, args.checkpoint, cfg_options=args.cfg_options)
     if args.classes is not None:
         model.set_vocabulary(Vocabulary.from_string(args.classes))
-    program = None
+    program, passed = None, True
     for path in args.out:
         if path.suffix == '.npz':
             save_text(model, model.vocabulary, path)
@@ -76,16 +82,30 @@ def export(args: argparse.Namespace) -> None:
                 program = export_program(model, text_input=args.text_input)
             MODELS[path.suffix](program, path, metadata)
         print(f'Wrote {path}: {path.stat().st_size / 1e6:.1f} MB.')
+        if args.check and path.suffix in MODELS:
+            passed &= check(model, path, text_input=args.text_input)
+    return passed
+
+
+def check(model: OVSegmentor, path: Path, *, text_input: bool) -> bool:
+    """Print how far a file is from its model; return whether that is near enough."""
+    passed = True
+    for shape, error in measure_errors(model, path, text_input=text_input):
+        near = error <= TOLERANCE
+        words = 'equals the model' if near else 'DIFFERS from the model'
+        sizes = '{} x 3 x {} x {}'.format(*shape)
+        print(f'{path}, {sizes}: {words}, relative error {error:.1e}.')
+        passed &= near
+    return passed
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
-        export(args)
+        return 0 if export(args) else 1
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == '__main__':
