@@ -63,7 +63,7 @@ def run(monkeypatch, data, tmp_path):
 
 
 def read_metrics(work_dir):
-    (path,) = work_dir.glob('*/*.json')
+    path = max(work_dir.glob('*/*.json'))  # of the last run
     metrics = json.loads(path.read_text())
     return {key: value for key, value in metrics.items() if 'time' not in key}
 
@@ -102,6 +102,25 @@ def test_writes_a_run_card(run, checkpoint, tmp_path):
         load_config(CONFIG, {'test_dataloader.batch_size': 1})
     )
     assert card['vocabularies']['test']['name'] == 'shapeworld'
+
+
+def test_batches_and_the_fast_mode(run, checkpoint, tmp_path):
+    exact = run(checkpoint)
+    batches = run(checkpoint, '--batch-size', '2')
+    names = [name for name in exact if name.startswith(('panoptic/PQ', 'semantic/'))]
+    for name in names:
+        assert batches[name] == pytest.approx(exact[name], abs=0.5, nan_ok=True), name
+    card = read_card(tmp_path / 'work' / 'results.json')
+    assert card['images'] == 3
+    assert card['metrics']['panoptic/num_missing'] == 0
+    assert card['fps']['batch_size'] == 2 and card['fps']['fast'] == []
+    assert card['fps']['dtype'] == 'float32'
+    run(checkpoint, '--fast', 'bf16', 'resize')
+    card = read_card(tmp_path / 'work' / 'results.json')
+    assert card['fps']['fast'] == ['bf16', 'resize']
+    assert card['fps']['dtype'] == 'bfloat16 (autocast)'
+    with pytest.raises(SystemExit, match=r"'bf17'; there are"):
+        run(checkpoint, '--fast', 'bf17')
 
 
 def test_checkpoint_of_another_model_is_refused(run, tmp_path):
