@@ -143,7 +143,7 @@ def test_two_processes_give_the_metrics_of_one(run, checkpoint, data, tmp_path):
     env = dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1', PORT=port)
     work_dir = tmp_path / 'two'
     command = [ROOT / 'tools' / 'dist_test.sh', CONFIG, checkpoint, '2']
-    command += ['--work-dir', work_dir, '--cfg-options', 'test_dataloader.batch_size=1']
+    command += ['--work-dir', work_dir, '--batch-size', '1']
     done = subprocess.run(
         [str(part) for part in command],
         env=env,
