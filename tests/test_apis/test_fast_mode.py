@@ -30,6 +30,7 @@ def compiled(monkeypatch):
 
     monkeypatch.setattr(torch, 'compile', trace)
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     yield arguments
     torch._dynamo.reset()
 
@@ -112,7 +113,9 @@ def test_half_precision_is_near_and_ends_in_wide_scores(name, seed):
 def test_the_core_is_one_graph_for_all_sizes(name, half, compiled, seed):
     model = build_model(name)
     text = random_text(model)
-    batches = [torch.randn(*x) for x in ((2, 3, 64, 96), (3, 3, 96, 64))]
+    # Not as high as the pictures of the tiny CLIPs, for which resizing their position
+    # tables is another operation; and the CPU has other convolutions for small batches.
+    batches = [torch.randn(*x) for x in ((3, 3, 96, 64), (4, 3, 128, 160))]
     reference = build_model(name)
     reference.load_state_dict(model.state_dict())
     parts = ['bf16'] * half
