@@ -10,8 +10,6 @@ from torchvision.ops import deform_conv2d
 from ..functional import upcast
 from .folding import fold_norm, is_inference
 
-CHUNK = 2**22  # values sampled at once
-
 
 class DeformableUpsample(nn.Module):
     """Modulated deformable 3x3 convolution, then a transposed one of stride 2.
@@ -59,8 +57,8 @@ def deform(
     """Run a modulated deformable 3x3 convolution.
 
     On the CPU torchvision's operator finds the four neighbours and their weights anew
-    for every channel, and its gradient runs on one thread; here a sample is a weighted
-    sum of four rows of the map. In graphs it stays one operator.
+    for every channel, and its gradient runs on one thread; here a position is a sum of
+    36 weighted rows of products. In graphs it stays one operator.
 
     Args:
         x: float32 or wider, ``[B, C, h, w]``.
@@ -76,16 +74,17 @@ def deform(
         offset, mask = offset.contiguous(), mask.contiguous()
         return deform_conv2d(x, offset, weight, bias, padding=1, mask=mask)
     batch, channels, height, width = x.shape
-    index, share = _neighbours(offset, mask)  # [B * h * w * 9, 4]
-    table = x.permute(0, 2, 3, 1).reshape(-1, channels)
-    taps = weight.permute(0, 2, 3, 1).flatten(1)  # [C', 9 * C]
-    rows = []
-    step = max(1, CHUNK // (9 * channels)) * 9
-    for some, shares in zip(index.split(step), share.split(step), strict=True):
-        samples = F.embedding_bag(some, table, mode='sum', per_sample_weights=shares)
-        rows.append(F.linear(samples.view(-1, 9 * channels), taps, bias))
-    out = torch.cat(rows).view(batch, height, width, -1)
-    return out.permute(0, 3, 1, 2).contiguous()
+    # The products come first, so that a sample is a weighted sum of their rows: there
+    # are fewer channels to sample, and the nine samples of a position are never kept.
+    taps = weight.permute(2, 3, 0, 1).flatten(0, 2)  # [9 * C', C]
+    table = upcast(F.linear(x.permute(0, 2, 3, 1).reshape(-1, channels), taps))
+    index, share = _neighbours(offset, mask)  # [B * h * w, 36]
+    out = F.embedding_bag(
+        index, table.view(-1, len(weight)), mode='sum', per_sample_weights=share
+    )
+    if bias is not None:
+        out = out + bias
+    return out.view(batch, height, width, -1).permute(0, 3, 1, 2).contiguous()
 
 
 def _neighbours(offset: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,8 +95,8 @@ def _neighbours(offset: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         mask: ``[B, 9, h, w]``.
 
     Returns:
-        Flat indices into the maps of the batch, int64, and shares, zero outside the
-        map; both ``[B * h * w * 9, 4]``.
+        Flat indices into the maps of the batch with the nine kernel points last,
+        int64, and shares, zero outside the map; both ``[B * h * w, 36]``.
     """
     batch, _, height, width = offset.shape
     device = offset.device
@@ -119,4 +118,5 @@ def _neighbours(offset: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     pairs = [(y, x) for y in axes[0] for x in axes[1]]
     index = torch.stack([image + y[0] * width + x[0] for y, x in pairs], -1)
     share = torch.stack([mask * y[1] * x[1] for y, x in pairs], -1)
-    return index.flatten(0, -2), share.flatten(0, -2)
+    index = index * 9 + point.view(-1, 1)
+    return index.flatten(0, 2).flatten(1), share.flatten(0, 2).flatten(1)

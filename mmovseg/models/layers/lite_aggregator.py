@@ -80,22 +80,24 @@ class LiteAggregator(nn.Module):
         for level, x in zip(reversed(range(len(maps) - 1)), maps[1:], strict=True):
             total = total + self._project(level, x, size)
         total = self.fuse(total + self.bias)
-        return self.out(torch.cat([total, self._coordinates(total)], 1))
+        # The coordinates have a product of their own, along one axis each: as two more
+        # channels they would make the other product slow.
+        weight, places = self.out.weight.split((total.shape[1], 2), 1)
+        x = F.conv2d(total, weight, self.out.bias)
+        columns, rows = self._coordinates(x)
+        return x + places[:, 0].to(x.dtype) * columns + places[:, 1].to(x.dtype) * rows
+
+    @staticmethod
+    def _coordinates(x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return x and y in [-1, 1], end points included, ``[W]`` and ``[H, 1]``."""
+        height, width = x.shape[-2:]
+        return _coordinate(width, x), _coordinate(height, x).unsqueeze(1)
 
     def _project(self, level: int, x: Tensor, size: tuple[int, int]) -> Tensor:
         x = self.projections[level](x)
         if x.shape[-2:] == size:
             return x
         return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
-
-    @staticmethod
-    def _coordinates(x: Tensor) -> Tensor:
-        """Return x and y in [-1, 1], end points included, ``[B, 2, H, W]``."""
-        batch, _, height, width = x.shape
-        columns = _coordinate(width, x).expand(height, width)
-        rows = _coordinate(height, x).unsqueeze(1)
-        grid = torch.stack([columns, rows.expand(height, width)])
-        return grid.expand(batch, -1, -1, -1)
 
 
 def _coordinate(length: int, like: Tensor) -> Tensor:

@@ -55,8 +55,7 @@ def test_channels_last_input_gives_the_same_numbers(seed):
 
 
 @pytest.mark.parametrize('std', [0.3, 30.0])  # 30: most samples are outside
-def test_has_the_gradients_of_torchvision(std, seed, monkeypatch):
-    monkeypatch.setattr(module, 'CHUNK', 9 * 3 * 7)  # seven positions at a time
+def test_has_the_gradients_of_torchvision(std, seed):
     shapes = (2, 3, 5, 6), (2, 18, 5, 6), (2, 9, 5, 6), (4, 3, 3, 3), (4,)
     x, offset, mask, weight, bias = inputs = [torch.randn(shape) for shape in shapes]
     offset *= std
@@ -76,8 +75,7 @@ def test_has_the_gradients_of_torchvision(std, seed, monkeypatch):
 
 @torch.no_grad()
 @pytest.mark.parametrize('std', [0.3, 30.0])  # 30: most samples are outside
-def test_inference_gives_what_training_trains(std, seed, monkeypatch):
-    monkeypatch.setattr(module, 'CHUNK', 9 * 3 * 7)  # seven positions at a time
+def test_inference_gives_what_training_trains(std, seed):
     layer = make(seed)
     torch.nn.init.normal_(layer.offset.weight, std=std)
     for norm in (layer.norm1, layer.norm2):

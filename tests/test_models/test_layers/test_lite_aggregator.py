@@ -4,15 +4,24 @@ import torch
 from mmovseg.models.layers import LiteAggregator
 
 
+@torch.no_grad()
 @pytest.mark.parametrize('in_graph', [False, True])
 def test_coordinates_run_from_minus_one_to_one_x_first(monkeypatch, in_graph):
     if in_graph:
         monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)
         monkeypatch.setattr(torch, 'linspace', None)
-    grid = LiteAggregator._coordinates(torch.zeros(2, 1, 2, 3))
-    assert grid.shape == (2, 2, 2, 3)
-    assert grid[1, 0].tolist() == [[-1, 0, 1], [-1, 0, 1]]
-    assert grid[1, 1].tolist() == [[-1, -1, -1], [1, 1, 1]]
+    layer = LiteAggregator((2, 2, 2, 2), 1, 2)
+    # The first channel of the result is x and nothing else, the second is y.
+    layer.out.weight.data = torch.tensor([[0.0, 1, 0], [0, 0, 1]])[..., None, None]
+    layer.out.bias.data.zero_()
+    sizes = ((16, 24), (8, 12), (4, 6), (2, 3))
+    x, y = layer(tuple(torch.randn(1, 2, *size) for size in sizes))[0]
+    assert x[:, 0].tolist() == [-1] * 16
+    assert x[:, -1].tolist() == [1] * 16
+    assert y[0].tolist() == [-1] * 24
+    assert y[-1].tolist() == [1] * 24
+    assert x[3].diff().tolist() == pytest.approx([2 / 23] * 23, rel=1e-5)
+    assert y[:, 3].diff().tolist() == pytest.approx([2 / 15] * 15, rel=1e-5)
 
 
 def test_initialisation_leaves_no_zero_matrix_but_zero_offset_biases(seed):
