@@ -228,22 +228,25 @@ def time_models(
     warmup: int,
     repeat: int,
     depth: int = 1,
+    texts: Sequence[TextEmbeddings | None] | None = None,
 ) -> list[dict[str, list[float]]]:
     """Time models in turns, so that what else the machine does meets all of them.
 
     Args:
-        models: On the device of the inputs, with random text embeddings.
+        models: On the device of the inputs.
         inputs: Normalised, padded images, ``[B, 3, H, W]``.
         warmup: Runs that are not counted.
         repeat: Runs that are.
         depth: As in :func:`watch_parts`.
+        texts: Text embeddings for each model; random ones by default.
 
     Returns:
         For each model the seconds of every counted run, by name as from
         :func:`measure_parts`.
     """
     read = read_clock(inputs.device)
-    texts = [random_text(model) for model in models]
+    if texts is None:
+        texts = [random_text(model) for model in models]
     times: list[dict[str, list[float]]] = [{} for _ in models]
     for index in range(warmup + repeat):
         for model, text, rows in zip(models, texts, times, strict=True):

@@ -1,99 +1,318 @@
-"""Time EOV-Seg beside the official code: all of it, the backbone, everything else.
+"""Compare EOV-Seg with the plain form of its released code, in turns in one run.
 
-The figures of the official code are of another day on a shared machine of this kind:
-two threads, 640 x 960, batch 1, 150 classes, panoptic output only, text cached. It was
-not timed with more classes, so other vocabularies are compared with the same figures.
-Example: tools/analysis_tools/compare_reference.py --vocabulary ade20k_150 ade20k_847
+Both forms have the same weights, input and vocabulary. Seconds of the released code
+itself, which another machine took on another day, stand beside them; the frozen towers
+tell how the two machines compare. Afterwards both forms are checked to find the same.
+With --memory the peak of memory is measured instead, in a process for each form.
+
+Examples: tools/analysis_tools/compare_reference.py --vocabulary ade20k_150 ade20k_847
+tools/analysis_tools/compare_reference.py --memory --semantic --shape 1024 1376 \
+    --vocabulary ade20k_847
 """
 
 import argparse
+import json
+import os
+import subprocess
 import sys
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from benchmark_peers import Clock
+from plain_eovseg import PlainEOVSeg
 
-from mmovseg.apis.profiling import build_model, time_models, wait_passively
+from mmovseg.apis.profiling import (
+    build_model,
+    random_text,
+    run_model,
+    time_models,
+    wait_passively,
+)
+from mmovseg.models.fusion.fusion_tasks import label_divisor
 
 
 class Official(NamedTuple):
-    """A size of EOV-Seg and the seconds that the official code takes."""
+    """A size of EOV-Seg and recorded seconds of the released code."""
 
     config: str
     total: float
     backbone: float
+    spatial_backbone: float
 
 
 SIZES = {
-    's': Official('eovseg_r50_zs-ade20k', 3.67, 0.57),
-    'm': Official('eovseg_r50x4_zs-ade20k', 4.23, 1.04),
-    'l': Official('eovseg_convnext-l_zs-ade20k', 4.39, 2.42),
+    's': Official('eovseg_r50_zs-ade20k', 3.67, 0.57, 0.19),
+    'm': Official('eovseg_r50x4_zs-ade20k', 4.23, 1.04, 0.19),
+    'l': Official('eovseg_convnext-l_zs-ade20k', 4.39, 2.42, 0.19),
 }
-SHAPE = (640, 960)
+# What the recorded seconds are of: one image, its panoptic result.
+SHAPE, THREADS, VOCABULARY = (640, 960), 2, 'ade20k_150'
+FORMS = ('ours', 'plain')
 
 
-def parse_args():
+def parse_args(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--sizes', nargs='+', choices=SIZES, default=list(SIZES))
-    parser.add_argument('--vocabulary', nargs='+', default=['ade20k_150'])
-    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--vocabulary', nargs='+', default=[VOCABULARY])
+    parser.add_argument(
+        '--shape',
+        type=int,
+        nargs=2,
+        default=list(SHAPE),
+        metavar=('H', 'W'),
+        help='size of the input and of the result [640 960]',
+    )
+    parser.add_argument(
+        '--semantic', action='store_true', help='make the semantic result too'
+    )
+    parser.add_argument(
+        '--memory', action='store_true', help='measure memory instead of time (Linux)'
+    )
+    parser.add_argument('--threads', type=int, default=THREADS)
     parser.add_argument('--warmup', type=int, default=2, help='runs not counted [2]')
     parser.add_argument('--repeat', type=int, default=10, help='runs counted [10]')
-    args = parser.parse_args()
-    if min(args.threads, args.repeat) < 1 or args.warmup < 0:
-        parser.error('--threads and --repeat must be at least 1, --warmup 0.')
+    # Memory of one form in this process, which the tool starts itself.
+    parser.add_argument('--alone', choices=FORMS, help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    for name, least in dict(threads=1, repeat=1, warmup=0).items():
+        if getattr(args, name) < least:
+            parser.error(
+                f'--{name} must be at least {least}, got {getattr(args, name)}.'
+            )
+    if any(x < 64 or x % 32 for x in args.shape):
+        parser.error(
+            f'--shape must be multiples of 32 and at least 64, got {args.shape}.'
+        )
     return args
 
 
-def build(config):
-    """Build a model that makes panoptic results only, without its text tower."""
-    model = build_model(config)
-    model.fusion.instance = model.fusion.semantic = False
+def build(size, semantic):
+    """Build a model and its plain form, without a text tower and instance results."""
+    torch.manual_seed(0)
+    model = build_model(SIZES[size].config)
+    model.fusion.instance, model.fusion.semantic = False, semantic
     # Random rows stand for the text, and the tower is most of the memory.
     model.text_classifier.clip = None
-    return model
+    return model, PlainEOVSeg(model)
 
 
-def compare(times, official):
-    """Return medians of total, backbone and the rest, each with its ratio."""
+def choose(models, vocabulary):
+    """Set the vocabulary of models; stop with a message if it is none."""
+    try:
+        for model in models:
+            model.set_vocabulary(vocabulary)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: --vocabulary: {error}')
+
+
+def seconds(times):
+    """Return medians of total, backbone and everything else, by name."""
     total, backbone = np.array(times['total']), np.array(times['backbone'])
     # The difference of every run: medians do not add up.
-    found = [np.median(x) for x in (total, backbone, total - backbone)]
-    theirs = (
-        official.total,
-        official.backbone,
-        official.total - official.backbone,
+    parts = {
+        'total': total,
+        'backbone': backbone,
+        'everything else': total - backbone,
+    }
+    return {name: float(np.median(values)) for name, values in parts.items()}
+
+
+def slowness(times, official):
+    """Return how many times as long as recorded the frozen towers of a form take."""
+    towers = np.add(times['backbone'], times['spatial_backbone'])
+    return float(np.median(towers)) / (official.backbone + official.spatial_backbone)
+
+
+def rows_of(ours, plain, official, *, recorded, comparable):
+    """Return three rows: part, ours, plain form, ratio, what was recorded, machine.
+
+    Args:
+        ours: Seconds of every run, by part, of our model.
+        plain: The same of the plain form.
+        official: Recorded seconds.
+        recorded: Whether they are of this vocabulary and result.
+        comparable: Whether they are of this input and number of threads, which is all
+            that the frozen towers depend on.
+    """
+    theirs = {
+        'total': official.total,
+        'backbone': official.backbone,
+        'everything else': official.total - official.backbone,
+    }
+    slower = f'{slowness(plain, official):.2f}' if comparable else '–'
+    ours, plain = seconds(ours), seconds(plain)
+    return [
+        [
+            part,
+            f'{ours[part]:.3f}',
+            f'{plain[part]:.3f}',
+            f'{plain[part] / ours[part]:.2f}',
+            f'{theirs[part]:.2f}' if recorded else '–',
+            slower,
+        ]
+        for part in ours
+    ]
+
+
+def compare_results(model, plain, inputs, text):
+    """Run both forms and return how far they agree.
+
+    Returns:
+        Share of the pixels of which the panoptic results say the same; the largest
+        difference of a class score (a logarithm) of each query: median, 95 % quantile
+        and maximum over the queries.
+    """
+    with torch.no_grad():
+        ours, theirs = (form.segment(inputs, text)[-1] for form in (model, plain))
+    error = (ours.class_logits - theirs.class_logits).abs().amax(-1).flatten()
+    quantiles = error.quantile(torch.tensor([0.5, 0.95, 1.0])).tolist()
+    ours, theirs = (run_model(form, inputs, text)[0] for form in (model, plain))
+    num_classes = len(model.vocabulary)
+    divisor = label_divisor(num_classes)
+    # Coded as MaskFusion codes its map.
+    codes = [x['category_id'] + divisor * x['id'] for x in theirs.segments]
+    coded = torch.tensor([num_classes, *codes])[theirs.panoptic.long()]
+    return equal_pixels(ours.pred_panoptic_seg.sem_seg[0], coded, divisor), quantiles
+
+
+def equal_pixels(first, second, divisor):
+    """Return the share of pixels where two coded panoptic maps say the same.
+
+    Numbers of instances may differ: two segments of one label belong together if each
+    has more pixels in common with the other than with any third one.
+    """
+    codes, places = first.unique(return_inverse=True)
+    others, other_places = second.unique(return_inverse=True)
+    pairs = (places * len(others) + other_places).flatten()
+    common = pairs.bincount(minlength=len(codes) * len(others))
+    common = common.view(len(codes), len(others))
+    partner = common.argmax(1)
+    equal = common.argmax(0)[partner] == torch.arange(len(codes))
+    equal &= codes % divisor == others[partner] % divisor
+    return common.amax(1)[equal].sum().item() / pairs.numel()
+
+
+def print_table(titles, rows):
+    """Print rows in Markdown."""
+    print(f'| {" | ".join(titles)} |')
+    print(f'| {" | ".join("---" for _ in titles)} |')
+    for row in rows:
+        print(f'| {" | ".join(row)} |')
+    print(flush=True)
+
+
+def compare_times(args):
+    """Time both forms of every size in turns, and print the tables."""
+    forms = [build(size, args.semantic) for size in args.sizes]
+    inputs = torch.randn(1, 3, *args.shape)
+    comparable = (tuple(args.shape), args.threads) == (SHAPE, THREADS)
+    rows, checks = [], []
+    for vocabulary in args.vocabulary:
+        choose([model for model, _ in forms], vocabulary)
+        texts = [random_text(model) for model, _ in forms for _ in FORMS]
+        texts[1::2] = texts[::2]
+        times = time_models(
+            [form for pair in forms for form in pair],
+            inputs,
+            warmup=args.warmup,
+            repeat=args.repeat,
+            texts=texts,
+        )
+        recorded = comparable and vocabulary == VOCABULARY and not args.semantic
+        for index, (size, pair) in enumerate(zip(args.sizes, forms, strict=True)):
+            name = [size.upper(), str(len(pair[0].vocabulary))]
+            found = rows_of(
+                *times[2 * index : 2 * index + 2],
+                SIZES[size],
+                recorded=recorded,
+                comparable=comparable,
+            )
+            rows += [name + row for row in found]
+            share, quantiles = compare_results(*pair, inputs, texts[2 * index])
+            errors = [f'{error:.1e}' for error in quantiles]
+            checks.append([*name, f'{share:.3%}', *errors])
+    print('Seconds, median of the runs; the ratio is plain form to ours.\n')
+    print_table(
+        [
+            *('size', 'classes', 'part', 'ours', 'plain form', 'ratio'),
+            *('released code, recorded elsewhere', 'this machine is slower by'),
+        ],
+        rows,
     )
-    return [(ours, ref / ours) for ours, ref in zip(found, theirs, strict=True)]
+    print('What both forms find; differences of class scores are of a query.\n')
+    print_table(
+        ['size', 'classes', 'equal pixels', 'median', '95 % of queries', 'all'], checks
+    )
+
+
+def measure_alone(args):
+    """Print bytes of this process before the run of one form, and at its peak."""
+    model, plain = build(args.sizes[0], args.semantic)
+    choose([model], args.vocabulary[0])
+    form = model if args.alone == 'ours' else plain
+    text, clock = random_text(model), Clock('cpu')
+    inputs = torch.randn(1, 3, *args.shape)
+    run_model(form, torch.randn(1, 3, 64, 64), text)  # loads what runs need
+    before = clock.reset_memory()
+    if before is None:
+        sys.exit('error: --memory needs /proc of Linux, which tells the peak.')
+    run_model(form, inputs, text)
+    print(json.dumps([before, clock.peak_memory()]))
+
+
+def measure(form, size, vocabulary, args):
+    """Run :func:`measure_alone` in a process of its own."""
+    command = [sys.executable, os.path.abspath(__file__), '--alone', form]
+    command += ['--sizes', size, '--vocabulary', vocabulary]
+    command += ['--shape', *map(str, args.shape), '--threads', str(args.threads)]
+    command += ['--semantic'] * args.semantic
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        sys.exit(
+            f'error: {form}, {size.upper()}, {vocabulary} ended with code '
+            f'{done.returncode} (-9 is what a lack of memory looks like).'
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare_memory(args):
+    """Print the memory of both forms of every size."""
+    rows = []
+    for vocabulary in args.vocabulary:
+        for size in args.sizes:
+            row, gains = [size.upper(), vocabulary], []
+            for form in FORMS:
+                before, peak = measure(form, size, vocabulary, args)
+                gains.append(peak - before)
+                row += [f'{x / 2**20:.0f}' for x in (before, peak, peak - before)]
+            rows.append([*row, f'{gains[1] / gains[0]:.2f}'])
+    print('Resident MiB before an inference, at its peak, and the difference.\n')
+    titles = ['size', 'vocabulary']
+    for form in ('ours', 'plain form'):
+        titles += [f'{form}: before', 'peak', 'difference']
+    print_table([*titles, 'ratio of differences'], rows)
 
 
 def main():
     args = parse_args()
     wait_passively()
     torch.set_num_threads(args.threads)
-    models = [build(SIZES[size].config) for size in args.sizes]
-    inputs = torch.randn(1, 3, *SHAPE)
+    if args.alone:
+        measure_alone(args)
+        return
+    result = 'panoptic and semantic results' if args.semantic else 'panoptic result'
     print(
-        f'{SHAPE[0]} x {SHAPE[1]}, {args.threads} threads, float32, torch '
-        f'{torch.__version__}; seconds, median of {args.repeat} runs in turns; in '
-        'brackets how many times faster than the official code\n'
+        f'{args.shape[0]} x {args.shape[1]}, {args.threads} threads, float32, torch '
+        f'{torch.__version__}, one image, {result}'
+        + ('' if args.memory else f', {args.repeat} runs in turns')
+        + '\n',
+        flush=True,
     )
-    print('| size | classes | total | backbone | everything else |')
-    print('| --- | ---: | ---: | ---: | ---: |')
-    for vocabulary in args.vocabulary:
-        try:
-            for model in models:
-                model.set_vocabulary(vocabulary)
-        except (OSError, ValueError) as error:
-            sys.exit(f'error: --vocabulary: {error}')
-        all_times = time_models(models, inputs, warmup=args.warmup, repeat=args.repeat)
-        for size, model, times in zip(args.sizes, models, all_times, strict=True):
-            cells = [
-                f'{seconds:.2f} ({ratio:.2f})'
-                for seconds, ratio in compare(times, SIZES[size])
-            ]
-            row = [size.upper(), str(len(model.vocabulary)), *cells]
-            print(f'| {" | ".join(row)} |', flush=True)
+    if args.memory:
+        compare_memory(args)
+    else:
+        compare_times(args)
 
 
 if __name__ == '__main__':
