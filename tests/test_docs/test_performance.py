@@ -25,6 +25,8 @@ COMMANDS = [
 @pytest.mark.parametrize('command', COMMANDS, ids=lambda x: Path(x[1]).stem)
 def test_commands_are_understood(command, monkeypatch):
     monkeypatch.setattr(sys, 'argv', command[1:])
+    # As when it is run: some tools import their neighbours.
+    monkeypatch.syspath_prepend(str((ROOT / command[1]).parent))
     args = runpy.run_path(str(ROOT / command[1]))['parse_args']()
     configs = [*getattr(args, 'configs', []), getattr(args, 'config', None)]
     configs.append(getattr(args, 'data_of', None))

@@ -115,25 +115,3 @@ def test_profiles_are_written_for_every_combination(run, tmp_path):
 def test_an_unknown_vocabulary_is_refused(run):
     with pytest.raises(SystemExit, match=r'--vocabulary.*nothing_150'):
         run('profile_model', '--vocabulary', 'nothing_150', '--repeat', '1')
-
-
-def test_times_are_compared_with_the_official_code(monkeypatch, capsys):
-    monkeypatch.setenv('OMP_WAIT_POLICY', 'PASSIVE')
-    tool = runpy.run_path(str(TOOLS / 'compare_reference.py'))
-    # Backbone and total of the medians are of different runs.
-    times = dict(total=[1.0, 2.0, 6.0], backbone=[0.5, 0.25, 5.0])
-    official = tool['Official']('', total=4.0, backbone=1.0)
-    ratios = [ratio for _, ratio in tool['compare'](times, official)]
-    assert ratios == [4 / 2, 1 / 0.5, 3 / 1]
-
-    tool['SIZES']['s'] = tool['Official']('eovseg_tiny_shapeworld', 3.67, 0.57)
-    monkeypatch.setitem(tool['main'].__globals__, 'SHAPE', (64, 64))
-    options = ['--sizes', 's', '--vocabulary', 'ade20k_150', 'pascal_voc_20']
-    options += ['--repeat', '2', '--warmup', '0', '--threads', '1']
-    monkeypatch.setattr(sys, 'argv', ['compare_reference.py', *options])
-    tool['main']()
-    rows = re.findall(r'^\| S \| (\d+) \|(.*)$', capsys.readouterr().out, re.M)
-    assert [classes for classes, _ in rows] == ['150', '20']
-    for _, cells in rows:
-        total, backbone, rest = map(float, re.findall(r'\((.*?)\)', cells))
-        assert min(total, backbone, rest) > 1  # a tiny picture
