@@ -144,6 +144,22 @@ def test_program_equals_eager_for_all_sizes(files, model, form):
             assert_near(actual, value)
 
 
+def test_program_of_a_convnext_takes_single_images(config):
+    # Where VAS ordered the axes by their strides, one image did not pass the guards.
+    options = {
+        f'model.{part}.model_name': 'tiny-convnext'
+        for part in ('backbone', 'text_classifier')
+    }
+    model = init_model(config, cfg_options=options)
+    program = export_program(model).module()
+    graph = SegmentorGraph(model, embed_vocabulary(model, model.vocabulary))
+    for batch, height, width in [(1, 64, 64), (1, 64, 160), (2, 224, 96)]:
+        images = torch.rand(batch, 3, height, width) * 255
+        with torch.no_grad():
+            for actual, value in zip(program(images), graph(images), strict=True):
+                assert_near(actual, value)
+
+
 @pytest.mark.slow
 def test_deop_passes_the_check(tool, tmp_path, capsys):
     files = [str(tmp_path / name) for name in ('model.pt2', 'model.onnx')]

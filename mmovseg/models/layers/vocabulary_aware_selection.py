@@ -97,7 +97,8 @@ class VocabularyAwareSelection(nn.Module):
 def _best_probability(image: Tensor, guide: Tensor) -> Tensor:
     """Return the largest entries of a softmax over text rows, ``[B, p]``."""
     # Positions last: an odd number of rows there slows the product down by half.
-    scores = torch.einsum('vd,bpd->bvp', guide, image)
+    # Contiguous: the order of other strides depends on the batch size in graphs.
+    scores = torch.einsum('vd,bpd->bvp', guide, image).contiguous()
     peak = scores.amax(1, keepdim=True)
     # They are 1 / sum(exp(score - peak)); exact where a difference of large logarithms
     # is not.
