@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .folding import fold_norm, is_inference
 
-CHUNK = 1024  # positions scored at once
+CHUNK = 2048  # positions scored at once
 
 
 class VocabularyAwareSelection(nn.Module):
