@@ -61,6 +61,8 @@ class MaskFusion(BaseModule):
         heatmaps: Pass the heatmaps on.
         resize_probabilities: Resize to the output after the sigmoid (DeOP), not
             before (EOV-Seg).
+        one_step_resize: Resize logits straight from their map to the output, whatever
+            ``resize_probabilities`` says. Less work; no paper does it.
         object_mask_thr: A panoptic segment needs a class score above this.
         iou_thr: And must win at least this part of its own mask.
         max_per_image: Number of best (query, class) pairs; the things among them
@@ -83,6 +85,7 @@ class MaskFusion(BaseModule):
         proposals: bool = False,
         heatmaps: bool = False,
         resize_probabilities: bool = False,
+        one_step_resize: bool = False,
         object_mask_thr: float = 0.0,
         iou_thr: float = 0.8,
         max_per_image: int = 100,
@@ -101,6 +104,7 @@ class MaskFusion(BaseModule):
         self.proposals = proposals
         self.heatmaps = heatmaps
         self.resize_probabilities = resize_probabilities
+        self.one_step_resize = one_step_resize
         self.object_mask_thr = object_mask_thr
         self.iou_thr = iou_thr
         self.max_per_image = max_per_image
@@ -202,20 +206,33 @@ class MaskFusion(BaseModule):
         queries = sorted({query for task in tasks for query in task.queries})
         for task in tasks:
             task.start(queries, mask_logits.device)
-        kind = StripProbabilities if self.resize_probabilities else StripResize
-        resize = kind(tuple(mask_logits.shape[-2:]), device=mask_logits.device, **sizes)
+        probabilities = self.resize_probabilities and not self.one_step_resize
+        resize = self._make_resize(mask_logits, sizes, probabilities)
         if len(queries) < len(mask_logits):
             index = torch.tensor(queries, device=mask_logits.device).long()
             mask_logits = mask_logits[index]
         for rows in resize.strips(len(queries), self.max_pixels) if queries else ():
             strip = resize(mask_logits, rows)  # [n, r, W]
-            if self.resize_probabilities:
+            if probabilities:
                 margins, masks = strip - 0.5, strip
             else:
                 margins, masks = strip, strip.sigmoid()
             for task in tasks:
                 task.add(rows, margins, masks)
         return tasks
+
+    def _make_resize(
+        self,
+        mask_logits: Tensor,
+        sizes: dict[str, tuple[int, int]],
+        probabilities: bool,
+    ) -> StripProbabilities | StripResize:
+        map_size = (mask_logits.shape[-2], mask_logits.shape[-1])
+        device = mask_logits.device
+        if probabilities:
+            return StripProbabilities(map_size, device=device, **sizes)
+        one_step = self.one_step_resize
+        return StripResize(map_size, device=device, one_step=one_step, **sizes)
 
     def _make_tasks(
         self,

@@ -23,6 +23,8 @@ class StripResize:
         img_shape: Height and width of the image inside the padded input.
         ori_shape: Height and width of the output.
         device: Where the mask logits are.
+        one_step: Resize the part of the map that shows the image straight to the
+            output, in one interpolation instead of two.
     """
 
     def __init__(
@@ -33,13 +35,15 @@ class StripResize:
         img_shape: tuple[int, int],
         ori_shape: tuple[int, int],
         device: torch.device | str = 'cpu',
+        one_step: bool = False,
     ) -> None:
+        self.one_step = one_step
         self.padded_width = padded_size[1]
         self.img_width = img_shape[1]
         self.size = ori_shape
         # Kept on the host too: the rows to read are found without waiting.
         self.host_index, weight = row_taps(
-            map_size[0], padded_size[0], img_shape[0], ori_shape[0]
+            map_size[0], padded_size[0], img_shape[0], ori_shape[0], one_step
         )
         self.index, self.weight = self.host_index.to(device), weight.to(device)
 
@@ -86,8 +90,32 @@ class StripResize:
         return strip
 
     def _resize_columns(self, band: Tensor) -> Tensor:
-        band = _interpolate_columns(band, self.padded_width)[..., : self.img_width]
-        return _interpolate_columns(band, self.size[1])
+        resize = _resize_once if self.one_step else _resize_twice
+        return resize(band, self.padded_width, self.img_width, self.size[1])
+
+
+def _resize_twice(x: Tensor, padded: int, image: int, output: int) -> Tensor:
+    """Resize the last dimension to ``padded``, cut to ``image``, go on to ``output``.
+
+    All are ``[N, b, length]``.
+    """
+    return _interpolate_columns(_interpolate_columns(x, padded)[..., :image], output)
+
+
+def _resize_once(x: Tensor, padded: int, image: int, output: int) -> Tensor:
+    """Resize the first ``image / padded`` of the last dimension to ``output``."""
+    if image == padded:
+        return _interpolate_columns(x, output)
+    # The image may end between two columns of the map: the whole map is resized by
+    # the factor that makes the image as wide as the output, then cut.
+    factor = padded / x.shape[-1] * output / image
+    whole = F.interpolate(
+        x[None],
+        scale_factor=(1.0, factor),
+        mode='bilinear',
+        recompute_scale_factor=False,
+    )
+    return whole[0, ..., :output]
 
 
 def _interpolate_columns(band: Tensor, width: int) -> Tensor:
@@ -98,24 +126,29 @@ def _interpolate_columns(band: Tensor, width: int) -> Tensor:
 
 @lru_cache(maxsize=64)
 def row_taps(
-    map_size: int, padded_size: int, img_size: int, ori_size: int
+    map_size: int,
+    padded_size: int,
+    img_size: int,
+    ori_size: int,
+    one_step: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Find the map rows that an output row mixes, and their weights.
 
-    Found by sending every unit vector through the two resizes.
+    Found by sending every unit vector through the resizes.
 
     Args:
         map_size: Rows of the map.
         padded_size: Rows after the first resize.
         img_size: Rows kept of these.
         ori_size: Rows after the second resize.
+        one_step: See :class:`StripResize`.
 
     Returns:
         Row indices, int64, and float32 weights, ``[ori_size, taps]`` each.
     """
     mix = torch.eye(map_size).unsqueeze(1)  # [h, 1, h]
-    mix = F.interpolate(mix, padded_size, mode='linear')[..., :img_size]
-    mix = F.interpolate(mix, ori_size, mode='linear')[:, 0].T  # [H, h]
+    resize = _resize_once if one_step else _resize_twice
+    mix = resize(mix, padded_size, img_size, ori_size)[:, 0].T  # [H, h]
     used = (mix > 0).byte()
     first = used.argmax(1)
     last = map_size - 1 - used.flip(1).argmax(1)

@@ -167,6 +167,53 @@ def test_strips_equal_two_interpolations(map_size, padded, image, output):
         assert torch.equal(torch.cat(strips, 1), whole)  # to the last bit
 
 
+def resize_part(masks, padded, image, output):
+    """Sample the part of the maps that shows the image, a value at a time."""
+
+    def taps(length, padded, image, output):
+        places = (np.arange(output) + 0.5) * (image / output) * (length / padded) - 0.5
+        places = places.clip(0, length - 1)
+        low = np.floor(places).astype(int)
+        return low, (low + 1).clip(max=length - 1), places - low
+
+    sizes = zip(masks.shape[-2:], padded, image, output, strict=True)
+    rows, columns = (taps(*x) for x in sizes)
+    result = np.zeros((len(masks), *output))
+    for y, (top, bottom, down) in enumerate(zip(*rows, strict=True)):
+        for x, (left, right, across) in enumerate(zip(*columns, strict=True)):
+            for row, row_share in ((top, 1 - down), (bottom, down)):
+                for column, share in ((left, 1 - across), (right, across)):
+                    result[:, y, x] += row_share * share * masks[:, row, column].numpy()
+    return torch.from_numpy(result).float()
+
+
+@pytest.mark.parametrize('map_size, padded, image, output', SIZES)
+def test_one_step_equals_one_interpolation(map_size, padded, image, output):
+    masks = torch.randn(3, *map_size)
+    sizes = dict(img_shape=image, ori_shape=output)
+    resize = StripResize(map_size, padded, **sizes, one_step=True)
+    whole = resize(masks, slice(0, output[0]))
+    expected = resize_part(masks, padded, image, output)
+    torch.testing.assert_close(whole, expected, atol=2e-5, rtol=0)
+    strips = [resize(masks, rows) for rows in resize.strips(3, 200)]
+    assert torch.equal(torch.cat(strips, 1), whole)
+
+
+@pytest.mark.parametrize('probabilities', [False, True])
+def test_fusion_with_one_step(probabilities):
+    """DeOP's order of resizing is left out too."""
+    map_size, padded, image, output = (8, 12), (32, 48), (29, 41), (57, 80)
+    vocabulary = names(5, things=[1, 4])
+    class_logits, mask_logits = random_case(0, map_size)
+    fusion = MaskFusion(
+        one_step_resize=True, resize_probabilities=probabilities, **OPTIONS
+    )
+    sample = BaseDataElement(metainfo=dict(img_shape=image, ori_shape=output))
+    fusion(MaskPrediction(class_logits, mask_logits), [sample], vocabulary, padded)
+    expected = resize_part(mask_logits[0], padded, image, output)
+    check_against_oracle(sample, class_logits[0], expected, vocabulary, **OPTIONS)
+
+
 @pytest.mark.parametrize('seed', range(4))
 @pytest.mark.parametrize('map_size, padded, image, output', SIZES)
 def test_equals_the_oracle_for_any_strip_size(map_size, padded, image, output, seed):
