@@ -24,7 +24,7 @@ RULES = {
     'vocabulary': (set(), set()),
     'version': (set(), set()),
     'registry': (set(), {'mmengine'}),
-    'structures': (set(), _TORCH),
+    'structures': ({'functional'}, _TORCH),
     'functional': (set(), _TORCH),
     'clip': (set(), {*_TORCH, 'open_clip', 'safetensors'}),
     'layers': (_BASICS, _PART_LIBRARIES - {'open_clip'}),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .functional import upcast, without_autocast
 
 # Factor of cosines in DeOP and SimBaseline (released code), not CLIP's own.
 LOGIT_SCALE = 100.0
@@ -82,10 +83,12 @@ class TextEmbeddings(NamedTuple):
         num_classes = self.num_classes
         if num_classes is None:
             num_classes = int(self.class_ids[-1])
-        # Half precision would divide the zeros of an empty mask by zero.
-        regions = regions.to(torch.promote_types(regions.dtype, torch.float32))
-        weight = self.weight.to(regions.dtype)
-        scores = scale * (F.normalize(regions, dim=-1) @ weight.T)  # [..., V + 1]
+        # Half precision would divide the zeros of an empty mask by zero, and round
+        # logits of up to 100 to multiples of a half.
+        with without_autocast(regions.device):
+            regions = upcast(regions)
+            weight = self.weight.to(regions.dtype)
+            scores = scale * (F.normalize(regions, dim=-1) @ weight.T)  # [..., V + 1]
         best = scores.new_zeros(*scores.shape[:-1], num_classes + 1)
         index = self.class_ids.expand_as(scores)
         return best.scatter_reduce(-1, index, scores, 'amax', include_self=False)

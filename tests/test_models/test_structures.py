@@ -29,3 +29,14 @@ def test_half_precision_gives_an_empty_region_zero_logits():
     text = TextEmbeddings(torch.eye(3), torch.tensor([0, 1, 2]))
     logits = text.logits(torch.zeros(2, 3, dtype=torch.float16), scale=100.0)
     assert torch.equal(logits, torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_autocast_leaves_logits_alone(seed, dtype):
+    rows = F.normalize(torch.randn(5, 16), dim=-1)
+    text = TextEmbeddings(rows, torch.tensor([0, 0, 1, 2, 3]), 3)
+    regions = torch.randn(2, 4, 16)
+    expected = text.logits(regions, 100.0)
+    with torch.autocast('cpu', dtype):
+        got = text.logits(regions, 100.0)
+    assert torch.equal(got, expected)  # half precision would be off by up to 0.25
