@@ -83,7 +83,7 @@ def random_text(model: BaseModel) -> TextEmbeddings | None:
 @torch.no_grad()
 def run_model(model: BaseModel, inputs: Tensor, text: TextEmbeddings | None) -> list:
     """Segment a batch and fuse the results, with given text embeddings."""
-    prediction = model.segment(inputs, text)[-1]
+    prediction = model.infer(inputs, text, None)
     size = tuple(inputs.shape[-2:])
     return model.fusion(prediction, None, model.vocabulary, size)
 
@@ -132,7 +132,8 @@ def watch_parts(
     """Sum up what a counter gains in each part of a model.
 
     Args:
-        model: The ``forward`` methods of its parts are watched.
+        model: The ``forward`` methods of its parts are watched; in fast mode with a
+            compiled core that of the fusion alone, as programs cannot be watched.
         read: Returns the counter, such as a clock or a number of operations.
         depth: 1 for direct children, 2 for theirs too, and so on. The members of a
             ``ModuleList`` count together, under its name.
@@ -155,8 +156,11 @@ def watch_parts(
         handles.append(part.register_forward_pre_hook(start))
         handles.append(part.register_forward_hook(stop))
 
+    fast = getattr(model, 'fast_mode', None)
+    compiled = fast is not None and fast.compile
     for name, part in _named_parts(model, depth):
-        watch(name, part)
+        if not compiled or name == 'fusion':
+            watch(name, part)
     try:
         yield gains
     finally:

@@ -131,8 +131,12 @@ def fused_attention() -> Iterator[None]:
     """Keep ``nn.MultiheadAttention`` from its way for evaluation, for a while.
 
     On the CPU that builds the matrix of all pairs of tokens, and takes thrice the time
-    of the fused kernel, which is the way for training.
+    of the fused kernel, which is the way for training. Inside torch.compile it does
+    nothing, as no graph can switch: who compiles does it around the call.
     """
+    if torch.compiler.is_compiling():
+        yield
+        return
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

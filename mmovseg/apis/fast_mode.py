@@ -1,0 +1,247 @@
+"""Faster inference that changes the results a little, switched on part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from types import MethodType
+from typing import NamedTuple
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+from torch.fx.experimental import _config as shape_config
+
+from ..models.clip import fused_attention
+from ..models.segmentors import OVSegmentor
+from ..models.structures import MaskPrediction, TextEmbeddings
+
+PARTS = ('bf16', 'fp16', 'resize', 'compile', 'graphs', 'buckets')
+# The compiled core leaves out what makes the CPU fast, see docs/performance.md.
+DEFAULTS = {
+    'cuda': ('bf16', 'resize', 'compile', 'graphs', 'buckets'),
+    'cpu': ('resize',),
+}
+BUCKET = 128
+MAX_PROGRAMS = 256  # compiled for one model; more sizes than that are a mistake
+RUNS = 3  # A CUDA graph is warmed up, recorded, replayed.
+
+
+class FastMode(NamedTuple):
+    """What of the fast mode a model has.
+
+    Attributes:
+        dtype: Half precision of the network, under autocast; None is float32.
+        one_step_resize: Masks are resized once; see ``MaskFusion``.
+        compile: The way from images to class and mask logits is one compiled program.
+        graphs: Which is recorded as a CUDA graph for each size and batch size.
+        bucket: Height and width are padded to multiples of this, None where that is
+            not changed. Each size then has a program of its own.
+    """
+
+    dtype: torch.dtype | None = None
+    one_step_resize: bool = False
+    compile: bool = False
+    graphs: bool = False
+    bucket: int | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts as :func:`read_parts` reads them."""
+        half = {torch.bfloat16: 'bf16', torch.float16: 'fp16'}
+        parts = [half[self.dtype]] if self.dtype else []
+        parts += ['resize'] * self.one_step_resize + ['compile'] * self.compile
+        parts += ['graphs'] * self.graphs
+        return (*parts, *([f'buckets={self.bucket}'] if self.bucket else []))
+
+
+def read_parts(
+    parts: bool | Sequence[str], device: str | torch.device = 'cpu'
+) -> FastMode:
+    """Read what to switch on.
+
+    Args:
+        parts: Names of :data:`PARTS`, where ``'buckets=256'`` has another step than
+            128; True takes those of :data:`DEFAULTS` for the device; False none.
+        device: Where the model is.
+
+    Raises:
+        TypeError: If ``parts`` is one string.
+        ValueError: If a part is unknown, or cannot be had beside the others or on
+            this device.
+    """
+    kind = torch.device(device).type
+    if isinstance(parts, bool):
+        parts = DEFAULTS.get(kind, DEFAULTS['cpu']) if parts else ()
+    if isinstance(parts, str):
+        raise TypeError(
+            f'fast takes True or a list of parts, got the string {parts!r}.'
+        )
+    names, bucket = set(), None
+    for part in parts:
+        name, equals, number = str(part).partition('=')
+        if name not in PARTS or (equals and name != 'buckets'):
+            raise ValueError(
+                f'Unknown part of the fast mode {part!r}; there are {PARTS}, and '
+                "'buckets=256' for another step."
+            )
+        if name == 'buckets':
+            bucket = _read_bucket(number) if equals else BUCKET
+        names.add(name)
+    if {'bf16', 'fp16'} <= names:
+        raise ValueError("Take one of the fast mode's 'bf16' and 'fp16', got both.")
+    if 'graphs' in names and kind != 'cuda':
+        raise ValueError(
+            f"CUDA graphs need a GPU, and the model is on {kind!r}: leave 'graphs' out."
+        )
+    if 'graphs' in names and 'compile' not in names:
+        raise ValueError("'graphs' records the compiled program: add 'compile'.")
+    half = dict(bf16=torch.bfloat16, fp16=torch.float16)
+    return FastMode(
+        dtype=next((half[name] for name in names & set(half)), None),
+        one_step_resize='resize' in names,
+        compile='compile' in names,
+        graphs='graphs' in names,
+        bucket=bucket,
+    )
+
+
+def _read_bucket(number: str) -> int:
+    step = int(number) if number.isdecimal() else 0
+    if step < 1 or step % 32:
+        raise ValueError(
+            f'The step of the buckets must be a multiple of 32, got {number!r}: for '
+            f"example 'buckets={BUCKET}'."
+        )
+    return step
+
+
+def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
+    """Switch a built model to the fast mode, in place and for good.
+
+    Call it when the model is in eval mode, has its weights and is on its device.
+    Inference then goes through another ``model.infer``; training is not changed.
+
+    Args:
+        model: A segmentor.
+        parts: See :func:`read_parts`.
+
+    Returns:
+        What is on; also ``model.fast_mode``.
+
+    Raises:
+        TypeError: If the model is no segmentor; see also :func:`read_parts`.
+        ValueError: If the model is in training mode or fast already, or it has no core
+            to compile or no padding to change; see also :func:`read_parts`.
+    """
+    kind = type(model).__name__
+    if not isinstance(model, OVSegmentor):
+        raise TypeError(f'The fast mode is for segmentors of mmovseg, got {kind}.')
+    if model.training or hasattr(model, 'fast_mode'):
+        state = 'in training mode' if model.training else 'in fast mode already'
+        raise ValueError(f'{kind} is {state}: take a model as init_model() builds it.')
+    mode = read_parts(parts, next(model.parameters()).device)
+    if mode.compile and type(model).infer is not OVSegmentor.infer:
+        raise ValueError(
+            f"{kind} cuts crops by its masks, which no graph can do: leave 'compile' "
+            "out, as in fast=('bf16', 'resize')."
+        )
+    if mode.bucket is not None:
+        preprocessor = model.data_preprocessor
+        if not hasattr(preprocessor, 'pad_size_divisor'):
+            raise ValueError(
+                f'{type(preprocessor).__name__} pads to no multiple, so there can be '
+                "no buckets: leave 'buckets' out, or take ImgDataPreprocessor."
+            )
+        # All there is to buckets: predict() treats images of one padded size together.
+        preprocessor.pad_size_divisor = mode.bucket
+    model.fusion.one_step_resize = mode.one_step_resize
+    if mode.dtype is not None or mode.compile:
+        model.infer = MethodType(_make_infer(mode), model)
+    model.fast_mode = mode
+    return mode
+
+
+def _make_infer(mode: FastMode):
+    """Return a method that takes the place of ``infer``."""
+    core = None
+    if mode.compile:
+        core = torch.compile(
+            _run_core,
+            fullgraph=True,
+            dynamic=mode.bucket is None,
+            mode='reduce-overhead' if mode.graphs else None,
+        )
+
+    @torch.no_grad()
+    def infer(
+        model: OVSegmentor,
+        inputs: Tensor,
+        text: TextEmbeddings,
+        data_samples: list | None,
+    ) -> MaskPrediction:
+        half = nullcontext()
+        if mode.dtype is not None:
+            half = torch.autocast(inputs.device.type, mode.dtype)
+        with half:
+            if core is None:
+                return type(model).infer(model, inputs, text, data_samples)
+            with fused_attention(), _compiler_settings():
+                outputs = core(model, inputs, text)
+        if mode.graphs:  # which write the next results to the same place
+            outputs = [x if x is None else x.clone() for x in outputs]
+        return MaskPrediction(*outputs)
+
+    return infer
+
+
+@contextmanager
+def _compiler_settings() -> Iterator[None]:
+    """Let there be many programs, and one serve all sizes.
+
+    Lengths that are equal in the first batch are otherwise taken to be equal in all: a
+    batch of three, as many as there are colours, or square images, would have a
+    program of their own.
+    """
+    limit = torch._dynamo.config.patch(recompile_limit=MAX_PROGRAMS)
+    with limit, shape_config.patch(use_duck_shape=False):
+        yield
+
+
+def _run_core(
+    model: OVSegmentor, inputs: Tensor, text: TextEmbeddings
+) -> tuple[Tensor | None, ...]:
+    """Compute what is compiled: from a preprocessed batch to a prediction."""
+    return tuple(model.segment(inputs, text)[-1])
+
+
+@torch.no_grad()
+def warm_up(
+    model: BaseModel,
+    sizes: Sequence[tuple[int, int]],
+    batch_sizes: Sequence[int] = (1,),
+) -> None:
+    """Compile and record what images of some sizes need, before they come.
+
+    Args:
+        model: In eval mode, fast or not.
+        sizes: Height and width of images after the pipeline's resize, before padding.
+        batch_sizes: Images per step.
+
+    Raises:
+        ValueError: If a size or a batch size is not positive.
+    """
+    for size in sizes:
+        if len(size) != 2 or min(size) < 1:
+            raise ValueError(f'A size is height and width in pixels, got {size}.')
+    if min(batch_sizes, default=1) < 1:
+        raise ValueError(f'batch_sizes must be at least 1, got {batch_sizes}.')
+    # The buffer of a graph grows with the largest: record that one first.
+    for batch in sorted(set(batch_sizes), reverse=True):
+        for size in sorted(set(map(tuple, sizes)), key=lambda x: -x[0] * x[1]):
+            for _ in range(RUNS):
+                meta = dict(img_shape=size, ori_shape=size)
+                images = [torch.zeros(3, *size, dtype=torch.uint8)] * batch
+                samples = [BaseDataElement(metainfo=meta) for _ in images]
+                model.test_step(dict(inputs=images, data_samples=samples))
