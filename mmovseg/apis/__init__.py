@@ -1,7 +1,9 @@
-"""Inference and drawing; importing this package registers the inferencer."""
+"""Inference and drawing; importing this package registers what it can."""
 
+from .background_evaluator import BackgroundEvaluator
 from .checkpoint import load_checkpoint, read_checkpoint
 from .config import check_config, load_config
+from .fast_mode import make_fast, warm_up
 from .heatmaps import draw_heatmaps, find_labels
 from .images import ImageError, load_image
 from .inferencer import OVSegInferencer
@@ -16,6 +18,7 @@ from .visualization import (
 )
 
 __all__ = [
+    'BackgroundEvaluator',
     'ImageError',
     'OVSegInferencer',
     'Result',
@@ -30,7 +33,9 @@ __all__ = [
     'load_checkpoint',
     'load_config',
     'load_image',
+    'make_fast',
     'read_checkpoint',
     'read_result',
     'side_by_side',
+    'warm_up',
 ]

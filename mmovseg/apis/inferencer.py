@@ -18,24 +18,18 @@ from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement
-from PIL import Image
 from rich.progress import track
 from torch import nn
 
 from ..registry import INFERENCERS
 from ..vocabulary import Vocabulary
 from .config import load_config
+from .fast_mode import make_fast, warm_up
 from .heatmaps import draw_heatmaps, find_labels
-from .images import (
-    ImageError,
-    array_to_bgr,
-    find_images,
-    load_image,
-    pil_to_bgr,
-    write_png,
-)
+from .images import ImageError, find_images, write_png
 from .init_model import init_model
 from .photo_pipeline import Photo, PhotoPipeline, find_pipeline
+from .photo_stream import Background, LoadedPhoto, batch_by_size, load_photos
 from .results import TASKS, Result, read_result
 
 
@@ -60,10 +54,15 @@ class OVSegInferencer(BaseInferencer):
         allow_missing: See :func:`init_model`.
         trust_checkpoint: See :func:`init_model`.
         show_progress: Show a progress bar.
+        fast: True, or parts of the fast mode: less time, results a little different;
+            see :func:`make_fast` and docs/performance.md. False keeps a given model as
+            it is.
+        num_workers: Threads that read and resize photos while the model computes.
 
     Raises:
         FileNotFoundError: If the config or the weights do not exist.
-        ValueError: If the config or the weights are wrong; see :func:`init_model`.
+        ValueError: If the config or the weights are wrong (see :func:`init_model`),
+            parts of the fast mode cannot be had, or ``num_workers`` is below 1.
 
     Example:
         >>> inferencer = OVSegInferencer('eovseg_r50_coco', 'eovseg_r50.pth')
@@ -86,7 +85,12 @@ class OVSegInferencer(BaseInferencer):
         allow_missing: Sequence[str] = (),
         trust_checkpoint: bool = False,
         show_progress: bool = True,
+        fast: bool | Sequence[str] = False,
+        num_workers: int = 4,
     ) -> None:
+        if num_workers < 1:
+            raise ValueError(f'num_workers must be at least 1, got {num_workers}.')
+        self.num_workers = num_workers
         self._built = model if isinstance(model, nn.Module) else None
         self._options = dict(
             allow_missing=allow_missing, trust_checkpoint=trust_checkpoint
@@ -119,6 +123,8 @@ class OVSegInferencer(BaseInferencer):
             )
         if vocabulary is not None:
             self.set_vocabulary(vocabulary)
+        if fast is not False:
+            make_fast(self.model, fast)
 
     def set_vocabulary(
         self, vocabulary: Vocabulary | str | Path | Sequence[str]
@@ -133,6 +139,26 @@ class OVSegInferencer(BaseInferencer):
         if isinstance(vocabulary, str):
             vocabulary = Vocabulary.from_string(vocabulary)
         self.model.set_vocabulary(Vocabulary.load(vocabulary))
+
+    def warm_up(
+        self, sizes: Sequence[tuple[int, int]], batch_sizes: Sequence[int] = (1,)
+    ) -> None:
+        """Do what takes long the first time: encode names, compile, record graphs.
+
+        Args:
+            sizes: Height and width of photos to come, in pixels.
+            batch_sizes: Photos per step. The last step of a size may have any number.
+
+        Raises:
+            ValueError: If a size or a batch size is not positive.
+        """
+        if any(len(size) != 2 or min(size) < 1 for size in sizes):
+            raise ValueError(f'Sizes are height and width in pixels, got {sizes}.')
+        inputs = [
+            self.pipeline(Photo(0, '', np.zeros((*size, 3), np.uint8)))['inputs']
+            for size in sizes
+        ]
+        warm_up(self.model, [tuple(x.shape[-2:]) for x in inputs], batch_sizes)
 
     def __call__(
         self,
@@ -151,8 +177,10 @@ class OVSegInferencer(BaseInferencer):
         Args:
             inputs: A path, a folder, an array (see :func:`array_to_bgr`; BGR), a
                 Pillow image, or a list of these.
-            batch_size: Photos per step. The results are those of single photos; only
-                photos of one size really share a step.
+            batch_size: Photos per step. Only photos of one padded size share a step,
+                so the results are those of single photos up to rounding. The next
+                photos are searched for such, so the order of steps is not that of the
+                inputs; the order of everything returned is.
             task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
             return_datasamples: Return data samples, with all maps and masks.
             return_vis: Return the drawings too.
@@ -182,27 +210,31 @@ class OVSegInferencer(BaseInferencer):
         drawings: list[np.ndarray | None] = [None] * len(sources)
         heatmaps: list[np.ndarray | None] = [None] * len(sources)
         errors: list[dict[str, str]] = []
-        for photos in self._read_batches(sources, batch_size, errors):
-            samples = self.forward(self.preprocess(photos), task, bool(labels))
-            images = [photo.bgr[..., ::-1] for photo in photos]
-            outcomes = [
-                _Outcome(
-                    photo.name,
-                    sample,
-                    self._read(sample, task, score_thr),
-                    self._draw_heatmaps(image, sample, labels),
-                )
-                for photo, image, sample in zip(photos, images, samples, strict=True)
-            ]
-            drawn = self.visualize(images, outcomes) if return_vis else images
-            found = self.postprocess(outcomes, drawn, return_datasamples)
-            for i, photo in enumerate(photos):
-                predictions[photo.index] = found[i]
-                if return_vis:
-                    drawings[photo.index] = drawn[i]
-                    heatmaps[photo.index] = outcomes[i].heatmaps
-                if out_dir:
-                    _save(outcomes[i], images[i], out_dir)
+
+        def finish(photo: Photo, sample: BaseDataElement) -> None:
+            image = photo.bgr[..., ::-1]
+            outcome = _Outcome(
+                photo.name,
+                sample,
+                self._read(sample, task, score_thr),
+                self._draw_heatmaps(image, sample, labels),
+            )
+            drawn = self.visualize([image], [outcome]) if return_vis else [image]
+            (found,) = self.postprocess([outcome], drawn, return_datasamples)
+            predictions[photo.index] = found
+            if return_vis:
+                (drawings[photo.index],) = drawn
+                heatmaps[photo.index] = outcome.heatmaps
+            if out_dir:
+                _save(outcome, image, out_dir)
+
+        divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
+        loaded = self._load(sources, batch_size, errors)
+        with Background(2 * batch_size) as background:
+            for batch in batch_by_size(loaded, batch_size, divisor):
+                samples = self.forward(self._collate(batch), task, bool(labels))
+                for (photo, _), sample in zip(batch, samples, strict=True):
+                    background.run(finish, photo, sample)
         if len(errors) == len(sources):
             raise ImageError('\n'.join(error['message'] for error in errors))
         return dict(
@@ -211,10 +243,6 @@ class OVSegInferencer(BaseInferencer):
             heatmaps=heatmaps if return_vis and labels else [],
             errors=errors,
         )
-
-    def preprocess(self, inputs: Sequence[Photo], **kwargs: Any) -> Any:
-        """Run the test pipeline on photos and collate them."""
-        return self.collate_fn([self.pipeline(photo) for photo in inputs])
 
     @torch.no_grad()
     def forward(
@@ -272,27 +300,38 @@ class OVSegInferencer(BaseInferencer):
             raise ImageError('There is no photo to segment: the list is empty.')
         return sources
 
-    def _read_batches(
+    def _load(
         self, sources: Sequence[Any], batch_size: int, errors: list[dict[str, str]]
-    ) -> Iterator[list[Photo]]:
-        """Read photos a batch at a time; report those that cannot be used."""
-        names = _make_names(sources)
-        photos: list[Photo] = []
-        steps = track(range(len(sources)), 'Inference', disable=not self.show_progress)
-        for index in steps:
-            try:
-                bgr = _read_photo(sources[index])
-            except ImageError as error:
-                shown = names[index]
-                if isinstance(sources[index], (str, PathLike)):
-                    shown = str(sources[index])
-                errors.append(dict(input=shown, message=f'{error}'))
-                print_log(f'Skipped: {error}', logger='current', level=logging.ERROR)
+    ) -> Iterator[LoadedPhoto]:
+        """Load photos; report those that cannot be used."""
+        photos = load_photos(
+            sources, self._prepare, ahead=batch_size, num_workers=self.num_workers
+        )
+        total, quiet = len(sources), not self.show_progress
+        for item in track(photos, 'Inference', total=total, disable=quiet):
+            if isinstance(item, LoadedPhoto):
+                yield item
             else:
-                photos.append(Photo(index, names[index], bgr))
-            if len(photos) == batch_size or (photos and index == len(sources) - 1):
-                yield photos
-                photos = []
+                errors.append(item._asdict())
+                message = f'Skipped: {item.message}'
+                print_log(message, logger='current', level=logging.ERROR)
+
+    def _prepare(self, photo: Photo) -> dict[str, Any]:
+        """Run the pipeline, in a thread; leave the image where a GPU can fetch it."""
+        data = self.pipeline(photo)
+        if self._device().type == 'cuda':
+            data['inputs'] = data['inputs'].pin_memory()
+        return data
+
+    def _collate(self, batch: Sequence[LoadedPhoto]) -> dict[str, Any]:
+        """Make a batch, whose images are on their way to the device."""
+        data = self.collate_fn([x.data for x in batch])
+        device = self._device()
+        data['inputs'] = [x.to(device, non_blocking=True) for x in data['inputs']]
+        return data
+
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
 
     def _init_model(
         self, cfg: Config, weights: str | Path | None, device: str | torch.device
@@ -312,33 +351,6 @@ class OVSegInferencer(BaseInferencer):
 
     def _init_visualizer(self, cfg: Config) -> None:
         """There is none: results draw themselves."""
-
-
-def _read_photo(source: Any) -> np.ndarray:
-    if isinstance(source, (str, PathLike)):
-        return load_image(source)
-    if isinstance(source, np.ndarray):
-        return array_to_bgr(source)
-    if isinstance(source, Image.Image):
-        return pil_to_bgr(source)
-    raise ImageError(
-        f'A photo is a path, a numpy array or a Pillow image, got {type(source)}.'
-    )
-
-
-def _make_names(sources: Sequence[Any]) -> list[str]:
-    """Name the files of each photo; no two alike, whatever their folders."""
-    names: list[str] = []
-    for index, source in enumerate(sources):
-        name = f'image_{index}'
-        if isinstance(source, (str, PathLike)):
-            name = Path(str(source)).stem
-        taken = {x.lower() for x in names}  # some file systems ignore case
-        unique, number = name, 2
-        while unique.lower() in taken:
-            unique, number = f'{name}_{number}', number + 1
-        names.append(unique)
-    return names
 
 
 def _save(outcome: _Outcome, image: np.ndarray, folder: str | Path) -> None:

@@ -1,5 +1,7 @@
 """OVSegInferencer with a model whose masks are known."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from mmengine.structures import BaseDataElement
 from PIL import Image
 
 from mmovseg.apis import ImageError, OVSegInferencer, init_model
+from mmovseg.apis.profiling import build_model
 from mmovseg.registry import INFERENCERS
 from mmovseg.vocabulary import Vocabulary
 
@@ -69,6 +72,70 @@ def test_batches(inferencer):
     together = inferencer(images, batch_size=2)['predictions']
     assert inferencer.model.batch_sizes == [2, 1]
     assert singly == together
+
+
+def test_photos_of_one_size_meet_and_the_order_stays(inferencer, tmp_path):
+    """Sizes after resizing to 128 x 64 and padding: wide, wide, tall, wide, tall."""
+    shapes = [(64, 128), (128, 250), (128, 64), (300, 600), (200, 90)]
+    for i, (height, width) in enumerate(shapes):
+        image = halves(RED, GREEN, height, width)
+        Image.fromarray(image[..., ::-1]).save(tmp_path / f'{i}.png')
+    (tmp_path / '1a.png').write_bytes(b'')
+    (tmp_path / '3a.png').write_bytes(b'')
+    singly = inferencer(tmp_path)
+    inferencer.model.batch_sizes.clear()
+    together = inferencer(tmp_path, batch_size=3, return_vis=True)
+    assert inferencer.model.batch_sizes == [3, 2]
+    assert together['predictions'] == singly['predictions']
+    assert together['errors'] == singly['errors']
+    names = ['0', '1', None, '2', '3', None, '4']
+    assert [x and x['image'] for x in together['predictions']] == names
+    assert [x['input'][-6:] for x in together['errors']] == ['1a.png', '3a.png']
+    drawn = [x is not None for x in together['visualization']]
+    assert drawn == [x is not None for x in names]
+
+
+def test_photos_are_read_while_the_model_computes(inferencer, monkeypatch):
+    """The model waits for the second photo to be read."""
+    read, model = threading.Event(), inferencer.model
+
+    def pipeline(photo):
+        if photo.index == 1:
+            read.set()
+        return original(photo)
+
+    def test_step(data):
+        assert read.wait(60)
+        return original_step(data)
+
+    original, original_step = inferencer.pipeline, model.test_step
+    monkeypatch.setattr(inferencer, 'pipeline', pipeline)
+    monkeypatch.setattr(model, 'test_step', test_step)
+    assert len(inferencer([halves(RED, GREEN)] * 2)['predictions']) == 2
+
+
+def test_warm_up_resizes_and_pads_like_photos(inferencer):
+    shapes = []
+    inferencer.model.register_forward_pre_hook(
+        lambda _, __, given: shapes.append(tuple(given['inputs'].shape)),
+        with_kwargs=True,
+    )
+    inferencer.warm_up([(128, 250), (200, 90)], batch_sizes=(2,))
+    assert set(shapes) == {(2, 3, 64, 128), (2, 3, 128, 64)}
+    with pytest.raises(ValueError, match=r'got \[\(0, 3\)\]'):
+        inferencer.warm_up([(0, 3)])
+
+
+def test_fast_and_workers():
+    inferencer = OVSegInferencer(
+        build_model('eovseg_tiny_shapeworld'), fast=['resize'], show_progress=False
+    )
+    assert inferencer.model.fast_mode.parts == ('resize',)
+    assert inferencer.model.fusion.one_step_resize
+    again = OVSegInferencer(inferencer.model)  # keeps the model as it is
+    assert again.model.fast_mode.parts == ('resize',)
+    with pytest.raises(ValueError, match='num_workers must be at least 1, got 0'):
+        OVSegInferencer(inferencer.model, num_workers=0)
 
 
 @pytest.mark.parametrize(

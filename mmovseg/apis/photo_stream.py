@@ -1,0 +1,188 @@
+"""Photos on their way through a model: read ahead, put into batches, finished behind.
+
+Reading, the model and what is done with results overlap; every queue has a limit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from .images import ImageError, array_to_bgr, load_image, pil_to_bgr
+from .photo_pipeline import Photo
+
+WINDOW = 3  # batches of photos that wait for others of their size
+
+
+class LoadedPhoto(NamedTuple):
+    """A photo and what the test pipeline makes of it."""
+
+    photo: Photo
+    data: dict[str, Any]
+
+
+class BadPhoto(NamedTuple):
+    """A photo that cannot be used.
+
+    Attributes:
+        input: Its path, or the name that stands for it.
+        message: Why.
+    """
+
+    input: str
+    message: str
+
+
+def load_photos(
+    sources: Sequence[Any],
+    pipeline: Callable[[Photo], dict[str, Any]],
+    *,
+    ahead: int = 1,
+    num_workers: int = 1,
+) -> Iterator[LoadedPhoto | BadPhoto]:
+    """Read and resize photos in threads, and yield them in order.
+
+    Args:
+        sources: Paths, arrays or Pillow images.
+        pipeline: Called from several threads at once.
+        ahead: Photos loaded before they are asked for; as many as there are threads
+            are loaded besides.
+        num_workers: Threads.
+    """
+    names = make_names(sources)
+
+    def load(index: int) -> LoadedPhoto | BadPhoto:
+        source = sources[index]
+        try:
+            photo = Photo(index, names[index], read_photo(source))
+        except ImageError as error:
+            is_path = isinstance(source, (str, PathLike))
+            return BadPhoto(str(source) if is_path else names[index], f'{error}')
+        return LoadedPhoto(photo, pipeline(photo))
+
+    executor = ThreadPoolExecutor(num_workers, 'mmovseg-load')
+    try:
+        indices = iter(range(len(sources)))
+        futures = deque(
+            executor.submit(load, i) for i in islice(indices, ahead + num_workers)
+        )
+        while futures:
+            yield futures.popleft().result()
+            futures.extend(executor.submit(load, i) for i in islice(indices, 1))
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def batch_by_size(
+    photos: Iterable[LoadedPhoto], batch_size: int, divisor: int = 1
+) -> Iterator[list[LoadedPhoto]]:
+    """Put photos together that have one size after padding.
+
+    A photo waits until its batch is full or three batches of photos wait; then those
+    of the longest waiting photo's size go, fewer than a batch.
+
+    Args:
+        photos: In order.
+        batch_size: Photos in a full batch.
+        divisor: Height and width are padded to multiples of it.
+
+    Yields:
+        Batches of 1 to ``batch_size``; every photo is in one of them.
+    """
+    waiting: dict[tuple[int, int], list[LoadedPhoto]] = {}  # longest waiting first
+    count = 0
+    for item in photos:
+        height, width = item.data['inputs'].shape[-2:]
+        size = (-(-height // divisor), -(-width // divisor))
+        waiting.setdefault(size, []).append(item)
+        count += 1
+        ready = size if len(waiting[size]) == batch_size else None
+        if ready is None and count == WINDOW * batch_size:
+            ready = next(iter(waiting))
+        if ready is not None:
+            count -= len(waiting[ready])
+            yield waiting.pop(ready)
+    yield from waiting.values()
+
+
+class Background:
+    """One thread that runs calls in order, beside the thread that gives them.
+
+    Leaving the context waits for all calls, or drops those that have not started if it
+    is left by an error.
+
+    Args:
+        limit: Calls that may wait.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.executor = ThreadPoolExecutor(1, 'mmovseg-finish')
+        self.futures: deque[Future] = deque()
+
+    def __enter__(self) -> Background:
+        return self
+
+    def run(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Run a call later; wait if too many do, and raise what an earlier one raised.
+
+        Args:
+            function: What to call.
+            arguments: With what.
+        """
+        self.futures.append(self.executor.submit(function, *arguments))
+        while self.futures and (
+            self.futures[0].done() or len(self.futures) > self.limit
+        ):
+            self.futures.popleft().result()
+
+    def wait(self) -> None:
+        """Wait for all calls, and raise what one of them raised."""
+        while self.futures:
+            self.futures.popleft().result()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        self.executor.shutdown(cancel_futures=kind is not None)
+        if kind is None:
+            self.wait()
+
+
+def read_photo(source: Any) -> np.ndarray:
+    """Read a path, an array or a Pillow image as BGR, uint8, ``[H, W, 3]``.
+
+    Raises:
+        ImageError: If it cannot be used.
+    """
+    if isinstance(source, (str, PathLike)):
+        return load_image(source)
+    if isinstance(source, np.ndarray):
+        return array_to_bgr(source)
+    if isinstance(source, Image.Image):
+        return pil_to_bgr(source)
+    raise ImageError(
+        f'A photo is a path, a numpy array or a Pillow image, got {type(source)}.'
+    )
+
+
+def make_names(sources: Sequence[Any]) -> list[str]:
+    """Name the files of each photo; no two alike, whatever their folders."""
+    names: list[str] = []
+    taken: set[str] = set()  # in lower case: some file systems ignore case
+    for index, source in enumerate(sources):
+        name = f'image_{index}'
+        if isinstance(source, (str, PathLike)):
+            name = Path(str(source)).stem
+        unique, number = name, 2
+        while unique.lower() in taken:
+            unique, number = f'{name}_{number}', number + 1
+        taken.add(unique.lower())
+        names.append(unique)
+    return names

@@ -1,0 +1,179 @@
+"""Threads are held up by events, never by time."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from mmovseg.apis.photo_pipeline import Photo
+from mmovseg.apis.photo_stream import (
+    Background,
+    BadPhoto,
+    LoadedPhoto,
+    batch_by_size,
+    load_photos,
+    make_names,
+)
+
+
+def arrays(count):
+    return [np.full((2, 2, 3), i, np.uint8) for i in range(count)]
+
+
+def test_photos_are_loaded_at_once_and_come_in_order():
+    second = threading.Event()
+
+    def pipeline(photo):
+        if photo.index == 1:
+            second.set()
+        elif photo.index == 0:
+            assert second.wait(60)  # the first takes until the second is there
+        return dict(inputs=photo.bgr[0, 0, 0])
+
+    loaded = list(load_photos(arrays(5), pipeline, num_workers=2))
+    assert [x.photo.index for x in loaded] == [0, 1, 2, 3, 4]
+    assert [x.data['inputs'] for x in loaded] == [0, 1, 2, 3, 4]
+
+
+def test_no_more_photos_are_loaded_than_asked_for():
+    started, all_started = [], threading.Event()
+
+    def pipeline(photo):
+        started.append(photo.index)
+        if len(started) == 5:
+            all_started.set()
+        return {}
+
+    photos = load_photos(arrays(20), pipeline, ahead=3, num_workers=2)
+    next(photos)
+    assert all_started.wait(60)
+    photos.close()  # waits for the threads
+    assert sorted(started) == [0, 1, 2, 3, 4]
+
+
+def test_bad_photos_keep_their_places(tmp_path):
+    sources = [*arrays(1), tmp_path / 'none.png', np.zeros(3), *arrays(1)]
+    first, missing, array, last = load_photos(sources, lambda _: {})
+    assert isinstance(first, LoadedPhoto) and last.photo.index == 3
+    assert missing.input == str(tmp_path / 'none.png')
+    assert 'does not exist' in missing.message
+    assert isinstance(array, BadPhoto) and array.input == 'image_2'
+
+
+def test_an_error_of_the_pipeline_is_raised_and_ends_the_threads():
+    def pipeline(photo):
+        raise KeyError(photo.index)
+
+    photos = load_photos(arrays(9), pipeline, num_workers=2)
+    with pytest.raises(KeyError, match='0'):
+        next(photos)
+    assert not [x for x in threading.enumerate() if x.name.startswith('mmovseg-load')]
+
+
+def make(*sizes):
+    return [
+        LoadedPhoto(Photo(i, '', None), dict(inputs=torch.empty(3, *size)))
+        for i, size in enumerate(sizes)
+    ]
+
+
+def indices(batches):
+    return [[x.photo.index for x in batch] for batch in batches]
+
+
+def test_sizes_meet():
+    a, b, c = (32, 64), (64, 32), (64, 64)
+    assert indices(batch_by_size(make(a, b, a, c, b, c, a), 2)) == [
+        *([0, 2], [1, 4], [3, 5], [6])
+    ]
+    assert indices(batch_by_size(make(a, b, c), 1)) == [[0], [1], [2]]
+
+
+def test_sizes_meet_after_padding():
+    photos = make((33, 64), (64, 50), (65, 64), (40, 40))
+    assert indices(batch_by_size(photos, 3, 32)) == [[0, 1, 3], [2]]
+    assert indices(batch_by_size(photos, 4, 128)) == [[0, 1, 2, 3]]
+
+
+@pytest.mark.parametrize('batch_size', [1, 2, 5])
+def test_every_photo_comes_once_and_few_wait(batch_size, seed):
+    sizes = np.random.default_rng(0).integers(1, 20, 200)
+    taken = 0
+
+    def photos():
+        nonlocal taken
+        for photo in make(*((int(x), 8) for x in sizes)):
+            taken += 1
+            yield photo
+
+    given = []
+    for batch in batch_by_size(photos(), batch_size):
+        assert len(batch) <= batch_size
+        assert len({x.data['inputs'].shape for x in batch}) == 1
+        assert taken - len(given) <= 3 * batch_size
+        given += [x.photo.index for x in batch]
+    assert sorted(given) == list(range(200))
+
+
+def test_the_longest_waiting_photo_goes_first():
+    odd, even = (32, 32), (64, 64)
+    photos = make(odd, *[(96 + i, 32) for i in range(4)], even, even)
+    # Six of other sizes wait: no full batch, so the first one goes.
+    assert indices(batch_by_size(photos, 2))[:2] == [[0], [5, 6]]
+
+
+def test_background_runs_in_order_beside_the_caller():
+    done, go = [], threading.Event()
+    with Background(10) as background:
+        background.run(go.wait, 60)
+        for i in range(3):
+            background.run(done.append, i)
+        assert done == []
+        go.set()
+    assert done == [0, 1, 2]
+
+
+def test_background_waits_when_too_much_waits():
+    done = []
+    with Background(0) as background:
+        background.run(done.append, 1)
+        assert done == [1]
+
+
+def fail():
+    raise ValueError('broken')
+
+
+def test_background_raises_what_a_call_raised():
+    with pytest.raises(ValueError, match='broken'), Background(9) as background:
+        background.run(fail)
+    with pytest.raises(ValueError, match='broken'):
+        background = Background(9)
+        background.run(fail)
+        background.wait()
+    with pytest.raises(ValueError, match='broken'), Background(0) as background:
+        background.run(fail)
+
+
+def test_an_error_of_the_caller_drops_what_has_not_started():
+    done, go = [], threading.Event()
+    background = Background(9)
+    shutdown = background.executor.shutdown
+
+    def shutdown_then_go(cancel_futures):
+        shutdown(wait=False, cancel_futures=cancel_futures)
+        go.set()
+        shutdown()
+
+    background.executor.shutdown = shutdown_then_go
+    with pytest.raises(KeyError), background:
+        background.run(go.wait, 60)
+        background.run(done.append, 1)
+        raise KeyError
+    assert done == []
+
+
+def test_names_differ_in_more_than_case(tmp_path):
+    sources = ['a/x.png', 'b/X.jpg', np.zeros(1), 'x.bmp']
+    assert make_names(sources) == ['x', 'X_2', 'image_2', 'x_3']
