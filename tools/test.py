@@ -8,6 +8,7 @@ import os
 import os.path as osp
 import sys
 
+import torch
 from mmengine.config import DictAction
 from mmengine.evaluator import DumpResults
 from mmengine.model import is_model_wrapper
@@ -20,6 +21,7 @@ from mmovseg.apis.checkpoint import (
     read_checkpoint,
 )
 from mmovseg.apis.config import packaged_towers, without_downloads
+from mmovseg.apis.fast_mode import PARTS, make_fast
 from mmovseg.apis.result_drawing_hook import ResultDrawingHook
 from mmovseg.apis.run_card import hash_config
 from mmovseg.apis.run_card_hook import RunCardHook
@@ -40,6 +42,20 @@ def parse_args():
         help='read a checkpoint that holds more than weights; it can run any code',
     )
     parser.add_argument(
+        '--batch-size',
+        type=int,
+        metavar='N',
+        help='images per step and process, of one aspect ratio where there are enough '
+        "[the config's, in its order]",
+    )
+    parser.add_argument(
+        '--fast',
+        nargs='*',
+        metavar='PART',
+        help='fast mode, whose results differ a little: the parts that the device '
+        f'has, or some of {", ".join(PARTS)} (docs/performance.md)',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
@@ -54,6 +70,8 @@ def parse_args():
     args = parser.parse_args()
     if args.out and not args.out.endswith(('.pkl', '.pickle')):
         parser.error(f'--out must end with .pkl or .pickle, got {args.out!r}.')
+    if args.batch_size is not None and args.batch_size < 1:
+        parser.error(f'--batch-size must be at least 1, got {args.batch_size}.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
@@ -68,16 +86,30 @@ def build_config(args):
             raise ValueError(
                 f'{args.config} has no {key}: there is nothing to evaluate.'
             )
+    if args.batch_size is not None:
+        cfg.test_dataloader.batch_size = args.batch_size
+        cfg.test_dataloader.batch_sampler = dict(type='AspectBatchSampler')
     # What is changed below for this machine is not what the result depends on.
     digest = hash_config(cfg)
     # The checkpoint holds all others, and main loads them only if all of them fit.
     cfg.model = without_downloads(cfg.model)
     cfg.load_from, cfg.resume = None, False
+    if args.batch_size is not None:
+        overlap(cfg)
     adapt_to_device(cfg)
     card = RunCardHook(
         args.checkpoint, config=name, config_hash=digest, options=args.cfg_options
     )
     return cfg, card
+
+
+def overlap(cfg):
+    """Let copies to the GPU and metrics run beside the model."""
+    metrics = cfg.test_evaluator
+    cfg.test_evaluator = dict(type='BackgroundEvaluator', metrics=metrics)
+    if torch.cuda.is_available():
+        cfg.test_dataloader.pin_memory = True
+        cfg.model.data_preprocessor.non_blocking = True
 
 
 def main():
@@ -97,7 +129,9 @@ def main():
     try:
         optional = packaged_towers(cfg.model)
         load_state_dict(model, state, name=args.checkpoint, allow_missing=optional)
-    except ValueError as error:
+        if args.fast is not None:
+            make_fast(model.eval(), args.fast or True)
+    except (TypeError, ValueError) as error:
         sys.exit(f'error: {error}')
     if args.show or args.show_dir:
         runner.register_hook(ResultDrawingHook(args.show_dir, show=args.show))

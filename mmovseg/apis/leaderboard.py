@@ -297,7 +297,9 @@ def _describe_place(card: Mapping[str, Any]) -> str:
     place = ', '.join(gpus) or hardware['cpu']
     processes = hardware['processes']
     times = f'{processes} × ' if processes > 1 else ''
-    return f'{times}{place}, batch {speed["batch_size"]}, {speed["dtype"]}'
+    parts = ', '.join(speed.get('fast', ()))
+    fast = f', fast mode ({parts})' if parts else ''
+    return f'{times}{place}, batch {speed["batch_size"]}, {speed["dtype"]}{fast}'
 
 
 def _describe_commit(git: Mapping[str, Any] | None) -> str:

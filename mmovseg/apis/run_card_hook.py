@@ -141,13 +141,21 @@ class RunCardHook(Hook):
         images, seconds = (sum(column) for column in zip(*counts, strict=True))
         parameter = next(_unwrap(runner).parameters())
         dtype = str(parameter.dtype).removeprefix('torch.')
-        half = getattr(runner.test_loop, 'fp16', False)
+        if getattr(runner.test_loop, 'fp16', False):
+            dtype = 'float16 (autocast)'
+        fast = getattr(_unwrap(runner), 'fast_mode', None)
+        if fast is not None and fast.dtype is not None:
+            dtype = f'{str(fast.dtype).removeprefix("torch.")} (autocast)'
+        # A loader with a batch sampler says None.
+        loader = runner.test_dataloader
+        batch_size = loader.batch_size or loader.batch_sampler.batch_size
         return dict(
             images_per_second=images / seconds if seconds else float('nan'),
             images=images,
             warmup_batches=_count_warmup(runner),
-            batch_size=runner.test_dataloader.batch_size,
-            dtype='float16 (autocast)' if half else dtype,
+            batch_size=batch_size,
+            dtype=dtype,
+            fast=list(fast.parts) if fast is not None else [],
             device=str(parameter.device.type),
         )
 

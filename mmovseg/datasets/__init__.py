@@ -1,5 +1,6 @@
 """Datasets, samplers and transforms that mmdet and mmseg lack."""
 
+from .aspect_batch_sampler import AspectBatchSampler
 from .cityscapes_panoptic_dataset import CityscapesPanopticDataset
 from .class_crops import ClassCrops
 from .panoptic_dataset import PanopticDataset
@@ -15,6 +16,7 @@ from .transforms import (
 )
 
 __all__ = [
+    'AspectBatchSampler',
     'CityscapesPanopticDataset',
     'ClassCrops',
     'CropClass',

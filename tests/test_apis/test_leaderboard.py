@@ -67,7 +67,14 @@ Tables:
 
 
 def write_card(
-    folder, name, config, options=None, date='2026-01-01', images=2000, **metrics
+    folder,
+    name,
+    config,
+    options=None,
+    date='2026-01-01',
+    images=2000,
+    fast=(),
+    **metrics,
 ):
     card = dict(
         format=1,
@@ -75,7 +82,11 @@ def write_card(
         metrics={key.replace('__', '/'): value for key, value in metrics.items()},
         images=images,
         fps=dict(
-            images_per_second=11.5678, batch_size=1, dtype='float32', device='cuda'
+            images_per_second=11.5678,
+            batch_size=1,
+            dtype='float32',
+            device='cuda',
+            fast=list(fast),
         ),
         config=dict(
             name=config,
@@ -117,6 +128,13 @@ def test_paper_and_ours_stand_in_separate_columns(tmp_path):
     assert '| 800 | - | 0.4 |  |' in page
     run = '| [1] | `a.json` | `eovseg_r50_zs-ade20k` | 2000 | PQ 4.0, AP 5.6 | 11.57 |'
     assert f'{run} 4 × G, batch 1, float32 | `0123456789` with changes |' in page
+
+
+def test_the_fast_mode_is_named(tmp_path):
+    parts = ['bf16', 'resize']
+    write_card(tmp_path / 'cards', 'a', 'eovseg_r50_zs-ade20k', fast=parts)
+    page = render(tmp_path)
+    assert '4 × G, batch 1, float32, fast mode (bf16, resize) |' in page
 
 
 def test_cards_of_other_options_are_not_mixed_up(tmp_path):

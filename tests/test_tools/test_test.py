@@ -63,7 +63,7 @@ def run(monkeypatch, data, tmp_path):
 
 
 def read_metrics(work_dir):
-    (path,) = work_dir.glob('*/*.json')
+    path = max(work_dir.glob('*/*.json'))  # of the last run
     metrics = json.loads(path.read_text())
     return {key: value for key, value in metrics.items() if 'time' not in key}
 
@@ -104,6 +104,25 @@ def test_writes_a_run_card(run, checkpoint, tmp_path):
     assert card['vocabularies']['test']['name'] == 'shapeworld'
 
 
+def test_batches_and_the_fast_mode(run, checkpoint, tmp_path):
+    exact = run(checkpoint)
+    batches = run(checkpoint, '--batch-size', '2')
+    names = [name for name in exact if name.startswith(('panoptic/PQ', 'semantic/'))]
+    for name in names:
+        assert batches[name] == pytest.approx(exact[name], abs=0.5, nan_ok=True), name
+    card = read_card(tmp_path / 'work' / 'results.json')
+    assert card['images'] == 3
+    assert card['metrics']['panoptic/num_missing'] == 0
+    assert card['fps']['batch_size'] == 2 and card['fps']['fast'] == []
+    assert card['fps']['dtype'] == 'float32'
+    run(checkpoint, '--fast', 'bf16', 'resize')
+    card = read_card(tmp_path / 'work' / 'results.json')
+    assert card['fps']['fast'] == ['bf16', 'resize']
+    assert card['fps']['dtype'] == 'bfloat16 (autocast)'
+    with pytest.raises(SystemExit, match=r"'bf17'; there are"):
+        run(checkpoint, '--fast', 'bf17')
+
+
 def test_checkpoint_of_another_model_is_refused(run, tmp_path):
     torch.save({'state_dict': {'layer.weight': torch.zeros(2)}}, tmp_path / 'x.pth')
     with pytest.raises(SystemExit, match=r'another model[\s\S]*layer\.weight'):
@@ -124,7 +143,7 @@ def test_two_processes_give_the_metrics_of_one(run, checkpoint, data, tmp_path):
     env = dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1', PORT=port)
     work_dir = tmp_path / 'two'
     command = [ROOT / 'tools' / 'dist_test.sh', CONFIG, checkpoint, '2']
-    command += ['--work-dir', work_dir, '--cfg-options', 'test_dataloader.batch_size=1']
+    command += ['--work-dir', work_dir, '--batch-size', '1']
     done = subprocess.run(
         [str(part) for part in command],
         env=env,
