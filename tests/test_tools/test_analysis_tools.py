@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from mmovseg.apis.profiling import build_model
 
@@ -115,3 +116,73 @@ def test_profiles_are_written_for_every_combination(run, tmp_path):
 def test_an_unknown_vocabulary_is_refused(run):
     with pytest.raises(SystemExit, match=r'--vocabulary.*nothing_150'):
         run('profile_model', '--vocabulary', 'nothing_150', '--repeat', '1')
+
+
+def test_benchmark_of_the_fast_mode(run):
+    options = ('--shape', '64', '64', '--warmup', '0', '--repeat', '2')
+    text = run('benchmark', *options, '--fast', 'bf16', 'resize')
+    titles = re.findall(r'^(.*): 58 classes$', text, re.M)
+    name = 'eovseg_tiny_shapeworld'
+    assert titles == [name, f'{name} (bf16, resize)']
+    assert len(re.findall(r'^total +([\d.]+) ms', text, re.M)) == 2
+    assert 'times the median of the first model' in text
+
+
+def read_speeds(text):
+    rows = re.findall(r'^ +(\d+) +([\d.]+)$', text, re.M)
+    return {int(batch): float(speed) for batch, speed in rows}
+
+
+def test_benchmark_counts_images_per_second(run, tmp_path):
+    options = ('--warmup', '0', '--repeat', '1', '--throughput', '1', '3')
+    speeds = read_speeds(run('benchmark', *options, '--shape', '64', '64'))
+    assert speeds.keys() == {1, 3} and min(speeds.values()) > 0
+    for name in ('a', 'b'):
+        Image.new('RGB', (32, 32)).save(tmp_path / f'{name}.png')
+    text = run('benchmark', *options, '--photos', str(tmp_path))
+    assert '2 photos, from the files to the segments' in text
+    assert read_speeds(text).keys() == {1, 3}
+
+
+def test_benchmark_refuses_what_cannot_be_timed(run, capsys):
+    with pytest.raises(SystemExit, match=r"there are .*'bf16'"):
+        run('benchmark', '--fast', 'fast')
+    with pytest.raises(SystemExit, match='valid-masks cannot be drawn'):
+        run(
+            *('benchmark', '--fast', 'compile', '--valid-masks', '3'),
+            config='deop_tiny_shapeworld-zs',
+        )
+    with pytest.raises(SystemExit):
+        run('benchmark', '--photos', 'folder')
+    assert 'needs --throughput' in capsys.readouterr().err
+
+
+def test_error_of_the_fast_mode(run, tmp_path, monkeypatch):
+    draw = runpy.run_path(
+        str(TOOLS.parent / 'dataset_converters' / 'make_shapeworld.py')
+    )['main']
+    options = ['--num-train', '1', '--num-val', '3', '--image-size', '64']
+    out = ['draw', '--out', str(tmp_path / 'shapeworld')]
+    monkeypatch.setattr(sys, 'argv', [*out, *options])
+    draw()
+    monkeypatch.setenv('MMOVSEG_DATA', str(tmp_path))
+    text = run(
+        *('fast_mode_error', 'shapeworld', '--num-images', '2'),
+        *('--modes', 'resize', 'buckets=256', '--metrics', 'semantic/mIoU'),
+    )
+    text = text.partition('First 2 images')[2]  # behind the tables of the metrics
+    rows = {
+        cells[0]: cells[1:]
+        for cells in re.findall(r'^\| ([\w=]+) \| (.*?) \| (.*?) \|$', text, re.M)
+    }
+    assert rows.keys() == {'exact', 'resize', 'buckets=256'}
+    before, after = float(rows['exact'][0]), rows['buckets=256'][0]
+    value, change = re.fullmatch(r'([\d.]+) \(([+-][\d.]+)\)', after).groups()
+    assert float(value) - before == pytest.approx(float(change), abs=0.011)
+    changed = float(rows['buckets=256'][1].removesuffix(' %'))
+    assert 0 < changed < 50
+    with pytest.raises(SystemExit, match=r"\['PQ'\]: there are .*panoptic/PQ"):
+        run(
+            *('fast_mode_error', 'shapeworld', '--num-images', '1'),
+            *('--modes', 'resize', '--metrics', 'PQ'),
+        )

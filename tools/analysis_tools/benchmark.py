@@ -3,6 +3,8 @@
 Examples: tools/analysis_tools/benchmark.py configs/eovseg/eovseg_r50_zs-ade20k.py
 tools/analysis_tools/benchmark.py deop_vit-b16_cocostuff-156 \\
     --against simbaseline_vit-b16_cocostuff-156 --shape 512 640 --valid-masks 30
+tools/analysis_tools/benchmark.py eovseg_r50_coco --fast
+tools/analysis_tools/benchmark.py eovseg_r50_coco --throughput --fast bf16 resize
 """
 
 import argparse
@@ -13,7 +15,10 @@ import numpy as np
 import torch
 from mmengine.config import DictAction
 
+from mmovseg.apis import OVSegInferencer
 from mmovseg.apis.checkpoint import load_checkpoint
+from mmovseg.apis.fast_mode import PARTS, make_fast
+from mmovseg.apis.images import find_images
 from mmovseg.apis.profiling import (
     build_model,
     draw_masks,
@@ -21,6 +26,8 @@ from mmovseg.apis.profiling import (
     time_models,
     wait_passively,
 )
+
+BATCH_SIZES = [1, 2, 4, 8, 16, 32]
 
 
 def parse_args():
@@ -49,6 +56,20 @@ def parse_args():
         help='size of the padded input [640 960]',
     )
     parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument(
+        '--fast',
+        nargs='*',
+        metavar='PART',
+        help='time the models in the fast mode too: the parts that the device has, or '
+        f'some of {", ".join(PARTS)} (docs/performance.md)',
+    )
+    parser.add_argument(
+        '--throughput',
+        nargs='*',
+        type=int,
+        metavar='N',
+        help='images per second in batches of N [1 2 4 8 16 32], instead of the parts',
+    )
     parser.add_argument('--vocabulary', help="test vocabulary [the config's]")
     parser.add_argument(
         '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
@@ -66,11 +87,24 @@ def parse_args():
         metavar='KEY=VALUE',
         help='override config values',
     )
+    parser.add_argument(
+        '--photos',
+        metavar='FOLDER',
+        help='with --throughput: OVSegInferencer on these photos, reading included',
+    )
+    parser.add_argument(
+        '--workers', type=int, default=4, help='threads that read --photos [4]'
+    )
     args = parser.parse_args()
+    if args.photos and args.throughput is None:
+        parser.error('--photos needs --throughput.')
     if any(x < 32 or x % 32 for x in args.shape):
         parser.error(f'--shape must be positive multiples of 32, got {args.shape}.')
-    if args.repeat < 1 or args.warmup < 0 or args.batch_size < 1:
-        parser.error('--repeat and --batch-size must be at least 1, --warmup 0.')
+    if args.throughput == []:
+        args.throughput = BATCH_SIZES
+    sizes = [args.batch_size, *(args.throughput or ())]
+    if args.repeat < 1 or args.warmup < 0 or min(sizes) < 1:
+        parser.error('--repeat and batch sizes must be at least 1, --warmup 0.')
     return args
 
 
@@ -98,14 +132,13 @@ def print_table(times, ratio_to):
         print(f'{ratio:.2f} times the median of the first model')
 
 
-def main():
-    args = parse_args()
-    wait_passively()
-    if args.threads:
-        torch.set_num_threads(args.threads)
+def build_models(args):
+    """Build the models, and in fast mode once more; each with what is printed of it."""
     models = []
-    try:
-        for config in (args.config, *args.against):
+    for config in (args.config, *args.against):
+        for fast in (None, args.fast) if args.fast is not None else (None,):
+            # The same random weights, and so the same masks to fuse.
+            torch.manual_seed(0)
             model = build_model(
                 config,
                 args.cfg_options,
@@ -116,27 +149,95 @@ def main():
                 draw_masks(model, args.valid_masks)
             if args.panoptic_only:
                 model.fusion.instance = model.fusion.semantic = False
-            models.append(model)
-        if args.checkpoint:
-            load_checkpoint(models[0], args.checkpoint)
-    except (OSError, ValueError) as error:
+            if args.checkpoint and config == args.config:
+                load_checkpoint(model, args.checkpoint)
+            name = config
+            if fast is not None:
+                mode = make_fast(model, fast or True)
+                if mode.compile and args.valid_masks is not None:
+                    raise ValueError(
+                        '--valid-masks cannot be drawn in a compiled program: leave it '
+                        "or 'compile' out."
+                    )
+                name += f' ({", ".join(mode.parts)})'
+            models.append((name, model))
+    return models
+
+
+def measure_photos(models, folder, batch_size, args):
+    """Return the seconds of every counted run over a folder, of each model."""
+    inferencers = [
+        OVSegInferencer(model, show_progress=False, num_workers=args.workers)
+        for model in models
+    ]
+    times = [[] for _ in models]
+    for index in range(args.warmup + args.repeat):
+        for inferencer, row in zip(inferencers, times, strict=True):
+            start = time.perf_counter()
+            inferencer(folder, batch_size)
+            if index >= args.warmup:
+                row.append(time.perf_counter() - start)
+    return times
+
+
+def print_throughput(models, args):
+    """Print images per second of every batch size."""
+    names, networks = zip(*models, strict=True)
+    rows = [[] for _ in models]
+    if args.photos:
+        count = len(find_images(args.photos))
+        print(f'{count} photos, from the files to the segments')
+    else:
+        print('From padded batches to fused results')
+    for size in args.throughput:
+        if args.photos:
+            times = measure_photos(networks, args.photos, size, args)
+            speeds = [count / np.median(seconds) for seconds in times]
+        else:
+            inputs = torch.randn(size, 3, *args.shape, device=args.device)
+            times = time_models(
+                networks, inputs, warmup=args.warmup, repeat=args.repeat
+            )
+            speeds = [size / np.median(parts['total']) for parts in times]
+        for row, speed in zip(rows, speeds, strict=True):
+            row.append(speed)
+    for name, row in zip(names, rows, strict=True):
+        print(f'\n{name}\n{"batch":>5}{"images/s":>12}')
+        for size, speed in zip(args.throughput, row, strict=True):
+            print(f'{size:>5}{speed:>12.2f}')
+
+
+def main():
+    args = parse_args()
+    wait_passively()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    try:
+        models = build_models(args)
+    except (OSError, TypeError, ValueError) as error:
         sys.exit(f'error: {error}')
     height, width = args.shape
     device = args.device
     if device == 'cpu':
         device += f', {torch.get_num_threads()} threads'
+    batches = f'Batch {args.batch_size}' if not args.throughput else 'Batches'
     print(
-        f'Batch {args.batch_size} of {height} x {width}, float32, {device}, '
-        f'torch {torch.__version__}, {args.repeat} runs'
+        f'{batches} of {height} x {width}, float32 where not said, {device}, torch '
+        f'{torch.__version__}, {args.repeat} runs'
     )
+    if args.throughput:
+        try:
+            print_throughput(models, args)
+        except (OSError, ValueError) as error:
+            sys.exit(f'error: {error}')
+        return
     inputs = torch.randn(args.batch_size, 3, height, width, device=args.device)
-    all_times = time_models(models, inputs, warmup=args.warmup, repeat=args.repeat)
-    for config, model, times in zip(
-        (args.config, *args.against), models, all_times, strict=True
-    ):
-        print(f'\n{config}: {len(model.vocabulary)} classes')
+    networks = [model for _, model in models]
+    all_times = time_models(networks, inputs, warmup=args.warmup, repeat=args.repeat)
+    for (name, model), times in zip(models, all_times, strict=True):
+        print(f'\n{name}: {len(model.vocabulary)} classes')
         print_table(times, ratio_to=all_times[0]['total'])
-    model = models[0]
+    model = networks[0]
     if model.text_classifier is not None:
         encoding, cached = measure_text(model)
         print(
