@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torchvision.ops import DeformConv2d
 
+from mmovseg.apis.fast_mode import FastMode
 from mmovseg.apis.profiling import (
     build_model,
     count_macs,
@@ -147,6 +148,14 @@ def test_models_are_timed_in_turns(tiny_clip, monkeypatch):
         parts = [sum(run) for run in zip(*rows.values(), strict=True)]
         # All parts and the rest, and the total once more.
         assert parts == pytest.approx([2 * total for total in rows['total']])
+
+
+def test_parts_of_a_compiled_program_are_not_watched():
+    model = build_model('eovseg_tiny_shapeworld')
+    model.fast_mode = FastMode(compile=True)
+    with watch_parts(model, lambda: 1) as parts:
+        run_model(model, torch.randn(1, 3, 64, 64), random_text(model))
+    assert parts.keys() == {'fusion'}
 
 
 def test_text_sample_scales_with_the_number_of_names():
