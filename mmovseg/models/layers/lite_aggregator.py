@@ -102,8 +102,9 @@ class LiteAggregator(nn.Module):
 
 def _coordinate(length: int, like: Tensor) -> Tensor:
     """Return numbers from -1 to 1, ``[length]``."""
-    kwargs = dict(device=like.device, dtype=like.dtype)
     if torch.compiler.is_compiling():  # the length of a linspace is fixed in ONNX
-        places = torch.arange(length, **kwargs)
-        return 2 * places / places[-1:] - 1
-    return torch.linspace(-1, 1, length, **kwargs)
+        # Half precision has no place for every number above 256.
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        places = torch.arange(length, device=like.device, dtype=dtype)
+        return (2 * places / places[-1:] - 1).to(like.dtype)
+    return torch.linspace(-1, 1, length, device=like.device, dtype=like.dtype)

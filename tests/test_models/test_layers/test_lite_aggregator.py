@@ -24,6 +24,20 @@ def test_coordinates_run_from_minus_one_to_one_x_first(monkeypatch, in_graph):
     assert y[:, 3].diff().tolist() == pytest.approx([2 / 15] * 15, rel=1e-5)
 
 
+@pytest.mark.parametrize('in_graph', [False, True])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_coordinates_in_half_precision_are_those_of_float32(
+    monkeypatch, in_graph, dtype
+):
+    exact = LiteAggregator._coordinates(torch.zeros(1, 1, 2, 601))
+    if in_graph:
+        monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)
+    grid = LiteAggregator._coordinates(torch.zeros(1, 1, 2, 601, dtype=dtype))
+    assert grid.dtype == dtype
+    step = torch.finfo(dtype).eps
+    torch.testing.assert_close(grid.float(), exact, atol=step, rtol=step)
+
+
 def test_initialisation_leaves_no_zero_matrix_but_zero_offset_biases(seed):
     layer = LiteAggregator((4, 8, 12, 16), 6, 10)
     assert all((p != 0).all() for p in layer.parameters() if p.dim() > 1)
