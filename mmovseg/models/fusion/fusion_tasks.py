@@ -88,7 +88,9 @@ class PanopticTask(FusionTask):
         flat, ones = winner.flatten(), torch.ones_like(winner).flatten()
         won, own, both = self.areas
         won.scatter_add_(0, flat, ones)
-        own += (masks >= 0.5).sum((1, 2), dtype=torch.int32)
+        # Counted as floats, exactly in rows: comparisons are slow to become bool here.
+        halves = torch.ge(masks, 0.5, out=torch.empty_like(masks))
+        own += halves.sum(-1).sum(-1, dtype=torch.float64).long()
         both.scatter_add_(0, flat, inside.flatten().long())
         self.owner[rows] = winner.int().masked_fill_(~inside, len(self.kept))
 

@@ -84,6 +84,7 @@ class StripResize:
         band = self._resize_columns(band)  # [N, b, W]
         index = self.index[rows] - self.reads(rows).start  # [r, taps]
         weight = self.weight[rows].unsqueeze(-1)  # [r, taps, 1]
+        # Not a product: its rounding would depend on where strips are cut.
         strip = band.index_select(1, index[:, 0]).mul_(weight[:, 0])
         for tap in range(1, index.shape[1]):
             strip.addcmul_(band.index_select(1, index[:, tap]), weight[:, tap])
@@ -110,12 +111,9 @@ def _resize_once(x: Tensor, padded: int, image: int, output: int) -> Tensor:
     # the factor that makes the image as wide as the output, then cut.
     factor = padded / x.shape[-1] * output / image
     whole = F.interpolate(
-        x[None],
-        scale_factor=(1.0, factor),
-        mode='bilinear',
-        recompute_scale_factor=False,
+        x, scale_factor=factor, mode='linear', recompute_scale_factor=False
     )
-    return whole[0, ..., :output]
+    return whole[..., :output]
 
 
 def _interpolate_columns(band: Tensor, width: int) -> Tensor:
