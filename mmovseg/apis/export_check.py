@@ -31,8 +31,8 @@ def measure_errors(
         text_input: As in :func:`~mmovseg.apis.export.export_program`.
 
     Yields:
-        Batch, height and width; and for every query the largest difference of scores or
-        mask logits, as a share of the largest of all scores or mask logits, ``[B * N]``.
+        Batch, height and width; and for every query the largest difference of its
+        scores or mask logits, as a share of the largest of all queries, ``[B * N]``.
 
     Raises:
         ImportError: If ONNX Runtime is missing.

@@ -233,7 +233,7 @@ def test_plain_end_to_end(model, plain, tool, golden, text, inputs):
     clip = tool.class_logits(regions, text, scale)[0]
     valid = golden['valid_mask']
     assert relative_error(clip[valid], golden['out_vocab_logits'][valid]) < 1e-4
-    (final,) = plain.segment(inputs, text)
+    final = plain.infer(inputs, text)
     found = {f's{i}/cls_logits': x.class_logits for i, x in enumerate(stages)}
     found['final_cls_logprob'] = final.class_logits
     for name, value in found.items():
@@ -245,7 +245,7 @@ def test_plain_end_to_end(model, plain, tool, golden, text, inputs):
 @pytest.mark.parametrize(('threshold', 'suffix'), [(0.8, ''), (0.0, '_overlap0')])
 def test_plain_results(model, plain, golden, text, inputs, threshold, suffix):
     model.fusion.iou_thr, model.fusion.semantic = threshold, True
-    (prediction,) = plain.segment(inputs, text)
+    prediction = plain.infer(inputs, text)
     size = tuple(golden['output_size'].tolist())
     sample = BaseDataElement(metainfo=dict(img_shape=size, ori_shape=size))
     (result,) = plain.fusion(prediction, [sample], model.vocabulary, inputs.shape[-2:])

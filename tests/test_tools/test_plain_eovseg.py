@@ -46,7 +46,7 @@ def check_same(tool, model, text):
     """Compare what both forms predict and find; return the number of segments."""
     plain = tool.PlainEOVSeg(model)
     inputs, sample = picture(model)
-    ours, theirs = (form.segment(inputs, text)[-1] for form in (model, plain))
+    ours, theirs = (form.infer(inputs, text, None) for form in (model, plain))
     for found, expected in zip(theirs[:2], ours[:2], strict=True):
         pairs = zip(found[0], expected[0], strict=True)
         errors = [relative_error(*pair) for pair in pairs]
@@ -113,7 +113,7 @@ def test_all_queries_may_be_void(tool, trained):
     plain = tool.PlainEOVSeg(trained)
     inputs, sample = picture(trained)
     text = trained.text_classifier(trained.vocabulary)
-    (prediction,) = plain.segment(inputs, text)
+    prediction = plain.infer(inputs, text)
     prediction.class_logits[..., -1] = 1
     (result,) = plain.fusion(prediction, [sample], plain.vocabulary, (128, 128))
     assert result.segments == [] and not result.panoptic.any()
@@ -130,7 +130,7 @@ def test_the_work_is_done_the_long_way(tool, trained, largest_tensor):
         if isinstance(module, nn.BatchNorm2d) and '_folded' not in name:
             module.register_forward_hook(lambda *_, n=name: norms.update([n]))
     with largest_tensor() as largest:
-        (prediction,) = plain.segment(inputs, text)
+        prediction = plain.infer(inputs, text)
     assert largest.numel >= len(text.weight) * 32 * 32  # names times positions
     names = {n for n, m in trained.named_modules() if isinstance(m, nn.BatchNorm2d)}
     assert norms == Counter(names)  # every norm once
@@ -144,7 +144,7 @@ def test_the_work_is_done_the_long_way(tool, trained, largest_tensor):
 
 def test_one_image_at_a_time(tool, trained):
     with pytest.raises(ValueError, match='one image, not 2'):
-        tool.PlainEOVSeg(trained).segment(torch.zeros(2, 3, 64, 64), None)
+        tool.PlainEOVSeg(trained).infer(torch.zeros(2, 3, 64, 64), None)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def compare_results(model, plain, inputs, text):
         and maximum over the queries.
     """
     with torch.no_grad():
-        ours, theirs = (form.segment(inputs, text)[-1] for form in (model, plain))
+        ours, theirs = (form.infer(inputs, text, None) for form in (model, plain))
     error = (ours.class_logits - theirs.class_logits).abs().amax(-1).flatten()
     quantiles = error.quantile(torch.tensor([0.5, 0.95, 1.0])).tolist()
     ours, theirs = (run_model(form, inputs, text)[0] for form in (model, plain))

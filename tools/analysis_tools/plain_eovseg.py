@@ -50,7 +50,7 @@ class PlainResult(NamedTuple):
 class PlainEOVSeg(nn.Module):
     """The weights of an EOV-Seg, used the plain way, for one image at a time.
 
-    It has the parts of the model by the same names, and ``segment`` and ``fusion`` are
+    It has the parts of the model by the same names, and ``infer`` and ``fusion`` are
     called in the same way. Vocabulary and the semantic output are the model's; there
     are no instances.
 
@@ -83,7 +83,9 @@ class PlainEOVSeg(nn.Module):
     # computes with the fused kernel.
     @torch.no_grad()
     @fused_attention()
-    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
+    def infer(
+        self, inputs: Tensor, text: TextEmbeddings, data_samples: list | None = None
+    ) -> MaskPrediction:
         """Predict masks and class log-probabilities of ``[1, 3, H, W]``.
 
         Raises:
@@ -95,7 +97,7 @@ class PlainEOVSeg(nn.Module):
         pixels = self.neck(features, text)
         spatial = self.spatial_backbone(inputs)
         stages = self.decoder(pixels, spatial, text)
-        return [self.mix_zero_shot(stages[-1], features[-1], text)]
+        return self.mix_zero_shot(stages[-1], features[-1], text)
 
     def mix_zero_shot(
         self, prediction: MaskPrediction, features: Tensor, text: TextEmbeddings

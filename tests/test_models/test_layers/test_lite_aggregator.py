@@ -29,13 +29,13 @@ def test_coordinates_run_from_minus_one_to_one_x_first(monkeypatch, in_graph):
 def test_coordinates_in_half_precision_are_those_of_float32(
     monkeypatch, in_graph, dtype
 ):
-    exact = LiteAggregator._coordinates(torch.zeros(1, 1, 2, 601))
+    exact, _ = LiteAggregator._coordinates(torch.zeros(1, 1, 2, 601))
     if in_graph:
         monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)
-    grid = LiteAggregator._coordinates(torch.zeros(1, 1, 2, 601, dtype=dtype))
-    assert grid.dtype == dtype
+    columns, _ = LiteAggregator._coordinates(torch.zeros(1, 1, 2, 601, dtype=dtype))
+    assert columns.dtype == dtype
     step = torch.finfo(dtype).eps
-    torch.testing.assert_close(grid.float(), exact, atol=step, rtol=step)
+    torch.testing.assert_close(columns.float(), exact, atol=step, rtol=step)
 
 
 def test_initialisation_leaves_no_zero_matrix_but_zero_offset_biases(seed):
