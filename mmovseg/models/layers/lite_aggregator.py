@@ -102,9 +102,12 @@ class LiteAggregator(nn.Module):
 
 def _coordinate(length: int, like: Tensor) -> Tensor:
     """Return numbers from -1 to 1, ``[length]``."""
+    # Half precision has no place for every number above 256, and its linspace is off.
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    kwargs = dict(device=like.device, dtype=dtype)
     if torch.compiler.is_compiling():  # the length of a linspace is fixed in ONNX
-        # Half precision has no place for every number above 256.
-        dtype = torch.promote_types(like.dtype, torch.float32)
-        places = torch.arange(length, device=like.device, dtype=dtype)
-        return (2 * places / places[-1:] - 1).to(like.dtype)
-    return torch.linspace(-1, 1, length, device=like.device, dtype=like.dtype)
+        places = torch.arange(length, **kwargs)
+        places = 2 * places / places[-1:] - 1
+    else:
+        places = torch.linspace(-1, 1, length, **kwargs)
+    return places.to(like.dtype)
