@@ -104,7 +104,7 @@ def build_config(args):
 
 
 def overlap(cfg):
-    """Let copies to the GPU and metrics run beside the model."""
+    """Let metrics run beside the model, and copies to the GPU beside the host."""
     metrics = cfg.test_evaluator
     cfg.test_evaluator = dict(type='BackgroundEvaluator', metrics=metrics)
     if torch.cuda.is_available():

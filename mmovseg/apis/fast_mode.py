@@ -20,7 +20,7 @@ from ..models.structures import MaskPrediction, TextEmbeddings
 PARTS = ('bf16', 'fp16', 'resize', 'compile', 'graphs', 'buckets')
 # The compiled core leaves out what makes the CPU fast, see docs/performance.md.
 DEFAULTS = {
-    'cuda': ('bf16', 'resize', 'compile', 'graphs', 'buckets'),
+    'cuda': ('bf16', 'resize', 'compile'),
     'cpu': ('resize',),
 }
 BUCKET = 128
@@ -67,16 +67,17 @@ def read_parts(
         device: Where the model is.
 
     Raises:
-        TypeError: If ``parts`` is one string.
+        TypeError: If ``parts`` is one string, or neither a list nor a bool.
         ValueError: If a part is unknown, or cannot be had beside the others or on
             this device.
     """
     kind = torch.device(device).type
     if isinstance(parts, bool):
         parts = DEFAULTS.get(kind, DEFAULTS['cpu']) if parts else ()
-    if isinstance(parts, str):
+    if isinstance(parts, str) or not isinstance(parts, Sequence):
         raise TypeError(
-            f'fast takes True or a list of parts, got the string {parts!r}.'
+            f'fast takes True, False or a list of parts such as {PARTS[:1]}, got '
+            f'{parts!r}.'
         )
     names, bucket = set(), None
     for part in parts:
@@ -121,7 +122,8 @@ def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
     """Switch a built model to the fast mode, in place and for good.
 
     Call it when the model is in eval mode, has its weights and is on its device.
-    Inference then goes through another ``model.infer``; training is not changed.
+    Inference then goes through another ``model.infer``. Training is not changed, but
+    ``buckets`` pads its images too.
 
     Args:
         model: A segmentor.

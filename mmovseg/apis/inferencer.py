@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -229,8 +229,11 @@ class OVSegInferencer(BaseInferencer):
                 _save(outcome, image, out_dir)
 
         divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
-        loaded = self._load(sources, batch_size, errors)
-        with Background(2 * batch_size) as background:
+        with (
+            # Or threads and the progress bar would outlive an error.
+            closing(self._load(sources, batch_size, errors)) as loaded,
+            Background(2 * batch_size) as background,
+        ):
             for batch in batch_by_size(loaded, batch_size, divisor):
                 samples = self.forward(self._collate(batch), task, bool(labels))
                 for (photo, _), sample in zip(batch, samples, strict=True):
@@ -308,13 +311,15 @@ class OVSegInferencer(BaseInferencer):
             sources, self._prepare, ahead=batch_size, num_workers=self.num_workers
         )
         total, quiet = len(sources), not self.show_progress
-        for item in track(photos, 'Inference', total=total, disable=quiet):
-            if isinstance(item, LoadedPhoto):
-                yield item
-            else:
-                errors.append(item._asdict())
-                message = f'Skipped: {item.message}'
-                print_log(message, logger='current', level=logging.ERROR)
+        tracked = track(photos, 'Inference', total=total, disable=quiet)
+        with closing(photos), closing(tracked):
+            for item in tracked:
+                if isinstance(item, LoadedPhoto):
+                    yield item
+                else:
+                    errors.append(item._asdict())
+                    message = f'Skipped: {item.message}'
+                    print_log(message, logger='current', level=logging.ERROR)
 
     def _prepare(self, photo: Photo) -> dict[str, Any]:
         """Run the pipeline, in a thread; leave the image where a GPU can fetch it."""
@@ -324,7 +329,7 @@ class OVSegInferencer(BaseInferencer):
         return data
 
     def _collate(self, batch: Sequence[LoadedPhoto]) -> dict[str, Any]:
-        """Make a batch, whose images are on their way to the device."""
+        """Make a batch; its images are copied while the host goes on."""
         data = self.collate_fn([x.data for x in batch])
         device = self._device()
         data['inputs'] = [x.to(device, non_blocking=True) for x in data['inputs']]

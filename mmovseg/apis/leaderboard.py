@@ -181,7 +181,9 @@ class Leaderboard:
         for card in named:
             if card.content['config']['sha256'] != expected:
                 continue
-            if card.content['images'] == images:
+            if card.content['fps'].get('fast'):
+                remark = ' (no table: in the fast mode)'
+            elif card.content['images'] == images:
                 found, remark = card, ''
             else:
                 remark = f' (no table: {card.content["images"]} of {images} images)'

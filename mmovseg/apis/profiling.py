@@ -242,7 +242,8 @@ def time_models(
         warmup: Runs that are not counted.
         repeat: Runs that are.
         depth: As in :func:`watch_parts`.
-        texts: Text embeddings for each model; random ones by default.
+        texts: Text embeddings for each model; random ones by default, which seeds
+            torch.
 
     Returns:
         For each model the seconds of every counted run, by name as from
@@ -250,7 +251,10 @@ def time_models(
     """
     read = read_clock(inputs.device)
     if texts is None:
-        texts = [random_text(model) for model in models]
+        texts = []
+        for model in models:
+            torch.manual_seed(0)  # the same for all: what is found depends on it
+            texts.append(random_text(model))
     times: list[dict[str, list[float]]] = [{} for _ in models]
     for index in range(warmup + repeat):
         for model, text, rows in zip(models, texts, times, strict=True):

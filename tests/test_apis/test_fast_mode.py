@@ -44,7 +44,12 @@ def compiled(monkeypatch):
         (False, 'cuda', FastMode()),
         ([], 'cpu', FastMode()),
         (True, 'cpu', FastMode(one_step_resize=True)),
-        (True, 'cuda:1', FastMode(torch.bfloat16, True, True, True, 128)),
+        (True, 'cuda:1', FastMode(torch.bfloat16, True, True)),
+        (
+            ('bf16', 'compile', 'graphs', 'buckets'),
+            'cuda',
+            FastMode(torch.bfloat16, False, True, True, 128),
+        ),
         (['fp16', 'buckets=96'], 'cpu', FastMode(torch.float16, bucket=96)),
         (('compile', 'graphs'), 'cuda', FastMode(compile=True, graphs=True)),
     ],
@@ -58,7 +63,7 @@ def test_parts(parts, device, expected):
 @pytest.mark.parametrize(
     ('parts', 'error', 'message'),
     [
-        ('bf16', TypeError, "list of parts, got the string 'bf16'"),
+        ('bf16', TypeError, "list of parts such as .*, got 'bf16'"),
         (['bf17'], ValueError, r"'bf17'; there are .*'bf16'"),
         (['resize=2'], ValueError, "'resize=2'"),
         (['buckets=100'], ValueError, "multiple of 32, got '100'"),

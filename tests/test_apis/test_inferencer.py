@@ -401,3 +401,16 @@ def test_mmseg_pipeline_with_odd_sizes(colour_config, shape, tmp_path):
     )['predictions']
     assert found(prediction) == {'red': [0, 0, shape[1], shape[0]]}
     assert Image.open(tmp_path / 'image_0_heatmaps.png').size[0] > 2
+
+
+def test_an_error_leaves_no_thread(inferencer, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError('disk full')
+
+    monkeypatch.setattr('mmovseg.apis.inferencer._save', fail)
+    photos = [np.zeros((32, 32, 3), np.uint8)] * 12
+    with pytest.raises(OSError, match='disk full') as caught:
+        inferencer(photos, batch_size=2, out_dir=tmp_path)
+    # `caught` keeps the traceback, as a notebook does.
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith('mmovseg')], caught

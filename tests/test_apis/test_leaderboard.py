@@ -135,6 +135,12 @@ def test_the_fast_mode_is_named(tmp_path):
     write_card(tmp_path / 'cards', 'a', 'eovseg_r50_zs-ade20k', fast=parts)
     page = render(tmp_path)
     assert '4 × G, batch 1, float32, fast mode (bf16, resize) |' in page
+    assert 'no table: in the fast mode' in page
+    exact = dict(masks__recall_30=10)
+    write_card(tmp_path / 'cards', 'b', 'eovseg_r50_zs-ade20k', **exact)
+    fast = dict(masks__recall_30=20, fast=parts)
+    write_card(tmp_path / 'cards', 'c', 'eovseg_r50_zs-ade20k', **fast)
+    assert '| 640 | 1 | 0.59 | 0.10 [2] |' in render(tmp_path)
 
 
 def test_cards_of_other_options_are_not_mixed_up(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -110,6 +111,10 @@ def _resize_once(x: Tensor, padded: int, image: int, output: int) -> Tensor:
     # The image may end between two columns of the map: the whole map is resized by
     # the factor that makes the image as wide as the output, then cut.
     factor = padded / x.shape[-1] * output / image
+    if factor > 1 and int(x.shape[-1] * factor) == x.shape[-1]:
+        # PyTorch would only copy: repeat the border until the length changes.
+        more = math.ceil(1 / (factor - 1)) + 1
+        x = torch.cat([x, x[..., -1:].expand(*x.shape[:-1], more)], -1)
     whole = F.interpolate(
         x, scale_factor=factor, mode='linear', recompute_scale_factor=False
     )

@@ -27,6 +27,7 @@ SIZES = [
     ((8, 8), (32, 32), (5, 32), (1, 17)),
     ((8, 8), (32, 32), (32, 1), (40, 1)),
     ((8, 8), (32, 32), (3, 2), (6, 4)),
+    ((8, 8), (32, 32), (26, 26), (7, 7)),  # nearly the map's size
     ((8, 8), (32, 32), (32, 20), (4, 32)),  # output as wide as the padded input
 ]
 OPTIONS = dict(object_mask_thr=0.3, iou_thr=0.3, max_per_image=20)
