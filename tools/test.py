@@ -25,7 +25,11 @@ from mmovseg.apis.fast_mode import PARTS, make_fast
 from mmovseg.apis.result_drawing_hook import ResultDrawingHook
 from mmovseg.apis.run_card import hash_config
 from mmovseg.apis.run_card_hook import RunCardHook
-from mmovseg.apis.runtime import adapt_to_device, load_run_config
+from mmovseg.apis.runtime import (
+    adapt_to_device,
+    leave_process_group,
+    load_run_config,
+)
 
 
 def parse_args():
@@ -139,6 +143,7 @@ def main():
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     runner.register_hook(card)
     runner.test()
+    leave_process_group()
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ from mmovseg.apis.checkpoint import (
 from mmovseg.apis.init_from import InitFromHook, find_shared_weights
 from mmovseg.apis.runtime import (
     adapt_to_device,
+    leave_process_group,
     load_run_config,
     use_safe_checkpoints,
 )
@@ -143,6 +144,7 @@ def main():
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     runner.train()
+    leave_process_group()
 
 
 if __name__ == '__main__':

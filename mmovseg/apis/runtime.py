@@ -111,6 +111,17 @@ def _init_gloo(launcher: str, timeout: float) -> None:
     )
 
 
+def leave_process_group() -> None:
+    """End what the processes of a run share; does nothing in a run of one process.
+
+    Without it gloo's threads may still run when a process ends, which then aborts
+    although all its work is done.
+    """
+    if is_distributed():
+        torch.distributed.barrier()  # or a slower process would miss a faster one
+        torch.distributed.destroy_process_group()
+
+
 def use_safe_checkpoints() -> None:
     """Make MMEngine's runner read local checkpoints with :func:`read_checkpoint`.
 
