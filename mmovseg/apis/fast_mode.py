@@ -11,7 +11,6 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor
-from torch.fx.experimental import _config as shape_config
 
 from ..models.clip import fused_attention
 from ..models.segmentors import OVSegmentor
@@ -206,6 +205,9 @@ def _compiler_settings() -> Iterator[None]:
     batch of three, as many as there are colours, or square images, would have a
     program of their own.
     """
+    # Private, and not in every torch: asked for by those who compile only.
+    from torch.fx.experimental import _config as shape_config
+
     limit = torch._dynamo.config.patch(recompile_limit=MAX_PROGRAMS)
     with limit, shape_config.patch(use_duck_shape=False):
         yield
