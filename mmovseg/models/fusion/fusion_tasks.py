@@ -351,10 +351,10 @@ def first_argmax(values: Tensor) -> Tensor:
     """Argmax over the first axis; the first of equal values wins.
 
     The same as ``argmax(0)``, which PyTorch has not vectorised for a leading axis on
-    the CPU: this is 3 to 5 times faster there.
+    the CPU: this is 4 times as fast there.
 
     Args:
-        values: ``[N, ...]`` with N below 32768.
+        values: float32 or wider, ``[N, ...]``, with N below 2**24.
 
     Returns:
         Indices, int64, ``[...]``.
@@ -362,10 +362,11 @@ def first_argmax(values: Tensor) -> Tensor:
     if values.is_cuda:
         return values.argmax(0)
     num = len(values)
-    dtype = torch.int16 if num < 2**15 else torch.int32
-    countdown = torch.arange(num, 0, -1, dtype=dtype, device=values.device)
+    countdown = torch.arange(num, 0, -1, dtype=values.dtype, device=values.device)
     countdown = countdown.view(-1, *[1] * (values.dim() - 1))
-    best = ((values == values.amax(0)) * countdown).amax(0)
+    # Ones and zeros of the same type: comparisons are slow to become bool here.
+    is_best = torch.eq(values, values.amax(0), out=torch.empty_like(values))
+    best = is_best.mul_(countdown).amax(0)
     return (num - best.long()).clamp_(max=num - 1)  # clamped: NaN equals nothing
 
 

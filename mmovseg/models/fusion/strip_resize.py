@@ -84,12 +84,11 @@ class StripResize:
         """
         band = self._resize_columns(band)  # [N, b, W]
         index = self.index[rows] - self.reads(rows).start  # [r, taps]
-        weight = self.weight[rows].unsqueeze(-1)  # [r, taps, 1]
-        # Not a product: its rounding would depend on where strips are cut.
-        strip = band.index_select(1, index[:, 0]).mul_(weight[:, 0])
-        for tap in range(1, index.shape[1]):
-            strip.addcmul_(band.index_select(1, index[:, tap]), weight[:, tap])
-        return strip
+        mix = band.new_zeros(len(index), band.shape[1])
+        # Added: rows past the border come again, with weight zero.
+        mix.scatter_add_(1, index, self.weight[rows])
+        # Of mostly zeros, and yet several times as fast as picking rows.
+        return mix @ band
 
     def _resize_columns(self, band: Tensor) -> Tensor:
         resize = _resize_once if self.one_step else _resize_twice

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..functional import upcast
 from .folding import fold_norm, is_inference
 
 CHUNK = 2048  # positions scored at once
@@ -63,7 +64,7 @@ class VocabularyAwareSelection(nn.Module):
             image = self.embed(features).flatten(2).transpose(1, 2)
             best = _best_probability(image, guide)
         best = best.view(-1, 1, *features.shape[-2:])
-        return best * self.scale + self.offset
+        return (best * self.scale + self.offset).to(features.dtype)
 
     def _stream(self, features: Tensor, guide: Tensor) -> Tensor:
         """Score some positions after the others, so that no large tensor is made.
@@ -99,7 +100,10 @@ def _best_probability(image: Tensor, guide: Tensor) -> Tensor:
     # Positions last: an odd number of rows there slows the product down by half.
     # Contiguous: the order of other strides depends on the batch size in graphs.
     scores = torch.einsum('vd,bpd->bvp', guide, image).contiguous()
+    scores = upcast(scores)  # half precision cannot count hundreds of summands
     peak = scores.amax(1, keepdim=True)
     # They are 1 / sum(exp(score - peak)); exact where a difference of large logarithms
     # is not.
-    return (scores - peak).exp().sum(1).reciprocal()
+    if scores.requires_grad:  # a gradient needs the scores again
+        return (scores - peak).exp().sum(1).reciprocal()
+    return scores.sub_(peak).exp_().sum(1).reciprocal()
