@@ -17,11 +17,6 @@ from ..models.segmentors import OVSegmentor
 from ..models.structures import MaskPrediction, TextEmbeddings
 
 PARTS = ('bf16', 'fp16', 'resize', 'compile', 'graphs', 'buckets')
-# The compiled core leaves out what makes the CPU fast, see docs/performance.md.
-DEFAULTS = {
-    'cuda': ('bf16', 'resize', 'compile'),
-    'cpu': ('resize',),
-}
 BUCKET = 128
 MAX_PROGRAMS = 256  # compiled for one model; more sizes than that are a mistake
 RUNS = 3  # A CUDA graph is warmed up, recorded, replayed.
@@ -55,6 +50,16 @@ class FastMode(NamedTuple):
         return (*parts, *([f'buckets={self.bucket}'] if self.bucket else []))
 
 
+def default_parts(kind: str) -> tuple[str, ...]:
+    """Return what suits a kind of device, such as ``'cuda'``."""
+    if kind == 'cuda':
+        return ('bf16', 'resize', 'compile')
+    # The compiled core leaves out what makes the CPU fast, see docs/performance.md.
+    # Older versions of PyTorch do not tell, and have slower kernels.
+    tell = getattr(torch.cpu, 'get_capabilities', dict)
+    return ('bf16', 'resize') if tell().get('amx_bf16') else ('resize',)
+
+
 def read_parts(
     parts: bool | Sequence[str], device: str | torch.device = 'cpu'
 ) -> FastMode:
@@ -62,7 +67,7 @@ def read_parts(
 
     Args:
         parts: Names of :data:`PARTS`, where ``'buckets=256'`` has another step than
-            128; True takes those of :data:`DEFAULTS` for the device; False none.
+            128; True takes those of :func:`default_parts`; False none.
         device: Where the model is.
 
     Raises:
@@ -72,7 +77,7 @@ def read_parts(
     """
     kind = torch.device(device).type
     if isinstance(parts, bool):
-        parts = DEFAULTS.get(kind, DEFAULTS['cpu']) if parts else ()
+        parts = default_parts(kind) if parts else ()
     if isinstance(parts, str) or not isinstance(parts, Sequence):
         raise TypeError(
             f'fast takes True, False or a list of parts such as {PARTS[:1]}, got '

@@ -118,7 +118,41 @@ def create_visual_transformer(
             f'{model_name!r} has no vision transformer of open_clip; use '
             'CLIPConvBackbone.'
         )
+    visual.conv1 = _PatchConv.take(visual.conv1)
     return visual
+
+
+class _PatchConv(nn.Conv2d):
+    """The convolution of patches that do not overlap, as a matrix product.
+
+    The same weights. Kernels of that size are what CPUs have slow convolutions for, in
+    bfloat16 a hundred times as slow.
+    """
+
+    @classmethod
+    def take(cls, conv: nn.Conv2d) -> _PatchConv:
+        """Make one with the weights of an ordinary convolution without bias."""
+        own = cls(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,
+            stride=conv.stride,
+            bias=False,
+            device='meta',
+        )
+        own.weight = conv.weight
+        return own.train(conv.training)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Embed patches of ``[B, 3, H, W]``, whole ones only."""
+        if torch.compiler.is_compiling():
+            return super().forward(images)
+        tall, wide = self.kernel_size
+        rows, columns = images.shape[-2] // tall, images.shape[-1] // wide
+        images = images[..., : rows * tall, : columns * wide]
+        patches = images.unflatten(3, (columns, wide)).unflatten(2, (rows, tall))
+        patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3)  # [B, h, w, 3 * p * p]
+        return F.linear(patches, self.weight.flatten(1)).permute(0, 3, 1, 2)
 
 
 def freeze(module: nn.Module) -> nn.Module:

@@ -35,6 +35,17 @@ def _is_size(actual: Sequence[int], wanted: Sequence[int]) -> bool:
     return tuple(actual) == tuple(wanted)
 
 
+def channels_last(x: Tensor) -> Tensor:
+    """Lay a map ``[B, C, H, W]`` out with the channels of a position side by side.
+
+    Convolutions are faster so, in half precision several times. A compiler chooses
+    layouts itself, and its graphs should not depend on strides.
+    """
+    if torch.compiler.is_compiling():
+        return x
+    return x.to(memory_format=torch.channels_last)
+
+
 def soft_masks(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Return mask probabilities at the size of a map, resized after the sigmoid.
 
@@ -61,6 +72,31 @@ def without_autocast(device: torch.device) -> AbstractContextManager:
     if torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
+
+
+def to_autocast(x: Tensor) -> Tensor:
+    """Return what a product under autocast makes of a tensor, to do it only once."""
+    kind = x.device.type
+    if torch.is_autocast_enabled(kind):
+        return x.to(torch.get_autocast_dtype(kind))
+    return x
+
+
+def make_masks(kernels: Tensor, pixels: Tensor) -> Tensor:
+    """Multiply the kernel of each query with the features of each position.
+
+    Args:
+        kernels: ``[B, N, C]``.
+        pixels: ``[B, C, h, w]``.
+
+    Returns:
+        Mask logits, ``[B, N, h, w]``.
+    """
+    if pixels.device.type != 'cpu' or torch.compiler.is_compiling():
+        return torch.einsum('bnc,bchw->bnhw', kernels, pixels)
+    # Batched products of half precision copy what is not contiguous, at length.
+    pairs = zip(kernels, pixels.flatten(2), strict=True)
+    return torch.stack([a @ b for a, b in pairs]).unflatten(2, pixels.shape[-2:])
 
 
 def mask_sum(features: Tensor, masks: Tensor) -> Tensor:

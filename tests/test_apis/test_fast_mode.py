@@ -43,7 +43,6 @@ def compiled(monkeypatch):
     [
         (False, 'cuda', FastMode()),
         ([], 'cpu', FastMode()),
-        (True, 'cpu', FastMode(one_step_resize=True)),
         (True, 'cuda:1', FastMode(torch.bfloat16, True, True)),
         (
             ('bf16', 'compile', 'graphs', 'buckets'),
@@ -58,6 +57,15 @@ def test_parts(parts, device, expected):
     mode = read_parts(parts, device)
     assert mode == expected
     assert read_parts(mode.parts, device) == mode
+
+
+def test_half_precision_is_for_cpus_with_matrix_units(monkeypatch):
+    for has_units, half in ((True, torch.bfloat16), (False, None)):
+        units = dict(amx_bf16=has_units)
+        monkeypatch.setattr(torch.cpu, 'get_capabilities', units.copy, raising=False)
+        assert read_parts(True) == FastMode(half, one_step_resize=True)
+    monkeypatch.delattr(torch.cpu, 'get_capabilities')
+    assert read_parts(True) == FastMode(one_step_resize=True)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import torch
 from mmovseg.models.clip import (
     TINY_CLIP_DIR,
     create_clip,
+    create_visual_transformer,
     fused_attention,
     resize_position_embedding,
     resolve_model_name,
@@ -30,6 +31,19 @@ from mmovseg.models.clip import (
 )
 def test_openai_weights_get_quick_gelu(name, pretrained, expected):
     assert resolve_model_name(name, pretrained) == expected
+
+
+@pytest.mark.parametrize('in_graph', [False, True])
+def test_patches_are_embedded_as_by_a_convolution(monkeypatch, in_graph, tiny_clip):
+    conv = create_visual_transformer(tiny_clip['vit']).conv1
+    assert not conv.training and not conv.weight.requires_grad
+    monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: in_graph)
+    size = conv.kernel_size[0]
+    # Two and three patches, and pixels that make none.
+    images = torch.randn(2, 3, 2 * size + 1, 4 * size - 1)
+    expected = torch.nn.functional.conv2d(images, conv.weight, stride=size)
+    assert expected.shape[2:] == (2, 3)
+    torch.testing.assert_close(conv(images), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_quick_gelu_reaches_the_text_tower(tiny_clip):

@@ -4,11 +4,37 @@ import torch
 from mmovseg.models.functional import (
     append_void,
     arithmetic_ensemble,
+    channels_last,
     geometric_ensemble,
+    make_masks,
     mask_pool,
     mask_sum,
     resize_masks,
+    to_autocast,
 )
+
+
+@pytest.mark.parametrize('in_graph', [False, True])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_masks_are_products_of_kernels_and_positions(
+    monkeypatch, in_graph, dtype, seed
+):
+    monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: in_graph)
+    kernels, pixels = torch.randn(2, 5, 3).to(dtype), torch.randn(2, 3, 4, 6).to(dtype)
+    masks = make_masks(kernels, channels_last(pixels))
+    assert masks.shape == (2, 5, 4, 6) and masks.dtype == dtype
+    for b, n, y, x in ((0, 0, 0, 0), (1, 4, 3, 5), (1, 2, 0, 4)):
+        expected = kernels[b, n].float() @ pixels[b, :, y, x].float()
+        torch.testing.assert_close(
+            masks[b, n, y, x].float(), expected, rtol=1e-2, atol=1e-2
+        )
+
+
+def test_products_under_autocast_find_their_type():
+    x = torch.ones(2)
+    assert to_autocast(x) is x
+    with torch.autocast('cpu', torch.bfloat16):
+        assert to_autocast(x).dtype == (x[None] @ x[:, None]).dtype == torch.bfloat16
 
 
 def test_mask_pool_averages_inside_each_mask(seed):

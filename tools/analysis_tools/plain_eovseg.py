@@ -154,7 +154,8 @@ class _SpatialBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         visual = self.visual
-        x = visual.conv1(images)  # [1, C, h, w]
+        # [1, C, h, w]; ours has another way for this convolution
+        x = F.conv2d(images, visual.conv1.weight, stride=visual.conv1.stride)
         size = x.shape[-2:]
         token, grid = _split_positions(visual.positional_embedding, size)
         token = (visual.class_embedding + token).expand(1, 1, -1)

@@ -14,7 +14,7 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
     ),
-    backbone=dict(type='CLIPConvBackbone', **clip),
+    backbone=dict(type='CLIPConvBackbone', channels_last=True, **clip),
     text_classifier=dict(type='TextClassifier', **clip),
     spatial_backbone=dict(
         type='CLIPViTBackbone',

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmovseg.registry import MODELS
 
 from ..clip import create_clip
-from ..functional import mask_pool, resize_masks
+from ..functional import channels_last, mask_pool, resize_masks
 from ..layers.folding import fold_norms, is_inference
 
 
@@ -24,6 +24,9 @@ class CLIPConvBackbone(BaseModule):
     Args:
         model_name: A name of open_clip, such as ``'RN50'``.
         pretrained: A tag of open_clip, a local file, or None (random, no network).
+        channels_last: Leave the maps in the layout that they are computed in, which
+            our neck goes on with. By default they are copied: on CPUs some versions
+            of mmcv's deformable convolutions misread other layouts silently.
         init_cfg: Unused; the tower comes from open_clip.
 
     Attributes:
@@ -43,9 +46,11 @@ class CLIPConvBackbone(BaseModule):
         model_name: str,
         pretrained: str | None = None,
         *,
+        channels_last: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.channels_last = channels_last
         self.visual = create_clip(model_name, pretrained).visual
         self.is_resnet = hasattr(self.visual, 'attnpool')
         if not self.is_resnet and not hasattr(self.visual, 'trunk'):
@@ -85,7 +90,8 @@ class CLIPConvBackbone(BaseModule):
             images: Normalised images, ``[B, 3, H, W]``.
 
         Returns:
-            Maps ``[B, C_i, H / s_i, W / s_i]``, finest first, contiguous.
+            Maps ``[B, C_i, H / s_i, W / s_i]``, finest first, contiguous unless
+            ``channels_last``.
         """
         # A ResNet counts its stem as the first of five maps.
         indices = [1, 2, 3, 4] if self.is_resnet else [0, 1, 2, 3]
@@ -94,9 +100,10 @@ class CLIPConvBackbone(BaseModule):
         visual = self._fold() if folded else self.visual
         with torch.no_grad():
             output = visual.forward_intermediates(
-                images, indices=indices, intermediates_only=True
+                channels_last(images), indices=indices, intermediates_only=True
             )
-        return tuple(x.contiguous() for x in output['image_intermediates'])
+        maps = output['image_intermediates']
+        return tuple(x if self.channels_last else x.contiguous() for x in maps)
 
     def _fold(self) -> nn.Module:
         """Return the tower with its norms folded, anew when its weights have changed.
@@ -111,7 +118,7 @@ class CLIPConvBackbone(BaseModule):
         if self._folded is None or self._folded[0] != state:
             # A tensor made in inference mode could not be used outside of it.
             with torch.inference_mode(False), torch.no_grad():
-                folded = fold_norms(self.visual)
+                folded = fold_norms(self.visual).to(memory_format=torch.channels_last)
             del folded.attnpool  # not of the maps
             # In a tuple it is no part of the module, nor of checkpoints.
             self._folded = state, folded

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
+from ..functional import make_masks
 from ..layers import DecoderStage, SpatialUpsample
 from ..structures import MaskPrediction, TextEmbeddings
 
@@ -114,7 +115,7 @@ class LiteDecoder(BaseModule):
         if self.early_fusion is not None:
             pixels = self.early_fusion(torch.cat([pixels, spatial], 1))
         kernels = self.object_kernels.weight.expand(pixels.shape[0], -1, -1)
-        mask_logits = torch.einsum('bnc,bchw->bnhw', kernels, pixels)
+        mask_logits = make_masks(kernels, pixels)
         predictions = []
         for index, (stage, head) in enumerate(
             zip(self.stages, self.heads, strict=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from ..functional import mask_sum, resize_masks
+from ..functional import make_masks, mask_sum, resize_masks
 from .dynamic_depthwise_attention import DynamicDepthwiseAttention, wide_layer_norm
 from .init import init_linear
 
@@ -94,5 +93,4 @@ class DecoderStage(nn.Module):
         attended, _ = self.self_attention(kernels, kernels, kernels, need_weights=False)
         kernels = self.attention_norm(kernels + attended)
         kernels = self.ffn_norm(kernels + self.ffn(kernels))
-        masks = torch.einsum('bnc,bchw->bnhw', self.mask_kernels(kernels), pixels)
-        return kernels, masks
+        return kernels, make_masks(self.mask_kernels(kernels), pixels)

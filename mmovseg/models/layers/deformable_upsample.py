@@ -35,10 +35,9 @@ class DeformableUpsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, C, h, w]`` to ``[B, C', 2h, 2w]``."""
-        # Contiguous: some deformable kernels misread channels-last tensors silently.
-        # Float: none takes bfloat16, and half precision moves the sampling points.
+        # Float: no deformable kernel takes bfloat16, and half precision moves the
+        # sampling points.
         dtype = x.dtype
-        x = x.contiguous()
         offset, mask = upcast(self.offset(x)).split((18, 9), dim=1)
         mask = mask.sigmoid()
         if is_inference(self):
@@ -71,7 +70,8 @@ def deform(
         ``[B, C', h, w]``.
     """
     if x.is_cuda or torch.compiler.is_compiling():
-        offset, mask = offset.contiguous(), mask.contiguous()
+        # Contiguous: some kernels misread other layouts silently.
+        x, offset, mask = x.contiguous(), offset.contiguous(), mask.contiguous()
         return deform_conv2d(x, offset, weight, bias, padding=1, mask=mask)
     batch, channels, height, width = x.shape
     # The products come first, so that a sample is a weighted sum of their rows: there
@@ -84,7 +84,7 @@ def deform(
     )
     if bias is not None:
         out = out + bias
-    return out.view(batch, height, width, -1).permute(0, 3, 1, 2).contiguous()
+    return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
 def _neighbours(offset: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..functional import channels_last
 from .deformable_upsample import DeformableUpsample
 
 
@@ -67,6 +68,7 @@ class LiteAggregator(nn.Module):
         Returns:
             ``[B, C_i // 2, H_i, W_i]``, coarsest first.
         """
+        features = tuple(channels_last(x) for x in features)
         maps = [self.laterals[-1](features[-1])]
         for level in reversed(range(len(features) - 1)):
             lateral = self.laterals[level](features[level])
@@ -84,14 +86,18 @@ class LiteAggregator(nn.Module):
         # channels they would make the other product slow.
         weight, places = self.out.weight.split((total.shape[1], 2), 1)
         x = F.conv2d(total, weight, self.out.bias)
+        across, down = places.flatten(1).to(x.dtype).unbind(1)  # [C] each
         columns, rows = self._coordinates(x)
-        return x + places[:, 0].to(x.dtype) * columns + places[:, 1].to(x.dtype) * rows
+        # With the channels of a position side by side, as they are in `x`.
+        across = (columns * across).T.unsqueeze(1)  # [C, 1, W]
+        down = (rows * down).T.unsqueeze(2)  # [C, H, 1]
+        return x.add_(across).add_(down)
 
     @staticmethod
     def _coordinates(x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return x and y in [-1, 1], end points included, ``[W]`` and ``[H, 1]``."""
+        """Return x and y in [-1, 1], end points included, ``[W, 1]`` and ``[H, 1]``."""
         height, width = x.shape[-2:]
-        return _coordinate(width, x), _coordinate(height, x).unsqueeze(1)
+        return _coordinate(width, x).unsqueeze(1), _coordinate(height, x).unsqueeze(1)
 
     def _project(self, level: int, x: Tensor, size: tuple[int, int]) -> Tensor:
         x = self.projections[level](x)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import MapToPool, upcast
+from ..functional import MapToPool, to_autocast, upcast
 from .channel_layer_norm import ChannelLayerNorm
 
 CHUNK = 2**21  # values of the upsampled map made at once
@@ -108,8 +108,8 @@ class _UpsampledMap(MapToPool):
 def _for_rows(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     """Return what a layer does to rows of channels, ``[B, p, S]``."""
     if isinstance(layer, nn.ConvTranspose2d):
-        weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [4 * S, S]
-        bias = layer.bias.repeat(4)
+        weight = to_autocast(layer.weight.permute(2, 3, 1, 0).flatten(0, 2))
+        bias = to_autocast(layer.bias.repeat(4))  # of a weight [4 * S, S]
         return lambda x: F.linear(x, weight, bias)
     if isinstance(layer, ChannelLayerNorm):
         return layer.normalise

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import upcast
+from ..functional import to_autocast, upcast
 from .folding import fold_norm, is_inference
 
 CHUNK = 2048  # positions scored at once
@@ -61,8 +61,7 @@ class VocabularyAwareSelection(nn.Module):
         if is_inference(self):
             best = self._stream(features, guide)
         else:
-            image = self.embed(features).flatten(2).transpose(1, 2)
-            best = _best_probability(image, guide)
+            best = _best_probability(_to_rows(self.embed(features)), guide)
         best = best.view(-1, 1, *features.shape[-2:])
         return (best * self.scale + self.offset).to(features.dtype)
 
@@ -74,36 +73,49 @@ class VocabularyAwareSelection(nn.Module):
             guide: Scaled rows of text, ``[V + 1, D]``.
 
         Returns:
-            ``[B, h * w]``.
+            ``[B * h * w]``.
         """
+        guide = to_autocast(guide)
         x, pointwise = features, None
         if not isinstance(self.embed, nn.Identity):
             first, norm1, _, second, norm2, _ = self.embed
             weight, bias = fold_norm(first.weight, norm1)
             x = F.gelu(F.conv2d(x, weight, bias, padding=1, groups=len(weight)))
             weight, bias = fold_norm(second.weight, norm2)
-            pointwise = weight.flatten(1), bias
+            pointwise = to_autocast(weight.flatten(1)), to_autocast(bias)
         best = []
-        for image in x.flatten(2).transpose(1, 2).split(CHUNK, 1):  # [B, p, C]
+        for image in _to_rows(x).split(CHUNK):  # [p, C]
             if pointwise is not None:
-                image = F.gelu(F.linear(image, *pointwise))  # [B, p, D]
+                image = F.gelu(F.linear(image, *pointwise))  # [p, D]
             best.append(_best_probability(image, guide))
-        return torch.cat(best, 1)
+        return torch.cat(best)
 
     def forward(self, features: Tensor, text: Tensor) -> Tensor:
         """Map ``[B, C, h, w]`` to the same shape, given text rows ``[V + 1, D]``."""
         return features * self.attention(features, text)
 
 
+def _to_rows(x: Tensor) -> Tensor:
+    """Return the channels of each position of ``[B, C, h, w]``, ``[B * h * w, C]``."""
+    return x.permute(0, 2, 3, 1).flatten(0, 2)
+
+
 def _best_probability(image: Tensor, guide: Tensor) -> Tensor:
-    """Return the largest entries of a softmax over text rows, ``[B, p]``."""
+    """Return the largest entries of a softmax over text rows.
+
+    Args:
+        image: ``[p, D]``.
+        guide: ``[V + 1, D]``.
+
+    Returns:
+        ``[p]``, at least float32.
+    """
     # Positions last: an odd number of rows there slows the product down by half.
-    # Contiguous: the order of other strides depends on the batch size in graphs.
-    scores = torch.einsum('vd,bpd->bvp', guide, image).contiguous()
+    scores = F.linear(guide, image)  # [V + 1, p]
     scores = upcast(scores)  # half precision cannot count hundreds of summands
-    peak = scores.amax(1, keepdim=True)
+    peak = scores.amax(0)
     # They are 1 / sum(exp(score - peak)); exact where a difference of large logarithms
     # is not.
     if scores.requires_grad:  # a gradient needs the scores again
-        return (scores - peak).exp().sum(1).reciprocal()
-    return scores.sub_(peak).exp_().sum(1).reciprocal()
+        return (scores - peak).exp().sum(0).reciprocal()
+    return scores.sub_(peak).exp_().sum(0).reciprocal()
