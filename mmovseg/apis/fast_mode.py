@@ -57,7 +57,9 @@ def default_parts(kind: str) -> tuple[str, ...]:
     # The compiled core leaves out what makes the CPU fast, see docs/performance.md.
     # Older versions of PyTorch do not tell, and have slower kernels.
     tell = getattr(torch.cpu, 'get_capabilities', dict)
-    return ('bf16', 'resize') if tell().get('amx_bf16') else ('resize',)
+    if kind == 'cpu' and tell().get('amx_bf16'):
+        return ('bf16', 'resize')
+    return ('resize',)
 
 
 def read_parts(

@@ -123,10 +123,9 @@ def create_visual_transformer(
 
 
 class _PatchConv(nn.Conv2d):
-    """The convolution of patches that do not overlap, as a matrix product.
+    """The convolution of patches that do not overlap, on a CPU as a matrix product.
 
-    The same weights. Kernels of that size are what CPUs have slow convolutions for, in
-    bfloat16 a hundred times as slow.
+    Convolutions with such kernels are slow there, a hundred times so in bfloat16.
     """
 
     @classmethod
@@ -145,14 +144,16 @@ class _PatchConv(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed patches of ``[B, 3, H, W]``, whole ones only."""
-        if torch.compiler.is_compiling():
+        if images.device.type != 'cpu' or torch.compiler.is_compiling():
             return super().forward(images)
         tall, wide = self.kernel_size
         rows, columns = images.shape[-2] // tall, images.shape[-1] // wide
         images = images[..., : rows * tall, : columns * wide]
-        patches = images.unflatten(3, (columns, wide)).unflatten(2, (rows, tall))
-        patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3)  # [B, h, w, 3 * p * p]
-        return F.linear(patches, self.weight.flatten(1)).permute(0, 3, 1, 2)
+        images = images.unflatten(3, (columns, wide))  # [B, 3, H, w, p]
+        images = images.unflatten(2, (rows, tall))  # [B, 3, h, p, w, p]
+        patches = images.permute(0, 2, 4, 1, 3, 5).flatten(3)  # [B, h, w, 3 * p * p]
+        tokens = F.linear(patches, self.weight.flatten(1))  # [B, h, w, C]
+        return tokens.permute(0, 3, 1, 2)
 
 
 def freeze(module: nn.Module) -> nn.Module:

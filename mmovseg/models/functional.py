@@ -35,13 +35,14 @@ def _is_size(actual: Sequence[int], wanted: Sequence[int]) -> bool:
     return tuple(actual) == tuple(wanted)
 
 
-def channels_last(x: Tensor) -> Tensor:
+def to_channels_last(x: Tensor) -> Tensor:
     """Lay a map ``[B, C, H, W]`` out with the channels of a position side by side.
 
-    Convolutions are faster so, in half precision several times. A compiler chooses
-    layouts itself, and its graphs should not depend on strides.
+    Convolutions on a CPU are faster so, in half precision several times. Elsewhere it
+    has not been measured and does nothing. A compiler chooses layouts itself, and its
+    graphs should not depend on strides.
     """
-    if torch.compiler.is_compiling():
+    if x.device.type != 'cpu' or torch.compiler.is_compiling():
         return x
     return x.to(memory_format=torch.channels_last)
 
@@ -75,9 +76,9 @@ def without_autocast(device: torch.device) -> AbstractContextManager:
 
 
 def to_autocast(x: Tensor) -> Tensor:
-    """Return what a product under autocast makes of a tensor, to do it only once."""
+    """Return what a product under autocast makes of a float32, to do it only once."""
     kind = x.device.type
-    if torch.is_autocast_enabled(kind):
+    if x.dtype == torch.float32 and torch.is_autocast_enabled(kind):
         return x.to(torch.get_autocast_dtype(kind))
     return x
 

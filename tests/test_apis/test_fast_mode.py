@@ -64,6 +64,7 @@ def test_half_precision_is_for_cpus_with_matrix_units(monkeypatch):
         units = dict(amx_bf16=has_units)
         monkeypatch.setattr(torch.cpu, 'get_capabilities', units.copy, raising=False)
         assert read_parts(True) == FastMode(half, one_step_resize=True)
+        assert read_parts(True, 'mps') == FastMode(one_step_resize=True)
     monkeypatch.delattr(torch.cpu, 'get_capabilities')
     assert read_parts(True) == FastMode(one_step_resize=True)
 

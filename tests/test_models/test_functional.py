@@ -4,13 +4,13 @@ import torch
 from mmovseg.models.functional import (
     append_void,
     arithmetic_ensemble,
-    channels_last,
     geometric_ensemble,
     make_masks,
     mask_pool,
     mask_sum,
     resize_masks,
     to_autocast,
+    to_channels_last,
 )
 
 
@@ -21,7 +21,7 @@ def test_masks_are_products_of_kernels_and_positions(
 ):
     monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: in_graph)
     kernels, pixels = torch.randn(2, 5, 3).to(dtype), torch.randn(2, 3, 4, 6).to(dtype)
-    masks = make_masks(kernels, channels_last(pixels))
+    masks = make_masks(kernels, to_channels_last(pixels))
     assert masks.shape == (2, 5, 4, 6) and masks.dtype == dtype
     for b, n, y, x in ((0, 0, 0, 0), (1, 4, 3, 5), (1, 2, 0, 4)):
         expected = kernels[b, n].float() @ pixels[b, :, y, x].float()
@@ -34,6 +34,7 @@ def test_products_under_autocast_find_their_type():
     x = torch.ones(2)
     assert to_autocast(x) is x
     with torch.autocast('cpu', torch.bfloat16):
+        assert to_autocast(x.double()).dtype == torch.float64
         assert to_autocast(x).dtype == (x[None] @ x[:, None]).dtype == torch.bfloat16
 
 

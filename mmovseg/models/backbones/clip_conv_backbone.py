@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mmovseg.registry import MODELS
 
 from ..clip import create_clip
-from ..functional import channels_last, mask_pool, resize_masks
+from ..functional import mask_pool, resize_masks, to_channels_last
 from ..layers.folding import fold_norms, is_inference
 
 
@@ -24,9 +24,9 @@ class CLIPConvBackbone(BaseModule):
     Args:
         model_name: A name of open_clip, such as ``'RN50'``.
         pretrained: A tag of open_clip, a local file, or None (random, no network).
-        channels_last: Leave the maps in the layout that they are computed in, which
-            our neck goes on with. By default they are copied: on CPUs some versions
-            of mmcv's deformable convolutions misread other layouts silently.
+        channels_last: Leave the maps in the layout that they are computed in on a
+            CPU, which our neck goes on with. By default they are copied: some
+            deformable convolutions (mmcv's) misread that layout silently.
         init_cfg: Unused; the tower comes from open_clip.
 
     Attributes:
@@ -100,7 +100,7 @@ class CLIPConvBackbone(BaseModule):
         visual = self._fold() if folded else self.visual
         with torch.no_grad():
             output = visual.forward_intermediates(
-                channels_last(images), indices=indices, intermediates_only=True
+                to_channels_last(images), indices=indices, intermediates_only=True
             )
         maps = output['image_intermediates']
         return tuple(x if self.channels_last else x.contiguous() for x in maps)
@@ -118,7 +118,7 @@ class CLIPConvBackbone(BaseModule):
         if self._folded is None or self._folded[0] != state:
             # A tensor made in inference mode could not be used outside of it.
             with torch.inference_mode(False), torch.no_grad():
-                folded = fold_norms(self.visual).to(memory_format=torch.channels_last)
+                folded = fold_norms(self.visual)
             del folded.attnpool  # not of the maps
             # In a tuple it is no part of the module, nor of checkpoints.
             self._folded = state, folded

@@ -68,7 +68,8 @@ class MaskFusion(BaseModule):
         max_per_image: Number of best (query, class) pairs; the things among them
             become instances.
         max_pixels: Values of the largest temporary tensor, masks times pixels. Less
-            needs less memory, more needs fewer steps; the results are the same.
+            needs less memory, more needs fewer steps; the results are the same up to
+            rounding.
         init_cfg: Unused, there are no parameters.
 
     Source: EOV-Seg's code (Mask2Former's and MaskFormer's rules); resizing and

@@ -84,11 +84,12 @@ class StripResize:
         """
         band = self._resize_columns(band)  # [N, b, W]
         index = self.index[rows] - self.reads(rows).start  # [r, taps]
-        mix = band.new_zeros(len(index), band.shape[1])
+        shares = band.new_zeros(len(index), band.shape[1])  # [r, b]
         # Added: rows past the border come again, with weight zero.
-        mix.scatter_add_(1, index, self.weight[rows])
-        # Of mostly zeros, and yet several times as fast as picking rows.
-        return mix @ band
+        shares.scatter_add_(1, index, self.weight[rows])
+        # Mostly zeros, and yet several times as fast as picking rows. What is not
+        # finite spreads over its columns of a strip.
+        return shares @ band
 
     def _resize_columns(self, band: Tensor) -> Tensor:
         resize = _resize_once if self.one_step else _resize_twice

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
+from ..functional import make_masks
 from ..layers import (
     FPNPixelDecoder,
     TransformerDecoderLayer,
@@ -124,7 +125,7 @@ class MaskFormerProposals(BaseModule):
 
     def _propose(self, queries: Tensor, pixels: Tensor) -> MaskProposals:
         kernels = self.mask_embed(queries)
-        mask_logits = torch.einsum('bnc,bchw->bnhw', kernels, pixels)
+        mask_logits = make_masks(kernels, pixels)
         if self.class_embed is None:
             return MaskProposals(mask_logits)
         return MaskProposals(mask_logits, self.class_embed(queries))

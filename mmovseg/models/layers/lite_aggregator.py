@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import channels_last
+from ..functional import to_channels_last
 from .deformable_upsample import DeformableUpsample
 
 
@@ -68,7 +68,7 @@ class LiteAggregator(nn.Module):
         Returns:
             ``[B, C_i // 2, H_i, W_i]``, coarsest first.
         """
-        features = tuple(channels_last(x) for x in features)
+        features = tuple(to_channels_last(x) for x in features)
         maps = [self.laterals[-1](features[-1])]
         for level in reversed(range(len(features) - 1)):
             lateral = self.laterals[level](features[level])

@@ -108,8 +108,8 @@ class _UpsampledMap(MapToPool):
 def _for_rows(layer: nn.Module) -> Callable[[Tensor], Tensor]:
     """Return what a layer does to rows of channels, ``[B, p, S]``."""
     if isinstance(layer, nn.ConvTranspose2d):
-        weight = to_autocast(layer.weight.permute(2, 3, 1, 0).flatten(0, 2))
-        bias = to_autocast(layer.bias.repeat(4))  # of a weight [4 * S, S]
+        weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [4 * S, S]
+        weight, bias = to_autocast(weight), to_autocast(layer.bias.repeat(4))
         return lambda x: F.linear(x, weight, bias)
     if isinstance(layer, ChannelLayerNorm):
         return layer.normalise

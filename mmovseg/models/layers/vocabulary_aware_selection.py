@@ -75,7 +75,6 @@ class VocabularyAwareSelection(nn.Module):
         Returns:
             ``[B * h * w]``.
         """
-        guide = to_autocast(guide)
         x, pointwise = features, None
         if not isinstance(self.embed, nn.Identity):
             first, norm1, _, second, norm2, _ = self.embed

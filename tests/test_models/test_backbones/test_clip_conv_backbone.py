@@ -18,17 +18,16 @@ def test_four_maps_with_measured_channels_and_strides(name, seed):
         assert x.is_contiguous()
 
 
+@torch.no_grad()
 @pytest.mark.parametrize('name', TINY)
 def test_channels_last_leaves_the_layout_of_the_tower(name, seed):
+    backbone = CLIPConvBackbone(name)
     images = torch.randn(2, 3, 96, 64)
-    with torch.no_grad():
-        expected = CLIPConvBackbone(name, 'shapeworld' if 'rn' in name else None)
-        backbone = CLIPConvBackbone(name, channels_last=True)
-        backbone.load_state_dict(expected.state_dict())
-        pairs = zip(backbone(images), expected(images), strict=True)
-        for x, like in pairs:
-            assert x.is_contiguous(memory_format=torch.channels_last)
-            assert torch.equal(x, like)
+    expected = backbone(images)
+    backbone.channels_last = True
+    for x, like in zip(backbone(images), expected, strict=True):
+        assert x.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(x, like)
 
 
 @pytest.mark.parametrize('name', TINY)

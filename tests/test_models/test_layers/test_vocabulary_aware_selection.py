@@ -75,3 +75,13 @@ def test_half_precision_is_close(dtype, seed):
         close = layer(features, text).float()
     torch.testing.assert_close(close, expected, rtol=0.1, atol=0.05)
     assert layer.to(dtype)(features.to(dtype), text).dtype == dtype
+
+
+@torch.no_grad()
+def test_half_precision_counts_a_thousand_names(seed):
+    """Equal names share the probability: each has a thousandth."""
+    layer = VocabularyAwareSelection(6, 6).eval()
+    text = torch.randn(1, 6).expand(1000, 6)
+    with torch.autocast('cpu', torch.bfloat16):
+        weight = layer.attention(torch.randn(1, 6, 3, 5), text)
+    torch.testing.assert_close(weight, torch.full_like(weight, 1e-3), rtol=1e-3, atol=0)
