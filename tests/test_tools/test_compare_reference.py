@@ -217,3 +217,16 @@ def test_refuses_what_cannot_work(tool, capsys, arguments, message):
         tool.parse_args(arguments)
     pattern = re.escape(message).replace(r'\.\*', '.*').replace(r'\ ', ' ')
     assert re.search(pattern, capsys.readouterr().err)
+
+
+def test_our_side_may_be_in_the_fast_mode(run, tool, capsys):
+    text = run('--fast', 'bf16', '--repeat', '1', '--warmup', '0')
+    assert 'Ours in the fast mode: bf16.' in text
+    # The plain form stays float32: scores differ by more than its rounding.
+    (check,) = [cells for cells in cells_of(text) if cells[2].endswith('%')]
+    assert float(check[3]) > 1e-3
+    with pytest.raises(SystemExit, match=r"--fast: Unknown part.*'bf17'"):
+        run('--fast', 'bf17')
+    with pytest.raises(SystemExit):
+        run('--fast', '--memory')
+    assert 'leave --fast out' in capsys.readouterr().err

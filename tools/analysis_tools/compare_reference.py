@@ -22,6 +22,7 @@ import torch
 from benchmark_peers import Clock
 from plain_eovseg import PlainEOVSeg
 
+from mmovseg.apis.fast_mode import PARTS, make_fast
 from mmovseg.apis.profiling import (
     build_model,
     random_text,
@@ -69,6 +70,13 @@ def parse_args(arguments=None):
     parser.add_argument(
         '--memory', action='store_true', help='measure memory instead of time (Linux)'
     )
+    parser.add_argument(
+        '--fast',
+        nargs='*',
+        metavar='PART',
+        help='our side in the fast mode: the parts that the CPU has, or some of '
+        f'{", ".join(PARTS)} (docs/performance.md)',
+    )
     parser.add_argument('--threads', type=int, default=THREADS)
     parser.add_argument('--warmup', type=int, default=2, help='runs not counted [2]')
     parser.add_argument('--repeat', type=int, default=10, help='runs counted [10]')
@@ -80,6 +88,8 @@ def parse_args(arguments=None):
             parser.error(
                 f'--{name} must be at least {least}, got {getattr(args, name)}.'
             )
+    if args.memory and args.fast is not None:
+        parser.error('--memory is of the exact mode: leave --fast out.')
     if any(x < 64 or x % 32 for x in args.shape):
         parser.error(
             f'--shape must be multiples of 32 and at least 64, got {args.shape}.'
@@ -87,14 +97,26 @@ def parse_args(arguments=None):
     return args
 
 
-def build(size, semantic):
-    """Build a model and its plain form, without a text tower and instance results."""
+def build(size, semantic, fast=None):
+    """Build a model and its plain form, without a text tower and instance results.
+
+    Args:
+        size: A key of SIZES.
+        semantic: Make the semantic result.
+        fast: Parts of the fast mode of our side, ``[]`` for what suits the CPU.
+    """
     torch.manual_seed(0)
     model = build_model(SIZES[size].config)
     model.fusion.instance, model.fusion.semantic = False, semantic
     # Random rows stand for the text, and the tower is most of the memory.
     model.text_classifier.clip = None
-    return model, PlainEOVSeg(model)
+    plain = PlainEOVSeg(model)
+    if fast is not None:
+        try:
+            make_fast(model, fast or True)
+        except ValueError as error:
+            sys.exit(f'error: --fast: {error}')
+    return model, plain
 
 
 def choose(models, vocabulary):
@@ -204,7 +226,9 @@ def print_table(titles, rows):
 
 def compare_times(args):
     """Time both forms of every size in turns, and print the tables."""
-    forms = [build(size, args.semantic) for size in args.sizes]
+    forms = [build(size, args.semantic, args.fast) for size in args.sizes]
+    if args.fast is not None:
+        print(f'Ours in the fast mode: {" ".join(forms[0][0].fast_mode.parts)}.\n')
     inputs = torch.randn(1, 3, *args.shape)
     comparable = (tuple(args.shape), args.threads) == (SHAPE, THREADS)
     rows, checks = [], []
