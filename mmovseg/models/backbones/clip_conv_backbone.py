@@ -102,8 +102,11 @@ class CLIPConvBackbone(BaseModule):
             output = visual.forward_intermediates(
                 to_channels_last(images), indices=indices, intermediates_only=True
             )
-        maps = output['image_intermediates']
-        return tuple(x if self.channels_last else x.contiguous() for x in maps)
+        maps = tuple(output['image_intermediates'])
+        # Graphs should not depend on strides, which a ConvNeXt's maps have anywhere.
+        if self.channels_last and not torch.compiler.is_compiling():
+            return maps
+        return tuple(x.contiguous() for x in maps)
 
     def _fold(self) -> nn.Module:
         """Return the tower with its norms folded, anew when its weights have changed.
