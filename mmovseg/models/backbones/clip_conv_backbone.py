@@ -103,7 +103,7 @@ class CLIPConvBackbone(BaseModule):
                 to_channels_last(images), indices=indices, intermediates_only=True
             )
         maps = tuple(output['image_intermediates'])
-        # Graphs should not depend on strides, which a ConvNeXt's maps have anywhere.
+        # Graphs should not depend on strides, and maps of ConvNeXts are permuted.
         if self.channels_last and not torch.compiler.is_compiling():
             return maps
         return tuple(x.contiguous() for x in maps)
