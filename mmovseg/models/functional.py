@@ -47,6 +47,24 @@ def to_channels_last(x: Tensor) -> Tensor:
     return x.to(memory_format=torch.channels_last)
 
 
+def from_host(
+    values: Tensor | Sequence,
+    device: torch.device | str,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Put a few numbers of the host on a device, without waiting for its work.
+
+    Args:
+        values: A tensor of the host, or what ``torch.as_tensor`` takes.
+        device: Where they are needed. A GPU copies them when it gets there.
+        dtype: Of the result; None keeps that of the values.
+    """
+    tensor = torch.as_tensor(values, dtype=dtype)
+    if torch.device(device).type == 'cuda':
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def soft_masks(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Return mask probabilities at the size of a map, resized after the sigmoid.
 

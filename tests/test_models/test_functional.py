@@ -4,6 +4,7 @@ import torch
 from mmovseg.models.functional import (
     append_void,
     arithmetic_ensemble,
+    from_host,
     geometric_ensemble,
     make_masks,
     mask_pool,
@@ -36,6 +37,23 @@ def test_products_under_autocast_find_their_type():
     with torch.autocast('cpu', torch.bfloat16):
         assert to_autocast(x.double()).dtype == torch.float64
         assert to_autocast(x).dtype == (x[None] @ x[:, None]).dtype == torch.bfloat16
+
+
+def test_numbers_of_the_host_get_their_type_and_device():
+    numbers = from_host([3, 1], 'cpu', torch.int64)
+    assert numbers.tolist() == [3, 1] and numbers.dtype == torch.int64
+    assert from_host([], torch.device('cpu'), torch.float32).dtype == torch.float32
+    assert from_host(numbers, 'meta').device.type == 'meta'
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_numbers_of_the_host_do_not_wait_for_a_gpu():
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        numbers = from_host([3, 1], 'cuda', torch.int64)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    assert numbers.tolist() == [3, 1]
 
 
 def test_mask_pool_averages_inside_each_mask(seed):

@@ -11,6 +11,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ...registry import MODELS
+from ..functional import from_host
 from ..structures import MaskPrediction
 from .fusion_tasks import (
     FusionTask,
@@ -210,7 +211,7 @@ class MaskFusion(BaseModule):
         probabilities = self.resize_probabilities and not self.one_step_resize
         resize = self._make_resize(mask_logits, sizes, probabilities)
         if len(queries) < len(mask_logits):
-            index = torch.tensor(queries, device=mask_logits.device).long()
+            index = from_host(queries, mask_logits.device, torch.int64)
             mask_logits = mask_logits[index]
         for rows in resize.strips(len(queries), self.max_pixels) if queries else ():
             strip = resize(mask_logits, rows)  # [n, r, W]

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..functional import from_host
+
 
 class StripResize:
     """Resize masks to the padded input, crop, resize to the output, strip by strip.
@@ -46,7 +48,8 @@ class StripResize:
         self.host_index, weight = row_taps(
             map_size[0], padded_size[0], img_shape[0], ori_shape[0], one_step
         )
-        self.index, self.weight = self.host_index.to(device), weight.to(device)
+        self.index = from_host(self.host_index, device)
+        self.weight = from_host(weight, device)
 
     def strips(self, num_masks: int, max_values: int) -> Iterator[slice]:
         """Cut the output rows so that a strip of all masks has few enough values."""

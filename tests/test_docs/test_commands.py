@@ -1,0 +1,64 @@
+"""The commands of the pages in docs/ name tools, options and configs that exist."""
+
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmovseg.apis.config import load_config
+from mmovseg.vocabulary import Vocabulary
+
+ROOT = Path(__file__).resolve().parents[2]
+# A test of its own runs those of custom_dataset.md.
+PAGES = ('ablations', 'deployment', 'peers', 'performance', 'shapeworld', 'tiny_clip')
+
+
+def find_commands(page):
+    """Return what the shell blocks of a page give to Python, word by word."""
+    text = (ROOT / 'docs' / f'{page}.md').read_text()
+    blocks = re.findall(r'```shell\n(.*?)```', text, re.DOTALL)
+    lines = [line for x in blocks for line in x.replace('\\\n', '').splitlines()]
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [
+        line[place + 1 :]
+        for line in words
+        for place, word in enumerate(line)
+        if Path(word).name == 'python'
+    ]
+
+
+COMMANDS = [
+    pytest.param(command, id=f'{page}-{Path(command[0]).stem}')
+    for page in PAGES
+    for command in find_commands(page)
+]
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_commands_are_understood(command, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', command)
+    # As when it is run: some tools import their neighbours.
+    monkeypatch.syspath_prepend(str((ROOT / command[0]).parent))
+    args = runpy.run_path(str(ROOT / command[0]))['parse_args']()
+    configs = [*getattr(args, 'configs', []), getattr(args, 'config', None)]
+    configs.append(getattr(args, 'data_of', None))
+    for config in filter(None, configs):
+        path = ROOT / config
+        assert load_config(str(path) if path.is_file() else config).model
+    for name in getattr(args, 'vocabulary', None) or []:
+        assert len(Vocabulary.load(name)) > 100
+
+
+@pytest.mark.parametrize(
+    'page, tools',
+    [
+        ('performance', {'profile_model', 'compare_reference', 'fast_mode_error'}),
+        ('peers', {'benchmark_peers'}),
+        ('deployment', {'export'}),
+    ],
+)
+def test_pages_have_the_commands_of_their_tools(page, tools):
+    assert tools <= {Path(command[0]).stem for command in find_commands(page)}
