@@ -36,6 +36,7 @@ import onnxruntime
 from PIL import Image, ImageDraw, ImageOps
 
 FORMAT = 1  # of the metadata that tools/deployment/export.py writes
+MIN_LENGTH = 64  # of an input, in pixels
 MAX_VALUES = 2**24  # of the largest temporary array of the fusion
 TEXT = ('text', 'class_ids', 'seen')
 EXTENSIONS = {'.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'}
@@ -120,7 +121,14 @@ class Segmentor:
     def __call__(self, photo: np.ndarray, task: str) -> tuple[np.ndarray, list[dict]]:
         """Segment an RGB photo; return label map and segments."""
         images, sizes = self.prepare(photo)
-        scores, mask_logits = self.session.run(None, dict(images=images, **self.text))
+        try:
+            outputs = self.session.run(None, dict(images=images, **self.text))
+        except Exception as error:  # ONNX Runtime raises many kinds
+            raise ValueError(
+                f'ONNX Runtime failed on {sizes.padded[1]}x{sizes.padded[0]} pixels: '
+                f'{error}'
+            ) from error
+        scores, mask_logits = outputs
         fuse = fuse_panoptic if task == 'panoptic' else fuse_semantic
         label_map, segments = fuse(scores[0], mask_logits[0], sizes, self.meta)
         for segment in segments:
@@ -140,7 +148,11 @@ class Segmentor:
             raise ValueError(f'a photo of {size[1]}x{size[0]} pixels is too narrow.')
         image = cv2.resize(photo, (width, height), interpolation=cv2.INTER_LINEAR)
         divisor = self.meta['divisor']
-        padded = tuple(-(-length // divisor) * divisor for length in image.shape[:2])
+        padded = tuple(
+            # Graphs are made for lengths of at least MIN_LENGTH.
+            max(-(-length // divisor) * divisor, MIN_LENGTH)
+            for length in image.shape[:2]
+        )
         # The graph normalises: the mean colour becomes the 0 that models are padded by.
         canvas = np.empty((*padded, 3), np.float32)
         canvas[:] = self.meta['padding']

@@ -116,6 +116,12 @@ def overlap(cfg):
         cfg.model.data_preprocessor.non_blocking = True
 
 
+def drop_text_tower(model):
+    """Encode the names, which stay the same, and free the memory of the tower."""
+    if hasattr(model, 'drop_text_tower'):  # not a stage of training
+        model.drop_text_tower()
+
+
 def main():
     args = parse_args()
     try:
@@ -133,6 +139,7 @@ def main():
     try:
         optional = packaged_towers(cfg.model)
         load_state_dict(model, state, name=args.checkpoint, allow_missing=optional)
+        drop_text_tower(model)
         if args.fast is not None:
             make_fast(model.eval(), args.fast or True)
     except (TypeError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from types import MethodType
@@ -165,6 +166,8 @@ def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
         # All there is to buckets: predict() treats images of one padded size together.
         preprocessor.pad_size_divisor = mode.bucket
     model.fusion.one_step_resize = mode.one_step_resize
+    if mode.compile:
+        model.compiled_runs = Counter()  # of every shape of a batch
     if mode.dtype is not None or mode.compile:
         model.infer = MethodType(_make_infer(mode), model)
     model.fast_mode = mode
@@ -195,6 +198,7 @@ def _make_infer(mode: FastMode):
         with half:
             if core is None:
                 return type(model).infer(model, inputs, text, data_samples)
+            model.compiled_runs[tuple(inputs.shape)] += 1
             with fused_attention(), _compiler_settings():
                 outputs = core(model, inputs, text)
         if mode.graphs:  # which write the next results to the same place
@@ -202,6 +206,15 @@ def _make_infer(mode: FastMode):
         return MaskPrediction(*outputs)
 
     return infer
+
+
+def count_first_runs(model: BaseModel) -> int:
+    """Return how many runs of a model may have compiled or recorded something.
+
+    Those are the first three of every shape of a batch that its compiled program met.
+    """
+    runs = getattr(model, 'compiled_runs', {})
+    return sum(min(count, RUNS) for count in runs.values())
 
 
 @contextmanager

@@ -229,6 +229,7 @@ class OVSegInferencer(BaseInferencer):
                 _save(outcome, image, out_dir)
 
         divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
+        self._copies = self._make_copies()
         with (
             # Or threads and the progress bar would outlive an error.
             closing(self._load(sources, batch_size, errors)) as loaded,
@@ -322,21 +323,28 @@ class OVSegInferencer(BaseInferencer):
                     print_log(message, logger='current', level=logging.ERROR)
 
     def _prepare(self, photo: Photo) -> dict[str, Any]:
-        """Run the pipeline, in a thread; leave the image where a GPU can fetch it."""
+        """Run the pipeline, in a thread; begin to copy the image to a GPU."""
         data = self.pipeline(photo)
-        if self._device().type == 'cuda':
-            data['inputs'] = data['inputs'].pin_memory()
+        if self._copies is not None:
+            with torch.cuda.stream(self._copies):
+                image = data['inputs'].pin_memory()
+                data['inputs'] = image.to(self._copies.device, non_blocking=True)
         return data
 
     def _collate(self, batch: Sequence[LoadedPhoto]) -> dict[str, Any]:
-        """Make a batch; its images are copied while the host goes on."""
+        """Make a batch, of which a GPU has all images before it goes on."""
         data = self.collate_fn([x.data for x in batch])
-        device = self._device()
-        data['inputs'] = [x.to(device, non_blocking=True) for x in data['inputs']]
+        if self._copies is not None:
+            stream = torch.cuda.current_stream(self._copies.device)
+            stream.wait_stream(self._copies)
+            for image in data['inputs']:
+                image.record_stream(stream)  # or another could take its memory
         return data
 
-    def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
+    def _make_copies(self) -> torch.cuda.Stream | None:
+        """Make the stream of a GPU on which photos come while the model computes."""
+        device = next(self.model.parameters()).device
+        return torch.cuda.Stream(device) if device.type == 'cuda' else None
 
     def _init_model(
         self, cfg: Config, weights: str | Path | None, device: str | torch.device

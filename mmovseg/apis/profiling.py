@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import init_default_scope
+from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -82,10 +83,20 @@ def random_text(model: BaseModel) -> TextEmbeddings | None:
 
 @torch.no_grad()
 def run_model(model: BaseModel, inputs: Tensor, text: TextEmbeddings | None) -> list:
-    """Segment a batch and fuse the results, with given text embeddings."""
+    """Segment a batch and fuse the results, with given text embeddings.
+
+    In the fast mode with buckets the batch is padded as the preprocessor would do it.
+    """
+    size, samples = tuple(inputs.shape[-2:]), None
+    fast = getattr(model, 'fast_mode', None)
+    if fast is not None and fast.bucket is not None:
+        height, width = (-length % fast.bucket for length in size)
+        inputs = F.pad(inputs, (0, width, 0, height))
+        sizes = dict(img_shape=size, ori_shape=size)
+        samples = [BaseDataElement(metainfo=sizes) for _ in inputs]
     prediction = model.infer(inputs, text, None)
-    size = tuple(inputs.shape[-2:])
-    return model.fusion(prediction, None, model.vocabulary, size)
+    padded = tuple(inputs.shape[-2:])
+    return model.fusion(prediction, samples, model.vocabulary, padded)
 
 
 def draw_masks(model: BaseModel, count: int) -> None:

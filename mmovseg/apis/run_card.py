@@ -187,6 +187,13 @@ def _git(folder: Path, *arguments: str) -> str | None:
         return None
 
 
+def describe_place() -> dict[str, Any]:
+    """Give versions, hardware and commit: what every measurement depends on."""
+    return dict(
+        versions=list_versions(), hardware=describe_hardware(), git=describe_git()
+    )
+
+
 def write_card(path: str | Path, card: Mapping[str, Any]) -> None:
     """Write a run card as JSON: whole, or not at all. Numbers without value are null.
 

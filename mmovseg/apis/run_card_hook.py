@@ -16,6 +16,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from . import run_card
+from .fast_mode import count_first_runs
 
 WARMUP_BATCHES = 5
 
@@ -29,8 +30,9 @@ class RunCardHook(Hook):
 
     The model's time runs from the preprocessing of a batch to its results, fusion
     included; reading images and metrics are not in it. The first five batches do not
-    count, or all but one if there are fewer: they encode the vocabulary and tune
-    kernels. With several processes it is the mean of one of them.
+    count, or all but one if there are fewer: they tune kernels. In the fast mode with
+    a compiled program the first batches of every shape do not either. With several
+    processes it is the mean of one of them.
 
     Args:
         checkpoint: File or URL of the weights.
@@ -52,14 +54,15 @@ class RunCardHook(Hook):
     ) -> None:
         self.checkpoint = checkpoint
         self.config = dict(name=config, options=options or {}, sha256=config_hash)
-        self._images, self._seconds = 0, 0.0
+        self._images, self._seconds, self._skipped = 0, 0.0, 0
+        self._first_runs, self._is_first = 0, False
         self._start = self._batch_start = self._batch_seconds = 0.0
         self._handles: list[Any] = []
 
     def before_test(self, runner: Runner) -> None:
         """Start the clocks."""
         model = _unwrap(runner)
-        self._images, self._seconds = 0, 0.0
+        self._images, self._seconds, self._skipped = 0, 0.0, 0
         self._handles = [
             model.data_preprocessor.register_forward_pre_hook(self._begin),
             model.register_forward_hook(self._end),
@@ -69,8 +72,10 @@ class RunCardHook(Hook):
     def _begin(self, *_: Any) -> None:
         self._batch_start = _clock()
 
-    def _end(self, *_: Any) -> None:
+    def _end(self, model: Any, *_: Any) -> None:
         self._batch_seconds = _clock() - self._batch_start
+        before, self._first_runs = self._first_runs, count_first_runs(model)
+        self._is_first = self._first_runs > before
 
     def after_test_iter(
         self,
@@ -80,9 +85,11 @@ class RunCardHook(Hook):
         outputs: Sequence[Any] | None = None,
     ) -> None:
         """Count a batch."""
-        if batch_idx >= _count_warmup(runner):
-            self._images += len(outputs or ())
-            self._seconds += self._batch_seconds
+        if batch_idx < _count_warmup(runner) or self._is_first:
+            self._skipped += 1
+            return
+        self._images += len(outputs or ())
+        self._seconds += self._batch_seconds
 
     def after_test_epoch(
         self, runner: Runner, metrics: Mapping[str, float] | None = None
@@ -129,14 +136,11 @@ class RunCardHook(Hook):
             checkpoint=run_card.describe_checkpoint(self.checkpoint),
             model=run_card.describe_model(model),
             vocabularies=vocabularies,
-            versions=run_card.list_versions(),
-            hardware=run_card.describe_hardware(),
-            git=run_card.describe_git(),
+            **run_card.describe_place(),
         )
 
-    @staticmethod
     def _describe_speed(
-        runner: Runner, counts: Sequence[tuple[int, float]]
+        self, runner: Runner, counts: Sequence[tuple[int, float]]
     ) -> dict[str, Any]:
         images, seconds = (sum(column) for column in zip(*counts, strict=True))
         parameter = next(_unwrap(runner).parameters())
@@ -152,7 +156,7 @@ class RunCardHook(Hook):
         return dict(
             images_per_second=images / seconds if seconds else float('nan'),
             images=images,
-            warmup_batches=_count_warmup(runner),
+            warmup_batches=self._skipped,
             batch_size=batch_size,
             dtype=dtype,
             fast=list(fast.parts) if fast is not None else [],

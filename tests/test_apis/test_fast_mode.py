@@ -2,6 +2,7 @@
 
 import copy
 import statistics
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -199,6 +200,7 @@ def test_the_core_is_one_graph_for_all_sizes(name, half, compiled, seed):
             assert error.max() < 1e-4 * scale
             assert change.max() < 1e-5
     assert torch._dynamo.utils.counters['stats']['unique_graphs'] == 1
+    assert model.compiled_runs == {tuple(x.shape): 1 for x in batches}
     assert torch.backends.mha.get_fastpath_enabled()
 
 
@@ -207,7 +209,8 @@ def test_graphs_are_recorded_by_torch_and_their_results_copied(compiled, monkeyp
     monkeypatch.setattr(fast_mode, '_run_core', lambda *_: outputs)
     infer = fast_mode._make_infer(FastMode(compile=True, graphs=True, bucket=32))
     assert compiled == [dict(fullgraph=True, dynamic=False, mode='reduce-overhead')]
-    prediction = infer(None, torch.zeros(1), None, None)
+    model = SimpleNamespace(compiled_runs=Counter())
+    prediction = infer(model, torch.zeros(1), None, None)
     outputs[0].zero_()  # as the next replay would
     assert prediction.class_logits.all() and prediction.heatmaps is None
 

@@ -1,6 +1,8 @@
 """OVSegInferencer with a model whose masks are known."""
 
 import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -112,6 +114,36 @@ def test_photos_are_read_while_the_model_computes(inferencer, monkeypatch):
     monkeypatch.setattr(inferencer, 'pipeline', pipeline)
     monkeypatch.setattr(model, 'test_step', test_step)
     assert len(inferencer([halves(RED, GREEN)] * 2)['predictions']) == 2
+
+
+def test_photos_come_to_a_gpu_on_a_stream_of_their_own(inferencer, monkeypatch):
+    """With a stand-in for the GPU: a batch waits for its copies, then keeps them."""
+    calls, copies = [], SimpleNamespace(device=torch.device('cpu'))
+    current = SimpleNamespace(wait_stream=lambda x: calls.append(('wait', x)))
+    inside = threading.local()
+
+    @contextmanager
+    def stream(chosen):
+        inside.stream = chosen
+        yield
+        inside.stream = None
+
+    def pin(image):
+        assert inside.stream is copies
+        return image
+
+    monkeypatch.setattr(inferencer, '_make_copies', lambda: copies)
+    monkeypatch.setattr(torch.cuda, 'stream', stream)
+    monkeypatch.setattr(torch.cuda, 'current_stream', lambda device: current)
+    monkeypatch.setattr(torch.Tensor, 'pin_memory', pin)
+    monkeypatch.setattr(
+        torch.Tensor, 'record_stream', lambda _, x: calls.append(('record', x))
+    )
+    photos = [halves(RED, GREEN)] * 3
+    found = inferencer(photos, batch_size=2)['predictions']
+    assert len(found) == 3 and all(found)
+    pair = [('wait', copies), ('record', current)]
+    assert calls == [*pair, pair[1], *pair]
 
 
 def test_warm_up_resizes_and_pads_like_photos(inferencer):

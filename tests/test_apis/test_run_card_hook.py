@@ -1,5 +1,6 @@
 import json
 import os
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -108,6 +109,25 @@ def test_short_runs_are_timed_too(tmp_path, clock, count, timed):
     card = evaluate(tmp_path, clock, [[0]] * count, {})
     assert card['fps']['images'] == timed
     assert card['fps']['images_per_second'] == pytest.approx(1 / 3)
+
+
+def test_batches_of_a_shape_that_is_compiled_do_not_count(tmp_path, clock, monkeypatch):
+    forward = Model.forward
+
+    def compiled(model, batch):
+        runs = model.__dict__.setdefault('compiled_runs', Counter())
+        runs[len(batch)] += 1
+        clock.now += 50 * (runs[len(batch)] <= 3)
+        return forward(model, batch)
+
+    monkeypatch.setattr(Model, 'forward', compiled)
+    batches = [[0, 1]] * 6 + [[0]] * 4 + [[0, 1]]
+    card = evaluate(tmp_path, clock, batches, {})
+    assert card['fps']['images'] == 2 + 1 + 2
+    assert card['fps']['images_per_second'] == pytest.approx(5 / 9)
+    assert card['fps']['warmup_batches'] == 8
+    card = evaluate(tmp_path, clock, [[0, 1, 2]] * 3, {})
+    assert card['fps']['images_per_second'] is None
 
 
 def test_conventions_are_those_of_the_reported_numbers():

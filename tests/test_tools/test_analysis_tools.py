@@ -91,7 +91,7 @@ def test_impossible_shape_is_refused(run, name, capsys):
 
 
 def test_profiles_are_written_for_every_combination(run, tmp_path):
-    out = tmp_path / 'profile.json'
+    out = tmp_path / 'new' / 'profile.json'
     text = run(
         *('profile_model', '--shape', '64', '64', '--shape', '64', '96'),
         *('--vocabulary', 'pascal_voc_20', 'ade20k_150', '--batch-size', '1', '2'),
@@ -99,6 +99,8 @@ def test_profiles_are_written_for_every_combination(run, tmp_path):
     )
     report = json.loads(out.read_text())
     assert report['peak']['flops'] > 0
+    assert report['hardware']['cpu'] and report['versions']['torch']
+    assert report['settings']['dtype'] == 'float32'
     found = [(p['classes'], *p['shape'], p['batch_size']) for p in report['profiles']]
     assert len(set(found)) == len(found) == 8
     titles = re.findall(r', (\d+) classes, (\d) x (\d+) x (\d+):', text)
@@ -118,14 +120,19 @@ def test_an_unknown_vocabulary_is_refused(run):
         run('profile_model', '--vocabulary', 'nothing_150', '--repeat', '1')
 
 
-def test_benchmark_of_the_fast_mode(run):
+def test_benchmark_of_the_fast_mode(run, tmp_path):
+    out = tmp_path / 'new' / 'times.json'
     options = ('--shape', '64', '64', '--warmup', '0', '--repeat', '2')
-    text = run('benchmark', *options, '--fast', 'bf16', 'resize')
+    text = run('benchmark', *options, '--fast', 'bf16', 'resize', '--out', str(out))
     titles = re.findall(r'^(.*): 58 classes$', text, re.M)
     name = 'eovseg_tiny_shapeworld'
     assert titles == [name, f'{name} (bf16, resize)']
     assert len(re.findall(r'^total +([\d.]+) ms', text, re.M)) == 2
     assert 'times the median of the first model' in text
+    card = json.loads(out.read_text())
+    assert [x['name'] for x in card['runs']] == titles
+    assert [len(x['seconds']['total']) for x in card['runs']] == [2, 2]
+    assert card['hardware']['cpu'] and card['settings']['fast'] == ['bf16', 'resize']
 
 
 def read_speeds(text):
@@ -139,7 +146,12 @@ def test_benchmark_counts_images_per_second(run, tmp_path):
     assert speeds.keys() == {1, 3} and min(speeds.values()) > 0
     for name in ('a', 'b'):
         Image.new('RGB', (32, 32)).save(tmp_path / f'{name}.png')
-    text = run('benchmark', *options, '--photos', str(tmp_path))
+    out = tmp_path / 'speed.json'
+    text = run('benchmark', *options, '--photos', str(tmp_path), '--out', str(out))
+    found = [
+        (x['batch_size'], x['images']) for x in json.loads(out.read_text())['runs']
+    ]
+    assert found == [(1, 2), (3, 2)]
     assert '2 photos, from the files to the segments' in text
     assert read_speeds(text).keys() == {1, 3}
 

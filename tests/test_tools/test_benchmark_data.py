@@ -15,6 +15,8 @@ TOOL = Path(__file__).resolve().parents[2] / 'tools/analysis_tools/benchmark_dat
 @pytest.fixture
 def run(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv('MMOVSEG_DATA', str(tmp_path))
+    # The benchmark would start itself anew to set it.
+    monkeypatch.setenv('OMP_WAIT_POLICY', 'PASSIVE')
 
     def run(*arguments):
         monkeypatch.setattr(sys, 'argv', ['benchmark_data.py', *map(str, arguments)])

@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -62,6 +63,7 @@ def test_writes_work_and_time_of_every_system(run, monkeypatch):
         assert rows[name]['flops'] == pytest.approx(2 * sum(macs.values()), rel=0.02)
         assert len(rows[name]['seconds']) == 3
         assert rows[name]['median'] == sorted(rows[name]['seconds'])[1] > 0
+        assert 0 < rows[name]['backbone'] < rows[name]['median']
 
     assert rows['hf-oneformer-t'] == dict(reason='needs transformers')
     assert '| hf-oneformer-t | needs transformers |' in text
@@ -82,7 +84,7 @@ def test_runs_in_half_precision(tool):
     )
     seconds = tool.measure({TINY[0]: system}, args)
     assert set(seen) == {torch.bfloat16}
-    assert len(seconds[TINY[0]]) == 10
+    assert [len(values) for values in seconds[TINY[0]]] == [10, 10]
 
 
 def test_systems_take_turns_on_one_image(tool):
@@ -93,14 +95,28 @@ def test_systems_take_turns_on_one_image(tool):
         def run(inputs):
             calls.append((name, inputs.sum().item()))
 
-        return tool.build_system.__globals__['System'](torch.nn.Identity(), run, '')
+        System = tool.build_system.__globals__['System']
+        return System(torch.nn.Identity(), run, '', None)
 
     seconds = tool.measure({name: system(name) for name in 'abc'}, args)
     assert ''.join(name for name, _ in calls) == 'abc' * 5
     assert len({total for _, total in calls}) == 1
-    assert {name: len(values) for name, values in seconds.items()} == dict(
+    assert {name: len(values) for name, (values, _) in seconds.items()} == dict(
         a=3, b=3, c=3
     )
+    assert all(backbone == [] for _, backbone in seconds.values())
+
+
+def test_seconds_of_a_backbone_are_those_of_all_its_calls(tool):
+    backbone = torch.nn.Identity()
+    clock = SimpleNamespace(seconds=iter([1.0, 3.0, 10.0, 14.0]).__next__)
+    with tool.watch(backbone, clock) as seconds:
+        backbone(1), backbone(2)
+    assert seconds == [6.0]
+    with tool.watch(backbone, clock) as seconds:
+        pass
+    assert seconds == []
+    backbone(3)  # no longer watched: the clock would end
 
 
 def test_ratio_is_that_of_medians_to_the_comparable_eovseg(tool):
@@ -109,24 +125,25 @@ def test_ratio_is_that_of_medians_to_the_comparable_eovseg(tool):
     rows = {name: dict(row) for name in names}
     rows['san-l14'] = dict(reason='needs ftfy')
     seconds = {
-        'eovseg-s': [1.0, 2.0, 9.0],
-        'eovseg-l': [4.0, 4.0, 4.0],
-        'fcclip-l': [10.0, 10.0, 10.0],
-        'san-b16': [3.0, 3.0, 3.0],
+        'eovseg-s': ([1.0, 2.0, 9.0], [0.5, 0.7, 0.6]),
+        'eovseg-l': ([4.0, 4.0, 4.0], []),
+        'fcclip-l': ([10.0, 10.0, 10.0], []),
+        'san-b16': ([3.0, 3.0, 3.0], []),
     }
     tool.complete(rows, seconds)
     assert rows['eovseg-s']['median'] == 2
+    assert rows['eovseg-s']['backbone'] == 0.6 and 'backbone' not in rows['eovseg-l']
     assert rows['eovseg-s']['p95'] == pytest.approx(8.3)
     assert rows['fcclip-l']['ratio'] == 2.5
     assert rows['san-b16']['ratio'] == 1.5
     assert 'ratio' not in rows['eovseg-l'] and 'ratio' not in rows['san-l14']
     text = tool.table(rows)
-    assert '| 10000.0 ms | 10000.0 ms | 2 MiB | 2.50 × eovseg-l |' in text
+    assert '| 10000.0 ms | 10000.0 ms | – | 2 MiB | 2.50 × eovseg-l |' in text
     assert '| san-l14 | needs ftfy |' in text
 
     alone = {'fcclip-l': dict(row)}  # without its baseline
-    tool.complete(alone, {'fcclip-l': [1.0]})
-    assert tool.table(alone).endswith('| 2 MiB | – |')
+    tool.complete(alone, {'fcclip-l': ([1.0], [0.25])})
+    assert tool.table(alone).endswith('| 250.0 ms | 2 MiB | – |')
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='memory is read from /proc')

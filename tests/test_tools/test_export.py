@@ -288,6 +288,41 @@ def test_demo_explains_what_does_not_fit(files, photo, tmp_path):
     assert len(list((tmp_path / 'out').iterdir())) == 3
 
 
+def test_demo_takes_narrow_photos_and_goes_on_after_a_failure(
+    files, photo, tmp_path, monkeypatch, capsys
+):
+    folder = files('text')
+    demo = load_module(ROOT / 'demo/onnx_demo.py')
+    words = ['--text', str(folder / 'words.npz'), '--out-dir', str(tmp_path / 'out')]
+    narrow = tmp_path / 'narrow.png'
+    Image.new('RGB', (600, 12)).save(narrow)
+    arguments = [str(folder / 'model.onnx'), str(narrow), str(photo), *words]
+    sizes, run = [], onnxruntime.InferenceSession.run
+
+    def watch(session, names, feeds):
+        sizes.append(feeds['images'].shape[2:])
+        return run(session, names, feeds)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, 'run', watch)
+    assert demo.main(arguments) == 0
+    assert sizes[0][0] == 64 < sizes[0][1]
+    labels = Image.open(tmp_path / 'out' / 'narrow_labels.png')
+    assert labels.size == (600, 12)
+
+    def fail(session, names, feeds):
+        if len(sizes) == 2:
+            sizes.append(None)
+            raise RuntimeError('no memory')
+        return run(session, names, feeds)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, 'run', fail)
+    capsys.readouterr()
+    assert demo.main(arguments) == 1
+    printed = capsys.readouterr()
+    assert 'narrow.png: ONNX Runtime failed' in printed.err
+    assert 'no memory' in printed.err and printed.out.startswith('shapes: ')
+
+
 def test_mistakes_are_explained(tool, config, model, tmp_path, capsys):
     with pytest.raises(SystemExit):
         tool.main([config, 'model.pth'])

@@ -105,11 +105,12 @@ def test_writes_a_run_card(run, checkpoint, tmp_path):
 
 
 def test_batches_and_the_fast_mode(run, checkpoint, tmp_path):
-    exact = run(checkpoint)
-    batches = run(checkpoint, '--batch-size', '2')
-    names = [name for name in exact if name.startswith(('panoptic/PQ', 'semantic/'))]
-    for name in names:
-        assert batches[name] == pytest.approx(exact[name], abs=0.5, nan_ok=True), name
+    exact = run('shapeworld')
+    batches = run('shapeworld', '--batch-size', '2')
+    assert exact['panoptic/PQ'] > 20 and exact['semantic/mIoU'] > 20
+    for name in exact:
+        if name.startswith(('panoptic/', 'semantic/', 'instance/')):
+            assert batches[name] == pytest.approx(exact[name], rel=1e-3, nan_ok=True)
     card = read_card(tmp_path / 'work' / 'results.json')
     assert card['images'] == 3
     assert card['metrics']['panoptic/num_missing'] == 0

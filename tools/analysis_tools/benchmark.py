@@ -10,6 +10,7 @@ tools/analysis_tools/benchmark.py eovseg_r50_coco --throughput --fast bf16 resiz
 import argparse
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from mmovseg.apis.profiling import (
     time_models,
     wait_passively,
 )
+from mmovseg.apis.run_card import describe_place, write_card
 
 BATCH_SIZES = [1, 2, 4, 8, 16, 32]
 
@@ -94,6 +96,9 @@ def parse_args():
     )
     parser.add_argument(
         '--workers', type=int, default=4, help='threads that read --photos [4]'
+    )
+    parser.add_argument(
+        '--out', type=Path, help='write the seconds of all runs to this JSON file'
     )
     args = parser.parse_args()
     if args.photos and args.throughput is None:
@@ -180,10 +185,10 @@ def measure_photos(models, folder, batch_size, args):
     return times
 
 
-def print_throughput(models, args):
-    """Print images per second of every batch size."""
+def measure_throughput(models, args):
+    """Print images per second of every batch size; return the seconds of all runs."""
     names, networks = zip(*models, strict=True)
-    rows = [[] for _ in models]
+    rows, runs = [[] for _ in models], []
     if args.photos:
         count = len(find_images(args.photos))
         print(f'{count} photos, from the files to the segments')
@@ -192,19 +197,35 @@ def print_throughput(models, args):
     for size in args.throughput:
         if args.photos:
             times = measure_photos(networks, args.photos, size, args)
-            speeds = [count / np.median(seconds) for seconds in times]
         else:
+            count = size
             inputs = torch.randn(size, 3, *args.shape, device=args.device)
             times = time_models(
                 networks, inputs, warmup=args.warmup, repeat=args.repeat
             )
-            speeds = [size / np.median(parts['total']) for parts in times]
-        for row, speed in zip(rows, speeds, strict=True):
-            row.append(speed)
+            times = [parts['total'] for parts in times]
+        for name, row, seconds in zip(names, rows, times, strict=True):
+            row.append(count / np.median(seconds))
+            runs.append(dict(name=name, batch_size=size, images=count, seconds=seconds))
     for name, row in zip(names, rows, strict=True):
         print(f'\n{name}\n{"batch":>5}{"images/s":>12}')
         for size, speed in zip(args.throughput, row, strict=True):
             print(f'{size:>5}{speed:>12.2f}')
+    return runs
+
+
+def measure_latency(models, args):
+    """Print the time of every part; return the seconds of all runs."""
+    inputs = torch.randn(args.batch_size, 3, *args.shape, device=args.device)
+    networks = [model for _, model in models]
+    all_times = time_models(networks, inputs, warmup=args.warmup, repeat=args.repeat)
+    runs = []
+    for (name, model), times in zip(models, all_times, strict=True):
+        classes = len(model.vocabulary)
+        print(f'\n{name}: {classes} classes')
+        print_table(times, ratio_to=all_times[0]['total'])
+        runs.append(dict(name=name, classes=classes, seconds=times))
+    return runs
 
 
 def main():
@@ -216,28 +237,25 @@ def main():
         models = build_models(args)
     except (OSError, TypeError, ValueError) as error:
         sys.exit(f'error: {error}')
-    height, width = args.shape
     device = args.device
     if device == 'cpu':
         device += f', {torch.get_num_threads()} threads'
     batches = f'Batch {args.batch_size}' if not args.throughput else 'Batches'
     print(
-        f'{batches} of {height} x {width}, float32 where not said, {device}, torch '
-        f'{torch.__version__}, {args.repeat} runs'
+        f'{batches} of {" x ".join(map(str, args.shape))}, float32 where not said, '
+        f'{device}, torch {torch.__version__}, {args.repeat} runs'
     )
+    try:
+        measure = measure_throughput if args.throughput else measure_latency
+        runs = measure(models, args)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    if args.out:
+        settings = dict(vars(args), out=str(args.out))
+        write_card(args.out, dict(settings=settings, runs=runs, **describe_place()))
     if args.throughput:
-        try:
-            print_throughput(models, args)
-        except (OSError, ValueError) as error:
-            sys.exit(f'error: {error}')
         return
-    inputs = torch.randn(args.batch_size, 3, height, width, device=args.device)
-    networks = [model for _, model in models]
-    all_times = time_models(networks, inputs, warmup=args.warmup, repeat=args.repeat)
-    for (name, model), times in zip(models, all_times, strict=True):
-        print(f'\n{name}: {len(model.vocabulary)} classes')
-        print_table(times, ratio_to=all_times[0]['total'])
-    model = networks[0]
+    model = models[0][1]
     if model.text_classifier is not None:
         encoding, cached = measure_text(model)
         print(

@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from mmovseg.apis.config import load_config
+from mmovseg.apis.profiling import wait_passively
 from mmovseg.datasets.seeded_sampler import SeededIndex
 from mmovseg.registry import DATASETS
 
@@ -95,6 +96,7 @@ def time_loader(config, count):
 
 def main():
     args = parse_args()
+    wait_passively()
     try:
         loader = read_loader(args)
         dataset = DATASETS.build(loader.dataset)

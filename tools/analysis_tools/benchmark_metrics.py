@@ -24,6 +24,7 @@ import torch
 from mmengine.logging import MMLogger
 from pycocotools import mask as rle
 
+from mmovseg.apis.profiling import wait_passively
 from mmovseg.datasets.panoptic_format import (
     PanopticAnnotations,
     id_to_rgb,
@@ -279,6 +280,7 @@ def compare(folder, args, data):
 
 def main():
     args = parse_args()
+    wait_passively()
     if not Path('/proc/self/clear_refs').exists():
         sys.exit('error: memory is read from /proc, which this system lacks.')
     height, width = args.shape

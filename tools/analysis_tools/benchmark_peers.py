@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,7 @@ from mmovseg.apis.config import load_config
 from mmovseg.apis.images import write_bytes
 from mmovseg.apis.profiling import count_macs, wait_passively
 from mmovseg.apis.run_card import (
-    describe_git,
-    describe_hardware,
-    list_versions,
+    describe_place,
     write_card,
 )
 
@@ -235,25 +234,56 @@ def describe(name, args):
 
 @torch.no_grad()
 def measure(systems, args):
-    """Return the seconds of every counted run, by name; the systems run in turns."""
+    """Return the seconds of every counted run, by name; the systems run in turns.
+
+    Returns:
+        For each system two lists, of the whole and of its backbone; the latter is empty
+        for systems without one.
+    """
     inputs, clock = make_inputs(args), Clock(args.device)
-    seconds = {name: [] for name in systems}
+    seconds = {name: ([], []) for name in systems}
     with autocast(args):
         for index in range(args.warmup + args.repeat):
             for name, system in systems.items():
-                start = clock.seconds()
-                system.run(inputs)
-                end = clock.seconds()
+                with watch(system.backbone, clock) as backbone:
+                    start = clock.seconds()
+                    system.run(inputs)
+                    end = clock.seconds()
                 if index >= args.warmup:
-                    seconds[name].append(end - start)
+                    seconds[name][0].append(end - start)
+                    seconds[name][1].extend(backbone)
     return seconds
+
+
+@contextmanager
+def watch(module, clock):
+    """Yield a list that gets the seconds of a module, the sum of its calls."""
+    if module is None:
+        yield []
+        return
+    times, total = [], []
+    hooks = [
+        module.register_forward_pre_hook(lambda *_: times.append(clock.seconds())),
+        module.register_forward_hook(lambda *_: times.append(clock.seconds())),
+    ]
+    try:
+        yield total
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if times:
+        total.append(sum(times[1::2]) - sum(times[::2]))
 
 
 def complete(rows, seconds):
     """Add times to the rows, and how many times as long as its EOV-Seg each takes."""
-    for name, values in seconds.items():
+    for name, (values, backbone) in seconds.items():
         median, p95 = (float(np.percentile(values, q)) for q in (50, 95))
         rows[name].update(median=median, p95=p95, seconds=values)
+        if backbone:
+            rows[name].update(
+                backbone=float(np.median(backbone)), backbone_seconds=backbone
+            )
     for name, row in rows.items():
         baseline = PEERS[name].baseline if name in PEERS else None
         reference = rows.get(baseline, {}).get('median')
@@ -264,13 +294,14 @@ def complete(rows, seconds):
 def table(rows):
     """Return the rows as a Markdown table."""
     lines = [
-        '| system | result | parameters | GFLOPs | median | p95 | memory | ratio |',
-        '|---|---|--:|--:|--:|--:|--:|--:|',
+        '| system | result | parameters | GFLOPs | median | p95 | of which backbone | '
+        'memory | ratio |',
+        '|---|---|--:|--:|--:|--:|--:|--:|--:|',
     ]
     for name, row in rows.items():
         if 'reason' in row:
             reason = row['reason'].replace('|', '\\|')
-            lines.append(f'| {name} | {reason} | | | | | | |')
+            lines.append(f'| {name} | {reason} | | | | | | | |')
             continue
         memory = row['memory']
         cells = [
@@ -280,6 +311,7 @@ def table(rows):
             f'{row["flops"] / 1e9:.1f}',
             f'{1000 * row["median"]:.1f} ms',
             f'{1000 * row["p95"]:.1f} ms',
+            f'{1000 * row["backbone"]:.1f} ms' if 'backbone' in row else '–',
             'not measured' if memory is None else f'{memory / 2**20:.0f} MiB',
             f'{row["ratio"]:.2f} × {row["baseline"]}' if 'ratio' in row else '–',
         ]
@@ -316,20 +348,13 @@ def main():
     ready = [name for name, row in rows.items() if 'reason' not in row]
     complete(rows, measure({name: build(name, args) for name in ready}, args))
 
-    hardware = describe_hardware()
     settings = {key: value for key, value in vars(args).items() if key != 'alone'}
     settings |= dict(
         output=str(args.output), OMP_WAIT_POLICY=os.environ['OMP_WAIT_POLICY']
     )
-    card = dict(
-        settings=settings,
-        systems=rows,
-        versions=list_versions(),
-        hardware=hardware,
-        git=describe_git(),
-    )
+    card = dict(settings=settings, systems=rows, **describe_place())
     write_card(args.output.with_name(f'{args.output.name}.json'), card)
-    text = f'{headline(args, hardware)}\n\n{table(rows)}\n'
+    text = f'{headline(args, card["hardware"])}\n\n{table(rows)}\n'
     write_bytes(args.output.with_name(f'{args.output.name}.md'), text.encode())
     print(f'\n{text}')
     failed = [name for name, row in rows.items() if row.get('failed')]

@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from mmovseg.apis.profiling import (
     time_models,
     wait_passively,
 )
+from mmovseg.apis.run_card import describe_place, write_card
 from mmovseg.models.fusion.fusion_tasks import label_divisor
 
 
@@ -80,6 +82,9 @@ def parse_args(arguments=None):
     parser.add_argument('--threads', type=int, default=THREADS)
     parser.add_argument('--warmup', type=int, default=2, help='runs not counted [2]')
     parser.add_argument('--repeat', type=int, default=10, help='runs counted [10]')
+    parser.add_argument(
+        '--out', type=Path, help='write the seconds of all runs to this JSON file'
+    )
     # Memory of one form in this process, which the tool starts itself.
     parser.add_argument('--alone', choices=FORMS, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
@@ -88,6 +93,8 @@ def parse_args(arguments=None):
             parser.error(
                 f'--{name} must be at least {least}, got {getattr(args, name)}.'
             )
+    if args.memory and args.out:
+        parser.error('--out is for seconds: leave --memory out.')
     if args.memory and args.fast is not None:
         parser.error('--memory is of the exact mode: leave --fast out.')
     if any(x < 64 or x % 32 for x in args.shape):
@@ -231,7 +238,7 @@ def compare_times(args):
         print(f'Ours in the fast mode: {" ".join(forms[0][0].fast_mode.parts)}.\n')
     inputs = torch.randn(1, 3, *args.shape)
     comparable = (tuple(args.shape), args.threads) == (SHAPE, THREADS)
-    rows, checks = [], []
+    rows, checks, runs = [], [], []
     for vocabulary in args.vocabulary:
         choose([model for model, _ in forms], vocabulary)
         texts = [random_text(model) for model, _ in forms for _ in FORMS]
@@ -256,6 +263,10 @@ def compare_times(args):
             share, quantiles = compare_results(*pair, inputs, texts[2 * index])
             errors = [f'{error:.1e}' for error in quantiles]
             checks.append([*name, f'{share:.3%}', *errors])
+            seconds = dict(zip(FORMS, times[2 * index : 2 * index + 2], strict=True))
+            found = dict(equal_pixels=share, class_score_errors=quantiles)
+            key = dict(size=size, vocabulary=vocabulary)
+            runs.append(dict(key, seconds=seconds, **found))
     print('Seconds, median of the runs; the ratio is plain form to ours.\n')
     print_table(
         [
@@ -268,6 +279,9 @@ def compare_times(args):
     print_table(
         ['size', 'classes', 'equal pixels', 'median', '95 % of queries', 'all'], checks
     )
+    if args.out:
+        settings = dict(vars(args), out=str(args.out))
+        write_card(args.out, dict(settings=settings, runs=runs, **describe_place()))
 
 
 def measure_alone(args):
@@ -327,8 +341,8 @@ def main():
         return
     result = 'panoptic and semantic results' if args.semantic else 'panoptic result'
     print(
-        f'{args.shape[0]} x {args.shape[1]}, {args.threads} threads, float32, torch '
-        f'{torch.__version__}, one image, {result}'
+        f'{args.shape[0]} x {args.shape[1]}, {args.threads} threads, float32 where not '
+        f'said, torch {torch.__version__}, one image, {result}'
         + ('' if args.memory else f', {args.repeat} runs in turns')
         + '\n',
         flush=True,

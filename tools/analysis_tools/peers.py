@@ -39,11 +39,14 @@ class System(NamedTuple):
         model: Holds all parameters; in eval mode, without a text tower.
         run: Turns normalised images ``[B, 3, H, W]`` into the system's results.
         task: ``'panoptic'`` or ``'semantic'``, the kind of the results.
+        backbone: The part of the model that images pass first, so that its time can be
+            told apart; None where no module is that.
     """
 
     model: nn.Module
     run: Callable[[Tensor], Any]
     task: str
+    backbone: nn.Module | None
 
 
 class Peer(NamedTuple):
@@ -100,7 +103,8 @@ def _build_ours(
     if model.text_classifier is not None:
         model.text_classifier.drop_text_tower()
     run = partial(run_model, model, text=text)
-    return System(model, run, 'panoptic' if panoptic else 'semantic')
+    task = 'panoptic' if panoptic else 'semantic'
+    return System(model, run, task, getattr(model, 'backbone', None))
 
 
 def _build_fcclip(vocabulary: Vocabulary, valid_masks: int, device: str) -> System:
@@ -132,7 +136,7 @@ def _build_mmdet(name: str, vocabulary: Vocabulary, _: int, device: str) -> Syst
         samples = [BaseDataElement(metainfo=shapes) for _ in inputs]
         return model.predict(inputs, samples)
 
-    return System(model, run, 'panoptic')
+    return System(model, run, 'panoptic', model.backbone)
 
 
 def _build_san(name: str, vocabulary: Vocabulary, _: int, device: str) -> System:
@@ -149,7 +153,7 @@ def _build_san(name: str, vocabulary: Vocabulary, _: int, device: str) -> System
     encoder.cache[data_set] = F.normalize(text, dim=-1)
     # Not used again, and no parameters of what runs. (The rest of it stays.)
     encoder.transformer, encoder.token_embedding = nn.ModuleList(), None
-    return System(model, model.predict, 'semantic')
+    return System(model, model.predict, 'semantic', model.image_encoder)
 
 
 def _build_foreign(cfg: ConfigDict, scope: str) -> nn.Module:
@@ -192,7 +196,8 @@ def _build_transformers(
             target_sizes=[tuple(inputs.shape[-2:])] * len(inputs),
         )
 
-    return System(model, run, 'panoptic')
+    backbone = model.model.pixel_level_module.encoder
+    return System(model, run, 'panoptic', backbone)
 
 
 def _read_config(package: str, name: str) -> ConfigDict:

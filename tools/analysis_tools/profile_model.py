@@ -9,7 +9,6 @@ Example: tools/analysis_tools/profile_model.py eovseg_r50_coco eovseg_convnext-l
 
 import argparse
 import itertools
-import json
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 
 from mmovseg.apis.profiling import build_model, wait_passively
 from mmovseg.apis.roofline import measure_peak, profile_parts, roofline_table
+from mmovseg.apis.run_card import describe_place, write_card
 
 
 def parse_args():
@@ -82,17 +82,8 @@ def profile(model, args, shape, batch):
 
 def describe(args, peak):
     """Return what all figures depend on."""
-    name = 'CPU'
-    if torch.device(args.device).type == 'cuda':
-        name = torch.cuda.get_device_name(args.device)
-    return dict(
-        device=name,
-        threads=torch.get_num_threads(),
-        dtype=args.dtype,
-        torch=torch.__version__,
-        repeat=args.repeat,
-        peak=peak._asdict(),
-    )
+    settings = dict(vars(args), out=str(args.out))
+    return dict(settings=settings, peak=peak._asdict(), **describe_place())
 
 
 def main():
@@ -102,9 +93,13 @@ def main():
         torch.set_num_threads(args.threads)
     peak = measure_peak(args.device, getattr(torch, args.dtype))
     report = dict(describe(args, peak), profiles=[])
+    hardware = report['hardware']
+    device = f'{hardware["cpu"]}, {hardware["threads"]} threads'
+    if torch.device(args.device).type == 'cuda':
+        device = torch.cuda.get_device_name(args.device)
     print(
-        f'{report["device"]}, {report["threads"]} threads, {args.dtype}, torch '
-        f'{torch.__version__}, median of {args.repeat} runs. Peak: '
+        f'{device}, {args.dtype}, torch {torch.__version__}, '
+        f'median of {args.repeat} runs. Peak: '
         f'{peak.flops / 1e9:,.0f} GFLOP/s, {peak.bandwidth / 1e9:,.1f} GB/s.'
     )
     for config in args.configs:
@@ -145,7 +140,7 @@ def main():
             )
             if args.out:
                 # After each: a run of hours leaves what it has.
-                args.out.write_text(json.dumps(report, indent=1) + '\n')
+                write_card(args.out, report)
 
 
 if __name__ == '__main__':

@@ -90,6 +90,16 @@ class OVSegmentor(BaseModel):
             return None
         return self.text_classifier(vocabulary)
 
+    def drop_text_tower(self) -> None:
+        """Encode the vocabulary of inference, then free the memory of the text tower.
+
+        Weights and vocabulary must be there before. Afterwards other vocabularies can
+        be used only if they are cached.
+        """
+        if self.text_classifier is not None:
+            self.text_classifier.encode(self.vocabulary)
+            self.text_classifier.drop_text_tower()
+
     @abstractmethod
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
         """Predict masks and class logits.

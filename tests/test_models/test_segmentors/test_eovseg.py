@@ -269,6 +269,25 @@ def test_text_is_encoded_once_per_vocabulary(root, monkeypatch):
 
 
 @torch.no_grad()
+def test_the_text_tower_can_go_when_the_vocabulary_is_chosen(root):
+    model = make(root).eval()
+    model.text_classifier.cache_dir = None
+    photo = dict(inputs=images(1), data_samples=None)
+    model.set_vocabulary(['thing: cat', 'wall'])
+    expected = model.test_step(photo)[0].pred_sem_seg.sem_seg
+    model = make(root).eval()
+    model.text_classifier.cache_dir = None
+    model.set_vocabulary(['thing: cat', 'wall'])  # no image yet
+    model.drop_text_tower()
+    model.drop_text_tower()
+    assert not any('transformer' in name for name in model.text_classifier.state_dict())
+    assert torch.equal(model.test_step(photo)[0].pred_sem_seg.sem_seg, expected)
+    model.set_vocabulary(['thing: bird'])
+    with pytest.raises(RuntimeError, match='the text tower was dropped'):
+        model.test_step(photo)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize('size', [(7, 9), (1, 40), (33, 31)])
 def test_sizes_below_and_beside_the_stride(root, size):
     data = BaseDataElement(metainfo=dict(img_shape=size, ori_shape=size))
