@@ -48,7 +48,8 @@ def test_commands_are_understood(command, monkeypatch):
     for config in filter(None, configs):
         path = ROOT / config
         assert load_config(str(path) if path.is_file() else config).model
-    for name in getattr(args, 'vocabulary', None) or []:
+    names = getattr(args, 'vocabulary', None)
+    for name in filter(None, [names] if isinstance(names, str) else names or []):
         assert len(Vocabulary.load(name)) > 100
 
 

@@ -31,9 +31,25 @@ def golden(shared):
     return np.load(shared / 'golden' / 'eovseg_s.npz')
 
 
-@pytest.fixture(scope='module')
-def step(golden, pytestconfig):
+# Rounding flips single pixels of hard masks and swaps importance-sampled points. The
+# recording is of float32. In float64, which rounds alike on every processor, we are
+# 1.8e-4 from it in the worst loss and 3e-4 (median) to 2.6e-2 in gradient norms. In
+# float32 the same or more, by processor and threads: one flipped pixel of the first
+# masks has moved the worst loss by 1.7e-3 and the last class logits by 5e-3 (median).
+BOUNDS = {
+    torch.float64: dict(
+        loss=2e-4, total=5e-5, logits=(1e-4, 2e-3), gradients=(5e-3, 5e-2), masks=1e-3
+    ),
+    torch.float32: dict(
+        loss=5e-3, total=1e-3, logits=(2e-2, 1e-1), gradients=(5e-2, 5e-1), masks=2e-2
+    ),
+}
+
+
+@pytest.fixture(scope='module', params=BOUNDS, ids=str)
+def step(golden, pytestconfig, request):
     """Run one training forward and backward; return model, losses, draws, matches."""
+    dtype = request.param
     config = Config.fromfile(
         pytestconfig.rootpath / 'configs/_base_/models/eovseg_r50.py'
     ).model
@@ -43,7 +59,7 @@ def step(golden, pytestconfig):
     model = MODELS.build(config)
     parts = ('backbone', 'spatial', 'neck', 'decoder', 'text_classifier.void')
     model.load_state_dict(reference_state_dict('s', prefixes=parts), strict=False)
-    model.double().train()  # its rounding does not depend on processor and threads
+    model.to(dtype).train()
 
     rows = torch.from_numpy(np.load(GOLDEN / 'eovseg_s_text_coco.npz')['text'])
     projected = rows.double() @ torch.cos(torch.arange(1024, dtype=torch.float64))
@@ -53,7 +69,7 @@ def step(golden, pytestconfig):
     def text_classifier(vocabulary):
         void = F.normalize(model.text_classifier.void_embedding.weight, dim=-1)
         ids = torch.tensor([*vocabulary.class_ids, 133])
-        return TextEmbeddings(torch.cat([rows.double(), void]), ids, 133)
+        return TextEmbeddings(torch.cat([rows.to(dtype), void]), ids, 133)
 
     samples = []
     for index in range(2):
@@ -64,7 +80,7 @@ def step(golden, pytestconfig):
         )
         samples.append(sample)
     images = torch.from_numpy(golden['train/images']).permute(0, 3, 1, 2).flip(1)
-    inputs = model.data_preprocessor(dict(inputs=list(images)))['inputs'].double()
+    inputs = model.data_preprocessor(dict(inputs=list(images)))['inputs'].to(dtype)
 
     random = RecordedRandom()
     kept = {}
@@ -87,19 +103,20 @@ def test_random_draws_come_in_the_recorded_order(golden, step):
     assert [list(s) for s in step[2].shapes] == golden['train/rand_shapes'].tolist()
 
 
-# Rounding flips single pixels of hard masks and swaps importance-sampled points. In
-# float64 we are 1.8e-4 from the recording, which is float32, in the worst loss and 3e-4
-# (median) to 2.6e-2 in gradient norms: bounds are at that noise.
+def bounds_of(model):
+    return BOUNDS[next(model.parameters()).dtype]
+
+
 def test_losses(golden, step):
-    losses = step[1]
+    losses, bounds = step[1], bounds_of(step[0])
     recorded = dict(
         zip(golden['train/loss_names'], golden['train/losses'], strict=True)
     )
     assert set(losses) == set(recorded)
     for name, value in recorded.items():
-        assert abs(losses[name].item() / value - 1) < 2e-4, name
+        assert abs(losses[name].item() / value - 1) < bounds['loss'], name
     total = sum(losses.values()).item()
-    assert total == pytest.approx(float(golden['train/total']), rel=5e-5)
+    assert total == pytest.approx(float(golden['train/total']), rel=bounds['total'])
 
 
 def test_assignments_and_costs(golden, step):
@@ -122,25 +139,27 @@ def test_predictions_of_the_last_stage(golden, step):
     expected = golden['train/s2/cls_logits']
     error = np.linalg.norm(last.class_logits.detach().numpy() - expected, axis=-1)
     error = error / np.linalg.norm(expected, axis=-1)
-    assert np.median(error) < 1e-4
-    assert np.quantile(error, 0.9) < 2e-3
+    median, most = bounds_of(step[0])['logits']
+    assert np.median(error) < median
+    assert np.quantile(error, 0.9) < most
 
 
 def test_gradient_norms(golden, step):
     parameters = dict(step[0].named_parameters())
     norms = golden['train/grad_norms']
     recorded = dict(zip(golden['train/grad_names'], norms, strict=True))
-    errors = []
+    errors, bounds = [], bounds_of(step[0])
     for name, expected in recorded.items():
         norm = parameters.pop(converter.rename(str(name))).grad.norm().item()
         if expected > 1e-3:
             errors.append(abs(norm / expected - 1))
             if 'fc_mask' in name:  # right before the masks: no flip lies between
-                assert errors[-1] < 1e-3, name
+                assert errors[-1] < bounds['masks'], name
         else:
             assert norm < 2e-3, name
-    assert np.median(errors) < 5e-3
-    assert max(errors) < 5e-2
+    median, worst = bounds['gradients']
+    assert np.median(errors) < median
+    assert max(errors) < worst
     assert all(p.grad is None for p in parameters.values())
 
 

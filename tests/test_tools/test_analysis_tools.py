@@ -4,6 +4,7 @@ import json
 import re
 import runpy
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,45 @@ def test_benchmark_of_the_fast_mode(run, tmp_path):
     assert [x['name'] for x in card['runs']] == titles
     assert [len(x['seconds']['total']) for x in card['runs']] == [2, 2]
     assert card['hardware']['cpu'] and card['settings']['fast'] == ['bf16', 'resize']
+
+
+def test_training_steps_are_timed(run, tmp_path):
+    out = tmp_path / 'new' / 'steps.json'
+    text = run(
+        *('benchmark_train', '--shape', '64', '96', '--targets', '3'),
+        *('--batch-size', '2', '--warmup', '0', '--repeat', '2'),
+        *('--dtype', 'float32', 'bfloat16', '--out', str(out)),
+    )
+    rows = re.findall(r'^\| (\w+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$', text, re.M)
+    assert [name for name, *_ in rows] == ['float32', 'bfloat16']
+    assert all(float(x) > 0 for _, *numbers in rows for x in numbers)
+    card = json.loads(out.read_text())
+    assert [len(x) for x in card['runs'].values()] == [2, 2]
+    with pytest.raises(SystemExit, match='has no optim_wrapper'):
+        run('benchmark_train', config='eovseg_r50_zs-ade20k')
+
+
+def test_steps_train_on_boxes_of_every_image(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    tool = runpy.run_path(str(TOOLS / 'benchmark_train.py'))
+    monkeypatch.setattr(sys, 'argv', ['tool', 'eovseg_tiny_shapeworld', '--device=cpu'])
+    args = tool['parse_args']()
+    args.shape, args.batch_size, args.targets = [64, 96], 2, 5
+    model, wrapper = tool['build']('float32', args)
+    batch = tool['draw_batch'](model, args)
+    for image, sample in zip(batch['inputs'], batch['data_samples'], strict=True):
+        assert image.shape == (3, 64, 96) and image.dtype == torch.uint8
+        masks = sample.gt_instances.masks
+        assert masks.shape == (5, 64, 96) and masks.dtype == torch.bool
+        areas = masks.flatten(1).sum(1)
+        sides = masks.any(2).sum(1) * masks.any(1).sum(1)
+        assert torch.equal(areas, sides) and areas.min() > 0
+    before = [p.clone() for p in model.decoder.parameters()]
+    seconds = tool['step'](model, wrapper, batch, time.perf_counter)
+    assert min(seconds) > 0
+    pairs = zip(before, list(model.decoder.parameters()), strict=True)
+    changed = [not torch.equal(*pair) for pair in pairs]
+    assert sum(changed) > 0.9 * len(changed)
 
 
 def read_speeds(text):
