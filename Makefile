@@ -21,7 +21,7 @@ export GOMP_SPINCOUNT := 20000
 # A MIM-style build of the ops is for .venv-ops alone.
 unexport MMCV_WITH_OPS
 
-.PHONY: help venv venv-ops demo lint format test test-all test-ops configs golden wheel clean
+.PHONY: help venv venv-ops demo lint format test test-all test-slow test-ops configs golden wheel clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -49,6 +49,9 @@ test: $(VENV)/.stamp  ## The tests that need neither ops, GPU nor weights
 
 test-all: $(VENV)/.stamp  ## Every test this machine can run without mmcv's ops
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m 'not ops' $(TEST)
+
+test-slow: $(VENV)/.stamp  ## The tests of half a minute and more, without the golden ones
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto -m 'slow and not ops' --ignore tests/test_golden $(TEST)
 
 test-ops: $(VENV_OPS)/.stamp  ## The tests with mmdet's and mmseg's own models
 	OMP_NUM_THREADS=2 $(PY_OPS) -m pytest -m ops $(TEST)
