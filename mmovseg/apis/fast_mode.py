@@ -32,7 +32,7 @@ class FastMode(NamedTuple):
         compile: The way from images to class and mask logits is one compiled program.
         graphs: Which is recorded as a CUDA graph for each size and batch size.
         bucket: Height and width are padded to multiples of this, None where that is
-            not changed. Each size then has a program of its own.
+            not changed. Each size then has a program of its own (on a CPU always).
     """
 
     dtype: torch.dtype | None = None
@@ -150,7 +150,8 @@ def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
     if model.training or hasattr(model, 'fast_mode'):
         state = 'in training mode' if model.training else 'in fast mode already'
         raise ValueError(f'{kind} is {state}: take a model as init_model() builds it.')
-    mode = read_parts(parts, next(model.parameters()).device)
+    device = next(model.parameters()).device
+    mode = read_parts(parts, device)
     if mode.compile and type(model).infer is not OVSegmentor.infer:
         raise ValueError(
             f"{kind} cuts crops by its masks, which no graph can do: leave 'compile' "
@@ -169,19 +170,29 @@ def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
     if mode.compile:
         model.compiled_runs = Counter()  # of every shape of a batch
     if mode.dtype is not None or mode.compile:
-        model.infer = MethodType(_make_infer(mode), model)
+        dynamic = _serves_all_sizes(mode, device.type)
+        model.infer = MethodType(_make_infer(mode, dynamic), model)
     model.fast_mode = mode
     return mode
 
 
-def _make_infer(mode: FastMode):
+def _serves_all_sizes(mode: FastMode, kind: str) -> bool:
+    """Whether one program is compiled for all sizes, not one for each.
+
+    On a CPU PyTorch takes more than ten minutes for such a program, in which it
+    simplifies the places of values, and a minute for one of a size.
+    """
+    return mode.bucket is None and kind != 'cpu'
+
+
+def _make_infer(mode: FastMode, dynamic: bool):
     """Return a method that takes the place of ``infer``."""
     core = None
     if mode.compile:
         core = torch.compile(
             _run_core,
             fullgraph=True,
-            dynamic=mode.bucket is None,
+            dynamic=dynamic,
             mode='reduce-overhead' if mode.graphs else None,
         )
 
