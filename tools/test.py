@@ -116,12 +116,6 @@ def overlap(cfg):
         cfg.model.data_preprocessor.non_blocking = True
 
 
-def drop_text_tower(model):
-    """Encode the names, which stay the same, and free the memory of the tower."""
-    if hasattr(model, 'drop_text_tower'):  # not a stage of training
-        model.drop_text_tower()
-
-
 def main():
     args = parse_args()
     try:
@@ -139,7 +133,9 @@ def main():
     try:
         optional = packaged_towers(cfg.model)
         load_state_dict(model, state, name=args.checkpoint, allow_missing=optional)
-        drop_text_tower(model)
+        # A wrapper keeps all parameters, so nothing would be freed.
+        if model is runner.model and hasattr(model, 'drop_text_tower'):
+            model.drop_text_tower()
         if args.fast is not None:
             make_fast(model.eval(), args.fast or True)
     except (TypeError, ValueError) as error:

@@ -168,7 +168,7 @@ def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
         preprocessor.pad_size_divisor = mode.bucket
     model.fusion.one_step_resize = mode.one_step_resize
     if mode.compile:
-        model.compiled_runs = Counter()  # of every shape of a batch
+        model.compiled_runs = Counter()
     if mode.dtype is not None or mode.compile:
         dynamic = _serves_all_sizes(mode, device.type)
         model.infer = MethodType(_make_infer(mode, dynamic), model)
@@ -209,7 +209,9 @@ def _make_infer(mode: FastMode, dynamic: bool):
         with half:
             if core is None:
                 return type(model).infer(model, inputs, text, data_samples)
-            model.compiled_runs[tuple(inputs.shape)] += 1
+            # What may have a program, or a recording, of its own.
+            every = not dynamic or mode.graphs
+            model.compiled_runs[tuple(inputs.shape) if every else len(inputs)] += 1
             with fused_attention(), _compiler_settings():
                 outputs = core(model, inputs, text)
         if mode.graphs:  # which write the next results to the same place
@@ -222,10 +224,12 @@ def _make_infer(mode: FastMode, dynamic: bool):
 def count_first_runs(model: BaseModel) -> int:
     """Return how many runs of a model may have compiled or recorded something.
 
-    Those are the first three of every shape of a batch that its compiled program met.
+    Those are the first ones of every batch that may have a program of its own: of a
+    size and number of images, or of a number alone where a program serves all sizes.
     """
-    runs = getattr(model, 'compiled_runs', {})
-    return sum(min(count, RUNS) for count in runs.values())
+    mode, runs = getattr(model, 'fast_mode', None), getattr(model, 'compiled_runs', {})
+    first = RUNS if mode is not None and mode.graphs else 1
+    return sum(min(count, first) for count in runs.values())
 
 
 @contextmanager

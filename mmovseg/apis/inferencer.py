@@ -91,6 +91,7 @@ class OVSegInferencer(BaseInferencer):
         if num_workers < 1:
             raise ValueError(f'num_workers must be at least 1, got {num_workers}.')
         self.num_workers = num_workers
+        self._copies: torch.cuda.Stream | None = None
         self._built = model if isinstance(model, nn.Module) else None
         self._options = dict(
             allow_missing=allow_missing, trust_checkpoint=trust_checkpoint
@@ -229,7 +230,7 @@ class OVSegInferencer(BaseInferencer):
                 _save(outcome, image, out_dir)
 
         divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
-        self._copies = self._make_copies()
+        self._copies = self._find_copies()
         with (
             # Or threads and the progress bar would outlive an error.
             closing(self._load(sources, batch_size, errors)) as loaded,
@@ -341,10 +342,14 @@ class OVSegInferencer(BaseInferencer):
                 image.record_stream(stream)  # or another could take its memory
         return data
 
-    def _make_copies(self) -> torch.cuda.Stream | None:
-        """Make the stream of a GPU on which photos come while the model computes."""
+    def _find_copies(self) -> torch.cuda.Stream | None:
+        """Return the stream of a GPU on which photos come while the model computes."""
         device = next(self.model.parameters()).device
-        return torch.cuda.Stream(device) if device.type == 'cuda' else None
+        if device.type != 'cuda':
+            return None
+        if self._copies is not None and self._copies.device == device:
+            return self._copies  # memory is kept for each stream
+        return torch.cuda.Stream(device)
 
     def _init_model(
         self, cfg: Config, weights: str | Path | None, device: str | torch.device

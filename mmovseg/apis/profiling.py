@@ -94,7 +94,7 @@ def run_model(model: BaseModel, inputs: Tensor, text: TextEmbeddings | None) -> 
         inputs = F.pad(inputs, (0, width, 0, height))
         sizes = dict(img_shape=size, ori_shape=size)
         samples = [BaseDataElement(metainfo=sizes) for _ in inputs]
-    prediction = model.infer(inputs, text, None)
+    prediction = model.infer(inputs, text, samples)
     padded = tuple(inputs.shape[-2:])
     return model.fusion(prediction, samples, model.vocabulary, padded)
 

@@ -31,7 +31,7 @@ class RunCardHook(Hook):
     The model's time runs from the preprocessing of a batch to its results, fusion
     included; reading images and metrics are not in it. The first five batches do not
     count, or all but one if there are fewer: they tune kernels. In the fast mode with
-    a compiled program the first batches of every shape do not either. With several
+    a compiled program the first batch of every shape does not either. With several
     processes it is the mean of one of them.
 
     Args:

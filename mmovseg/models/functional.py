@@ -55,9 +55,12 @@ def from_host(
     """Put a few numbers of the host on a device, without waiting for its work.
 
     Args:
-        values: A tensor of the host, or what ``torch.as_tensor`` takes.
+        values: A tensor of the host, not of a GPU, or what ``torch.as_tensor`` takes.
         device: Where they are needed. A GPU copies them when it gets there.
         dtype: Of the result; None keeps that of the values.
+
+    Returns:
+        The values on the device.
     """
     tensor = torch.as_tensor(values, dtype=dtype)
     if torch.device(device).type == 'cuda':

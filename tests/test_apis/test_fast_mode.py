@@ -205,8 +205,23 @@ def test_the_core_is_one_graph_for_all_sizes(name, half, compiled, seed, monkeyp
             assert error.max() < 1e-4 * scale
             assert change.max() < 1e-5
     assert torch._dynamo.utils.counters['stats']['unique_graphs'] == 1
-    assert model.compiled_runs == {tuple(x.shape): 1 for x in batches}
+    assert model.compiled_runs == {3: 1, 4: 1}
+    assert fast_mode.count_first_runs(model) == 2
+    model.infer(batches[0], text, None)
+    assert fast_mode.count_first_runs(model) == 2
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+@torch.no_grad()
+def test_on_a_cpu_every_size_has_a_program(model, compiled):
+    make_fast(model, ['compile'])
+    assert compiled == [dict(fullgraph=True, dynamic=False, mode=None)]
+    text = random_text(model)
+    for size in ((64, 64), (64, 64), (64, 96)):
+        model.infer(torch.randn(1, 3, *size), text, None)
+    assert torch._dynamo.utils.counters['stats']['unique_graphs'] == 2
+    assert model.compiled_runs == {(1, 3, 64, 64): 2, (1, 3, 64, 96): 1}
+    assert fast_mode.count_first_runs(model) == 2
 
 
 def test_graphs_are_recorded_by_torch_and_their_results_copied(compiled, monkeypatch):

@@ -132,7 +132,7 @@ def test_photos_come_to_a_gpu_on_a_stream_of_their_own(inferencer, monkeypatch):
         assert inside.stream is copies
         return image
 
-    monkeypatch.setattr(inferencer, '_make_copies', lambda: copies)
+    monkeypatch.setattr(inferencer, '_find_copies', lambda: copies)
     monkeypatch.setattr(torch.cuda, 'stream', stream)
     monkeypatch.setattr(torch.cuda, 'current_stream', lambda device: current)
     monkeypatch.setattr(torch.Tensor, 'pin_memory', pin)

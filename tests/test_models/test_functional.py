@@ -46,6 +46,7 @@ def test_numbers_of_the_host_get_their_type_and_device():
     assert from_host(numbers, 'meta').device.type == 'meta'
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 def test_numbers_of_the_host_do_not_wait_for_a_gpu():
     torch.cuda.set_sync_debug_mode('error')

@@ -150,6 +150,25 @@ def test_training_steps_are_timed(run, tmp_path):
     assert [len(x) for x in card['runs'].values()] == [2, 2]
     with pytest.raises(SystemExit, match='has no optim_wrapper'):
         run('benchmark_train', config='eovseg_r50_zs-ade20k')
+    with pytest.raises(SystemExit, match='trains a prompt alone'):
+        run('benchmark_train', config='prompt_tiny_shapeworld-zs')
+
+
+def test_float16_steps_need_a_gpu(run, capsys):
+    with pytest.raises(SystemExit):
+        run('benchmark_train', '--dtype', 'float16', '--device', 'cpu')
+    assert 'float16 needs a GPU' in capsys.readouterr().err
+
+
+def test_a_prompt_that_learns_is_encoded_in_every_step(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    tool = runpy.run_path(str(TOOLS / 'benchmark_train.py'))
+    found = []
+    for config in ('eovseg_tiny_shapeworld', 'deop_tiny_shapeworld-zs'):
+        monkeypatch.setattr(sys, 'argv', ['tool', config, '--device=cpu'])
+        model, _ = tool['build']('float32', tool['parse_args']())
+        found.append('embed' in vars(model))
+    assert found == [True, False]
 
 
 def test_steps_train_on_boxes_of_every_image(monkeypatch):

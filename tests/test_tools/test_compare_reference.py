@@ -66,7 +66,10 @@ def test_ratios_are_of_medians_and_the_rest_of_differences(tool):
     assert [row[-2:] for row in rows] == [['–', '–']] * 3
 
 
-def test_both_forms_are_timed_in_turns_on_the_same_and_compared(tool, run, monkeypatch):
+def test_both_forms_are_timed_in_turns_on_the_same_and_compared(
+    tool, run, monkeypatch, tmp_path
+):
+    out = tmp_path / 'new' / 'seconds.json'
     calls = []
     real = tool.time_models
 
@@ -76,7 +79,12 @@ def test_both_forms_are_timed_in_turns_on_the_same_and_compared(tool, run, monke
 
     monkeypatch.setattr(tool, 'time_models', time_models)
     vocabularies = ('--vocabulary', 'ade20k_150', 'pascal_voc_20')
-    text = run(*vocabularies, '--repeat', '2', '--warmup', '0')
+    text = run(*vocabularies, '--repeat', '2', '--warmup', '0', '--out', str(out))
+    card = json.loads(out.read_text())
+    assert [x['vocabulary'] for x in card['runs']] == ['ade20k_150', 'pascal_voc_20']
+    assert card['hardware']['cpu'] and card['settings']['repeat'] == 2
+    for item in card['runs']:
+        assert [len(item['seconds'][form]['total']) for form in tool.FORMS] == [2, 2]
     for models, options in calls:
         assert [type(x).__name__ for x in models] == ['EOVSeg', 'PlainEOVSeg']
         assert models[1].model is models[0]

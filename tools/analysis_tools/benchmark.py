@@ -245,6 +245,7 @@ def main():
         f'{batches} of {" x ".join(map(str, args.shape))}, float32 where not said, '
         f'{device}, torch {torch.__version__}, {args.repeat} runs'
     )
+    place = describe_place()
     try:
         measure = measure_throughput if args.throughput else measure_latency
         runs = measure(models, args)
@@ -252,7 +253,7 @@ def main():
         sys.exit(f'error: {error}')
     if args.out:
         settings = dict(vars(args), out=str(args.out))
-        write_card(args.out, dict(settings=settings, runs=runs, **describe_place()))
+        write_card(args.out, dict(settings=settings, runs=runs, **place))
     if args.throughput:
         return
     model = models[0][1]

@@ -70,6 +70,8 @@ def parse_args():
         parser.error(
             '--batch-size, --targets and --repeat must be at least 1, --warmup 0.'
         )
+    if 'float16' in args.dtype and torch.device(args.device).type != 'cuda':
+        parser.error('--dtype float16 needs a GPU: take bfloat16.')
     return args
 
 
@@ -80,13 +82,22 @@ def build(dtype, args):
     wrapper = model.cfg.get('optim_wrapper')
     if wrapper is None:
         raise ValueError(f'{args.config} has no optim_wrapper: it is for evaluation.')
+    if not hasattr(model, 'set_vocabulary'):
+        raise ValueError(f'{args.config} trains a prompt alone, without masks.')
     model.set_vocabulary(model.train_vocabulary)
-    text = random_text(model)
-    model.embed = lambda vocabulary: text
+    named = model.named_parameters()
+    if not any('prompt_learner' in name and x.requires_grad for name, x in named):
+        # Encoded once for all steps; what learns in the text tower is in every step.
+        text = random_text(model)
+        model.embed = lambda vocabulary: text
     wrapper.type = WRAPPERS[dtype]
-    # A line for every parameter with a learning rate of its own.
-    MMLogger.get_current_instance().setLevel(logging.ERROR)
-    return model, build_optim_wrapper(model, wrapper)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # a line for every parameter with an own rate
+    try:
+        return model, build_optim_wrapper(model, wrapper)
+    finally:
+        logger.setLevel(level)
 
 
 def draw_batch(model, args):
@@ -148,6 +159,7 @@ def main():
     if args.threads:
         torch.set_num_threads(args.threads)
     args.dtype = list(dict.fromkeys(args.dtype))
+    place = describe_place()
     try:
         seconds = measure(args)
     except (OSError, ValueError) as error:
@@ -166,7 +178,7 @@ def main():
         print(f'| {dtype} | {forward:.3f} | {backward:.3f} | {speed:.2f} |')
     if args.out:
         settings = dict(vars(args), out=str(args.out))
-        write_card(args.out, dict(settings=settings, runs=seconds, **describe_place()))
+        write_card(args.out, dict(settings=settings, runs=seconds, **place))
 
 
 if __name__ == '__main__':

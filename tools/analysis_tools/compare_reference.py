@@ -238,7 +238,7 @@ def compare_times(args):
         print(f'Ours in the fast mode: {" ".join(forms[0][0].fast_mode.parts)}.\n')
     inputs = torch.randn(1, 3, *args.shape)
     comparable = (tuple(args.shape), args.threads) == (SHAPE, THREADS)
-    rows, checks, runs = [], [], []
+    rows, checks, runs, place = [], [], [], describe_place()
     for vocabulary in args.vocabulary:
         choose([model for model, _ in forms], vocabulary)
         texts = [random_text(model) for model, _ in forms for _ in FORMS]
@@ -263,10 +263,10 @@ def compare_times(args):
             share, quantiles = compare_results(*pair, inputs, texts[2 * index])
             errors = [f'{error:.1e}' for error in quantiles]
             checks.append([*name, f'{share:.3%}', *errors])
-            seconds = dict(zip(FORMS, times[2 * index : 2 * index + 2], strict=True))
+            by_form = dict(zip(FORMS, times[2 * index : 2 * index + 2], strict=True))
             found = dict(equal_pixels=share, class_score_errors=quantiles)
             key = dict(size=size, vocabulary=vocabulary)
-            runs.append(dict(key, seconds=seconds, **found))
+            runs.append(dict(key, seconds=by_form, **found))
     print('Seconds, median of the runs; the ratio is plain form to ours.\n')
     print_table(
         [
@@ -281,7 +281,7 @@ def compare_times(args):
     )
     if args.out:
         settings = dict(vars(args), out=str(args.out))
-        write_card(args.out, dict(settings=settings, runs=runs, **describe_place()))
+        write_card(args.out, dict(settings=settings, runs=runs, **place))
 
 
 def measure_alone(args):

@@ -95,8 +95,10 @@ def _build_ours(
     config: str, vocabulary: Vocabulary, valid_masks: int, device: str
 ) -> System:
     model = build_model(config, vocabulary=vocabulary, device=device)
+    backbone = getattr(model, 'backbone', None)
     if hasattr(model, 'proposals'):
         draw_masks(model, valid_masks)
+        backbone = None  # it comes after the proposals
     panoptic = model.fusion.panoptic
     model.fusion.instance, model.fusion.semantic = False, not panoptic
     text = random_text(model)
@@ -104,7 +106,7 @@ def _build_ours(
         model.text_classifier.drop_text_tower()
     run = partial(run_model, model, text=text)
     task = 'panoptic' if panoptic else 'semantic'
-    return System(model, run, task, getattr(model, 'backbone', None))
+    return System(model, run, task, backbone)
 
 
 def _build_fcclip(vocabulary: Vocabulary, valid_masks: int, device: str) -> System:
