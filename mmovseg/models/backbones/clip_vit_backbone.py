@@ -33,9 +33,9 @@ class _Intermediates(nn.Module):
 def _put_tokens_first(transformer: nn.Module) -> None:
     """Let the blocks of a tower compute on ``[L, B, C]``, as attention does inside.
 
-    Attention turns ``[B, L, C]`` around without a copy, and its first product then takes
-    every token of a batch alone, with a copy of the weights in half precision: on a CPU a
-    batch is ten times as slow so in bfloat16, 1.3 times in float32.
+    Attention turns ``[B, L, C]`` around without a copy, and its first product then
+    takes every token of a batch alone, in half precision with a copy of the weights: on
+    a CPU a batch is ten times as slow so in bfloat16, 1.3 times in float32.
     """
     transformer.batch_first = False
     for module in transformer.modules():
