@@ -160,9 +160,10 @@ class _SpatialBackbone(nn.Module):
         token, grid = _split_positions(visual.positional_embedding, size)
         token = (visual.class_embedding + token).expand(1, 1, -1)
         x = visual.ln_pre(torch.cat([token, _to_rows(x + grid)], 1))
+        x = x.transpose(0, 1)  # tokens first
         for block in visual.transformer.resblocks:
             x = block(x)
-        return x[:, 1:].transpose(1, 2).unflatten(2, size)
+        return x[1:].permute(1, 2, 0).unflatten(2, size)
 
 
 class _Neck(nn.Module):
