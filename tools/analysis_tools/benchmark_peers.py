@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +31,8 @@ from peers import (
 
 from mmovseg.apis.config import load_config
 from mmovseg.apis.images import write_bytes
-from mmovseg.apis.profiling import count_macs, wait_passively
-from mmovseg.apis.run_card import (
-    describe_place,
-    write_card,
-)
+from mmovseg.apis.profiling import count_macs, wait_passively, watch_parts
+from mmovseg.apis.run_card import describe_place, write_card
 
 DTYPES = ('float32', 'bfloat16', 'float16')
 
@@ -247,39 +243,25 @@ def measure(systems, args):
             for name, system in systems.items():
                 # Watching waits for a GPU, which would take time from it.
                 module = None if clock.cuda else system.backbone
-                with watch(module, clock) as backbone:
+                with watch(module, clock) as parts:
                     start = clock.seconds()
                     system.run(inputs)
                     end = clock.seconds()
                 if index >= args.warmup:
                     seconds[name][0].append(end - start)
-                    seconds[name][1].extend(backbone)
+                    seconds[name][1].extend(parts.values())
         for name, system in systems.items() if clock.cuda else ():
             for _ in range(args.repeat):
-                with watch(system.backbone, clock) as backbone:
+                with watch(system.backbone, clock) as parts:
                     system.run(inputs)
-                seconds[name][1].extend(backbone)
+                seconds[name][1].extend(parts.values())
     return seconds
 
 
-@contextmanager
 def watch(module, clock):
-    """Yield a list that gets the seconds of a module, the sum of its calls."""
-    if module is None:
-        yield []
-        return
-    times, total = [], []
-    hooks = [
-        module.register_forward_pre_hook(lambda *_: times.append(clock.seconds())),
-        module.register_forward_hook(lambda *_: times.append(clock.seconds())),
-    ]
-    try:
-        yield total
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if times:
-        total.append(sum(times[1::2]) - sum(times[::2]))
+    """Sum the seconds of a module's calls in a context, as ``'backbone'``."""
+    parts = {} if module is None else dict(backbone=module)
+    return watch_parts(torch.nn.ModuleDict(parts), clock.seconds)
 
 
 def complete(rows, seconds):
