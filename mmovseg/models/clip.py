@@ -105,6 +105,8 @@ def create_visual_transformer(
 ) -> nn.Module:
     """Build the frozen image tower of a CLIP with a vision transformer.
 
+    Blocks with PyTorch's attention take tokens first, ``[L, B, C]``.
+
     Args:
         model_name: A name of open_clip, such as ``'ViT-B-16'``.
         pretrained: As in :func:`create_clip`.
@@ -119,7 +121,23 @@ def create_visual_transformer(
             'CLIPConvBackbone.'
         )
     visual.conv1 = _PatchConv.take(visual.conv1)
+    _put_tokens_first(visual.transformer)
     return visual
+
+
+def _put_tokens_first(transformer: nn.Module) -> None:
+    """Let the blocks of a tower compute on ``[L, B, C]``, as attention does inside.
+
+    Attention turns ``[B, L, C]`` around without a copy, and its first product then
+    takes every token of a batch alone, in half precision with a copy of the weights: on
+    a CPU a batch is ten times as slow so in bfloat16, 1.3 times in float32. Towers with
+    open_clip's own attention, which knows no other order, stay as they are.
+    """
+    attentions = [block.attn for block in transformer.resblocks]
+    if all(isinstance(attention, nn.MultiheadAttention) for attention in attentions):
+        transformer.batch_first = False
+        for attention in attentions:
+            attention.batch_first = False
 
 
 class _PatchConv(nn.Conv2d):

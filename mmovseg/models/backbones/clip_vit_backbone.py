@@ -30,19 +30,6 @@ class _Intermediates(nn.Module):
         return output['image_intermediates'][0]
 
 
-def _put_tokens_first(transformer: nn.Module) -> None:
-    """Let the blocks of a tower compute on ``[L, B, C]``, as attention does inside.
-
-    Attention turns ``[B, L, C]`` around without a copy, and its first product then
-    takes every token of a batch alone, in half precision with a copy of the weights: on
-    a CPU a batch is ten times as slow so in bfloat16, 1.3 times in float32.
-    """
-    transformer.batch_first = False
-    for module in transformer.modules():
-        if isinstance(module, nn.MultiheadAttention):
-            module.batch_first = False
-
-
 @MODELS.register_module()
 class CLIPViTBackbone(BaseModule):
     """First blocks of a frozen CLIP ViT, for images of any size.
@@ -81,7 +68,6 @@ class CLIPViTBackbone(BaseModule):
                 f'got {num_blocks}.'
             )
         visual.prune_intermediate_layers([num_blocks - 1], prune_norm=True)
-        _put_tokens_first(visual.transformer)
         self.intermediates = _Intermediates(visual)
         self.embed_dims = visual.positional_embedding.shape[-1]
         self.stride = visual.patch_size[0]

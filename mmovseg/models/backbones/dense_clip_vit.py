@@ -160,7 +160,7 @@ class DenseCLIPViT(BaseModule):
                 tokens = prompt.before_block(tokens, index, grid)
             layer = self._severance.get(index)
             if layer is None or layer.is_plain:
-                tokens = block(tokens)
+                tokens = block(tokens.transpose(0, 1)).transpose(0, 1)
                 continue
             if layer.needs_masks:  # which know of patches alone
                 tokens = _without_prompts(tokens, grid)

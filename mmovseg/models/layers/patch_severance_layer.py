@@ -89,8 +89,6 @@ class PatchSeveranceLayer(nn.Module):
         Returns:
             ``[B, 1 + L, C]``, output projection included.
         """
-        if self.mode == 'generalized' and self.alpha == 0:
-            return attention(tokens, tokens, tokens, need_weights=False)[0]
         channels = attention.embed_dim
         weight, bias = attention.in_proj_weight, attention.in_proj_bias
         values = F.linear(tokens, weight[2 * channels :], bias[2 * channels :])

@@ -1,3 +1,6 @@
+import json
+
+import open_clip
 import pytest
 import torch
 
@@ -48,6 +51,18 @@ def test_frozen_means_no_gradient_and_eval_mode(tiny_clip):
     backbone.init_weights()
     assert not any(module.training for module in backbone.modules())
     assert not any(p.requires_grad for p in backbone.parameters())
+
+
+@pytest.mark.parametrize('custom', [False, True])
+def test_images_of_a_batch_do_not_see_each_other(custom, tmp_path, tiny_clip):
+    config = open_clip.get_model_config(tiny_clip['vit'])
+    config['vision_cfg']['qk_norm'] = custom  # takes open_clip's own attention
+    (tmp_path / f'vit-{custom}.json').write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path)
+    backbone = CLIPViTBackbone(f'vit-{custom}')
+    images = torch.randn(3, 3, 64, 64)
+    alone = torch.cat([backbone(image[None]) for image in images])
+    torch.testing.assert_close(backbone(images), alone)
 
 
 @pytest.mark.parametrize('num_blocks', [0, 5])

@@ -51,6 +51,14 @@ def test_alpha_zero_changes_nothing(tiny_clip, images, prompt):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize('severance', [[], [dict(block=2, alpha=0.5)]])
+def test_images_of_a_batch_do_not_see_each_other(tiny_clip, images, severance):
+    backbone = build(severance)
+    alone = torch.cat([backbone(image[None]) for image in images])
+    torch.testing.assert_close(backbone(images), alone)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize('alpha', [0.5, 1.0])
 def test_patches_attend_to_prompts_as_far_as_alpha_lets_them(tiny_clip, images, alpha):
     prompt = dict(type='PrependedPrompt', blocks=[2])
