@@ -334,26 +334,55 @@ def find_photos(sources: list[Path]) -> list[Path]:
     return found
 
 
-def segment_file(segmentor: Segmentor, path: Path, task: str, out_dir: Path) -> str:
+def make_names(photos: list[Path]) -> list[str]:
+    """Name the files of every photo, those of one stem by numbers besides."""
+    names: list[str] = []
+    for path in photos:
+        name, number = path.stem, 2
+        while name.lower() in {x.lower() for x in names}:
+            name, number = f'{path.stem}_{number}', number + 1
+        names.append(name)
+    return names
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """Read a photo as a viewer shows it: upright, 8 bits, transparency on white."""
+    with Image.open(path) as file:
+        image = ImageOps.exif_transpose(file)
+    if image.mode[0] in 'IF':  # grey of more bits
+        values = np.nan_to_num(np.asarray(image, np.float32))
+        top = values.max()
+        if image.mode == 'F':
+            values *= 255 if top <= 1 else 1
+        elif image.mode != 'I' or top > 255:
+            values /= 257  # 65535 becomes 255
+        image = Image.fromarray(np.rint(values.clip(0, 255)).astype(np.uint8))
+    if image.getbands()[-1] == 'A' or 'transparency' in image.info:
+        image = image.convert('RGBA')
+        white = Image.new('RGBA', image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return np.asarray(image.convert('RGB'))
+
+
+def segment_file(
+    segmentor: Segmentor, path: Path, name: str, task: str, out_dir: Path
+) -> str:
     """Segment one photo into three files; return a line about it."""
     try:
-        with Image.open(path) as image:
-            photo = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+        photo = read_photo(path)
     except Exception as error:  # Pillow's readers raise many kinds on odd bytes
         raise ValueError(f'cannot be read: {error}') from error
     label_map, segments = segmentor(photo, task)
     height, width = label_map.shape
-    record = dict(image=path.stem, height=height, width=width, task=task)
+    record = dict(image=name, height=height, width=width, task=task)
     text = json.dumps(dict(record, segments=segments), indent=1, ensure_ascii=False)
     out_dir.mkdir(parents=True, exist_ok=True)
     labels = encode_labels(label_map, task, len(segmentor.names))
-    write(
-        out_dir / f'{path.stem}_overlay.png', to_png(draw(photo, label_map, segments))
-    )
-    write(out_dir / f'{path.stem}_labels.png', to_png(labels))
-    write(out_dir / f'{path.stem}.json', f'{text}\n'.encode())
-    names = ', '.join(dict.fromkeys(x['name'] for x in segments))
-    return f'{path.stem}: {len(segments)} segments ({names})'
+    write(out_dir / f'{name}_overlay.png', to_png(draw(photo, label_map, segments)))
+    write(out_dir / f'{name}_labels.png', to_png(labels))
+    write(out_dir / f'{name}.json', f'{text}\n'.encode())
+    classes = ', '.join(dict.fromkeys(x['name'] for x in segments))
+    return f'{name}: {len(segments)} segments ({classes})'
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -367,9 +396,9 @@ def main(argv: list[str] | None = None) -> int:
     failed = not photos
     if failed:
         print(f'error: no photo in {", ".join(map(str, args.photos))}', file=sys.stderr)
-    for path in photos:
+    for path, name in zip(photos, make_names(photos), strict=True):
         try:
-            print(segment_file(segmentor, path, args.task, args.out_dir))
+            print(segment_file(segmentor, path, name, args.task, args.out_dir))
         except ValueError as error:
             print(f'error: {path}: {error}', file=sys.stderr)
             failed = True

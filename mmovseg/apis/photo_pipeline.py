@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -33,13 +35,17 @@ class Photo(NamedTuple):
 class PhotoPipeline:
     """A test pipeline that starts from arrays.
 
+    Every thread has transforms of its own, since some keep numbers of one image on
+    themselves for a while, such as the scale of mmseg's ``ResizeShortestEdge``.
+
     Args:
         transforms: Configs of the transforms; loaders are left out.
     """
 
     def __init__(self, transforms: Sequence[Mapping[str, Any]]) -> None:
         kept = [x for x in transforms if not _type_name(x).startswith('Load')]
-        self.transforms = Compose([TRANSFORMS.build(x) for x in kept])
+        self._transforms = Compose([TRANSFORMS.build(x) for x in kept])
+        self._of_thread = threading.local()
 
     def __call__(self, photo: Photo) -> dict[str, Any]:
         """Make inputs and data sample; ``ori_shape`` is the size of the result."""
@@ -49,7 +55,9 @@ class PhotoPipeline:
         times = -(-size[other] // (MAX_ASPECT * size[axis]))
         if times > 1:
             image = image.repeat(times, axis)
-        return self.transforms(
+        if not hasattr(self._of_thread, 'transforms'):
+            self._of_thread.transforms = copy.deepcopy(self._transforms)
+        return self._of_thread.transforms(
             dict(
                 img=image,
                 img_path=photo.name,

@@ -172,7 +172,7 @@ def test_each_form_is_measured_in_its_own_process(tool):
     assert peak > before > 2**29  # the weights of S, of which this process has none
 
 
-def test_memory_is_compared_form_by_form(tool, run, monkeypatch):
+def test_memory_is_compared_form_by_form(tool, run, monkeypatch, tmp_path):
     measured = dict(ours=[2**30, 2**30 + 2**27], plain=[2**30, 2**31])
     calls = []
 
@@ -181,12 +181,16 @@ def test_memory_is_compared_form_by_form(tool, run, monkeypatch):
         return measured[form]
 
     monkeypatch.setattr(tool, 'measure', measure)
-    text = run('--memory', '--semantic', '--vocabulary', 'ade20k_847')
+    out = tmp_path / 'bytes.json'
+    options = ('--semantic', '--vocabulary', 'ade20k_847', '--out', str(out))
+    text = run('--memory', *options)
     assert calls == [(form, 's', 'ade20k_847', True) for form in ('ours', 'plain')]
     (row,) = cells_of(text)
     expected = '1024 1152 128 1024 2048 1024 8.00'
     assert row == ['S', 'ade20k_847', *expected.split()]
     assert '64 x 96, 1 threads' in text and 'semantic results' in text
+    (item,) = json.loads(out.read_text())['runs']
+    assert item['bytes']['plain'] == dict(before=2**30, peak=2**31)
 
 
 def test_a_form_that_dies_is_named(tool, monkeypatch):

@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from mmovseg.apis.export import (
     embed_vocabulary,
     export_program,
 )
+from mmovseg.apis.images import find_images, load_image
 from mmovseg.datasets.shapeworld import draw_numbered
 from mmovseg.models.fusion import MaskFusion
 from mmovseg.models.structures import MaskPrediction
@@ -286,6 +288,44 @@ def test_demo_explains_what_does_not_fit(files, photo, tmp_path):
     assert done.returncode == 1
     assert 'none.png: cannot be read' in done.stderr
     assert len(list((tmp_path / 'out').iterdir())) == 3
+
+
+def save_kinds_of_photos(folder):
+    """Save photos that take more than 8 bits of RGB, and names of equal stems."""
+    ramp = np.linspace(0, 1, 40 * 64).reshape(40, 64)
+    colours = np.random.default_rng(0).integers(0, 256, (40, 64, 4), np.uint8)
+    Image.fromarray((ramp * 65535).astype(np.uint16)).save(folder / 'deep.png')
+    Image.fromarray((ramp * 70000).astype(np.int32)).save(folder / 'deep.tif')
+    Image.fromarray(ramp.astype(np.float32)).save(folder / 'float.tif')
+    Image.fromarray(colours).save(folder / 'clear.png')
+    Image.fromarray(colours[..., :2], 'LA').save(folder / 'grey.png')
+    Image.fromarray(colours[..., 0]).save(folder / 'hole.png', transparency=7)
+    tilted = Image.fromarray(colours[..., :3])
+    tilted.getexif()[0x112] = 6  # turned by 90 degrees
+    tilted.save(folder / 'tilted.png', exif=tilted.getexif())
+
+
+def test_demo_reads_photos_as_the_inferencer_does(tmp_path):
+    demo = load_module(ROOT / 'demo/onnx_demo.py')
+    save_kinds_of_photos(tmp_path)
+    for path in find_images(tmp_path):
+        expected = load_image(path)[..., ::-1]
+        np.testing.assert_array_equal(demo.read_photo(Path(path)), expected, path)
+
+
+def test_demo_keeps_results_of_equal_stems_apart(files, tmp_path):
+    demo = load_module(ROOT / 'demo/onnx_demo.py')
+    paths = [tmp_path / 'a.png', tmp_path / 'A.bmp', tmp_path / 'b.png']
+    for path in paths:
+        Image.new('RGB', (64, 64)).save(path)
+    out, folder = tmp_path / 'out', files('text')
+    arguments = [folder / 'model.onnx', *paths, '--text', folder / 'words.npz']
+    assert demo.main([*map(str, arguments), '--out-dir', str(out)]) == 0
+    assert {x.stem for x in out.glob('*.json')} == {'a', 'A_2', 'b'}
+    assert json.loads((out / 'A_2.json').read_text())['image'] == 'A_2'
+    assert demo.make_names([Path('a.png'), Path('a_2.png'), Path('x/a.png')]) == [
+        *('a', 'a_2', 'a_3'),
+    ]
 
 
 def test_demo_takes_narrow_photos_and_goes_on_after_a_failure(

@@ -83,7 +83,7 @@ def parse_args(arguments=None):
     parser.add_argument('--warmup', type=int, default=2, help='runs not counted [2]')
     parser.add_argument('--repeat', type=int, default=10, help='runs counted [10]')
     parser.add_argument(
-        '--out', type=Path, help='write the seconds of all runs to this JSON file'
+        '--out', type=Path, help='write the seconds or bytes of all runs to this JSON file'
     )
     # Memory of one form in this process, which the tool starts itself.
     parser.add_argument('--alone', choices=FORMS, help=argparse.SUPPRESS)
@@ -93,8 +93,6 @@ def parse_args(arguments=None):
             parser.error(
                 f'--{name} must be at least {least}, got {getattr(args, name)}.'
             )
-    if args.memory and args.out:
-        parser.error('--out is for seconds: leave --memory out.')
     if args.memory and args.fast is not None:
         parser.error('--memory is of the exact mode: leave --fast out.')
     if any(x < 64 or x % 32 for x in args.shape):
@@ -279,6 +277,11 @@ def compare_times(args):
     print_table(
         ['size', 'classes', 'equal pixels', 'median', '95 % of queries', 'all'], checks
     )
+    write_runs(args, runs, place)
+
+
+def write_runs(args, runs, place):
+    """Write what was measured to the file of ``--out``, if there is one."""
     if args.out:
         settings = dict(vars(args), out=str(args.out))
         write_card(args.out, dict(settings=settings, runs=runs, **place))
@@ -316,12 +319,14 @@ def measure(form, size, vocabulary, args):
 
 def compare_memory(args):
     """Print the memory of both forms of every size."""
-    rows = []
+    rows, runs, place = [], [], describe_place()
     for vocabulary in args.vocabulary:
         for size in args.sizes:
             row, gains = [size.upper(), vocabulary], []
+            runs.append(dict(size=size, vocabulary=vocabulary, bytes={}))
             for form in FORMS:
                 before, peak = measure(form, size, vocabulary, args)
+                runs[-1]['bytes'][form] = dict(before=before, peak=peak)
                 gains.append(peak - before)
                 row += [f'{x / 2**20:.0f}' for x in (before, peak, peak - before)]
             rows.append([*row, f'{gains[1] / gains[0]:.2f}'])
@@ -330,6 +335,7 @@ def compare_memory(args):
     for form in ('ours', 'plain form'):
         titles += [f'{form}: before', 'peak', 'difference']
     print_table([*titles, 'ratio of differences'], rows)
+    write_runs(args, runs, place)
 
 
 def main():
