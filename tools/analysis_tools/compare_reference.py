@@ -83,7 +83,7 @@ def parse_args(arguments=None):
     parser.add_argument('--warmup', type=int, default=2, help='runs not counted [2]')
     parser.add_argument('--repeat', type=int, default=10, help='runs counted [10]')
     parser.add_argument(
-        '--out', type=Path, help='write the seconds or bytes of all runs to this JSON file'
+        '--out', type=Path, help='write the numbers of all runs to this JSON file'
     )
     # Memory of one form in this process, which the tool starts itself.
     parser.add_argument('--alone', choices=FORMS, help=argparse.SUPPRESS)
