@@ -82,13 +82,17 @@ class PatchSeveranceLayer(nn.Module):
         """Compute what the block adds to its input.
 
         Args:
-            attention: The block's own attention.
+            attention: The block's own attention, in either order of its axes.
             tokens: Normed input of the block, ``[B, 1 + L, C]``.
             masks: From :func:`token_masks`, ``[B, N, 1 + L]``.
 
         Returns:
             ``[B, 1 + L, C]``, output projection included.
         """
+        if self.mode == 'generalized' and self.alpha == 0:
+            x = tokens if attention.batch_first else tokens.transpose(0, 1)
+            x = attention(x, x, x, need_weights=False)[0]
+            return x if attention.batch_first else x.transpose(0, 1)
         channels = attention.embed_dim
         weight, bias = attention.in_proj_weight, attention.in_proj_bias
         values = F.linear(tokens, weight[2 * channels :], bias[2 * channels :])

@@ -46,10 +46,15 @@ def slow_attention_matrix(attention, query, key):
     return [(query[:, p] @ key[:, p].T / width**0.5).softmax(-1) for p in parts]
 
 
-def test_alpha_zero_is_the_plain_attention(attention, tokens):
+def test_alpha_zero_is_the_plain_attention_exactly(attention, tokens):
     expected = attention(tokens, tokens, tokens, need_weights=False)[0]
     found = PatchSeveranceLayer('generalized', 0.0)(attention, tokens, None)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(found, expected)
+    first = tokens.transpose(0, 1)
+    attention.batch_first = False  # as in the towers
+    expected = attention(first, first, first, need_weights=False)[0].transpose(0, 1)
+    found = PatchSeveranceLayer('generalized', 0.0)(attention, tokens, None)
+    assert torch.equal(found, expected)
 
 
 def test_alpha_one_lets_no_token_see_another(attention, tokens):
