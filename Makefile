@@ -59,8 +59,8 @@ test-ops: $(VENV_OPS)/.stamp  ## The tests with mmdet's and mmseg's own models
 configs: $(VENV)/.stamp  ## Load and build every config
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests/test_configs.py
 
-golden: $(VENV)/.stamp  ## Compare with the recorded reference values
-	OMP_NUM_THREADS=2 $(PY) -m pytest -m 'not ops' tests/test_golden
+golden: $(VENV)/.stamp  ## Compare with the reference values recorded in ../shared
+	OMP_NUM_THREADS=2 $(PY) -m pytest -m 'not ops' --need-shared tests/test_golden
 
 wheel: $(VENV)/.stamp  ## Build the wheel and use it from a clean environment
 	rm -rf build dist

@@ -77,10 +77,24 @@ def vocabulary():
     )
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        '--need-shared',
+        action='store_true',
+        help='stop instead of skipping what needs ../shared where there is none',
+    )
+
+
 @pytest.fixture(scope='session')
-def shared():
+def shared(pytestconfig):
     """The folder of reference tensors and samples; skip where it is missing."""
     path = ROOT.parent / 'shared'
     if not (path / 'golden').is_dir():
+        if pytestconfig.getoption('need_shared'):
+            pytest.exit(
+                f'Nothing to compare: there is no {path / "golden"}. The recorded '
+                'tensors of the reference implementations belong beside the clone.',
+                returncode=1,
+            )
         pytest.skip('needs the shared reference folder next to the repository')
     return path
