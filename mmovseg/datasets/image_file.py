@@ -1,24 +1,220 @@
-"""Reading image files with errors that name the file.
+"""Read image files; errors name the file.
 
-The usual decoder returns half a picture, padded with grey, for a cut-off JPEG and
-None for other broken files; both end in errors far from the cause.
+The usual decoder returns half a picture, padded with gray, for a cut-off JPEG and
+None for other broken files. Both end in errors far from the cause.
 """
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+from typing import Any
+
+import cv2
 import mmcv
 import numpy as np
 from mmengine import fileio
+from PIL import Image, ImageOps
 
 JPEG_START, JPEG_SCAN, JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
 PNG_START, PNG_END = b'\x89PNG', b'IEND'
+ORIENTATION = 0x0112  # EXIF tag
+# Endings of the files that are photos, in lower case.
+EXTENSIONS = {
+    *('.bmp', '.gif', '.jpeg', '.jpg', '.pbm', '.pgm', '.png', '.ppm', '.tif'),
+    *('.tiff', '.webp'),
+}
+# The only formats that are decoded: others may start programs, as EPS does.
+FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP')
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the message names it."""
+
+
+def read_photo(path: str, backend_args: dict | None = None) -> np.ndarray:
+    """Read a photo the way a viewer shows it.
+
+    Training, evaluation and inference all read photos with this function. It applies
+    the EXIF orientation, repeats gray in three channels, puts transparency on white,
+    scales 16 bits to 8, and takes the first frame of an animation.
+
+    Args:
+        path: Where the file is.
+        backend_args: Storage backend, as in ``mmengine.fileio.get``.
+
+    Returns:
+        BGR, uint8, ``[H, W, 3]``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImageError: If the file is empty, cut off, damaged, or no image.
+    """
+    return decode_photo(fileio.get(path, backend_args=backend_args), path)
+
+
+def load_image(path: str | Path) -> np.ndarray:
+    """Read a photo like :func:`read_photo`, with one kind of error.
+
+    Args:
+        path: A file or a URL.
+
+    Returns:
+        BGR, uint8, ``[H, W, 3]``.
+
+    Raises:
+        ImageError: If the file is missing, empty, damaged, or no image.
+    """
+    if '://' in str(path):
+        try:
+            data = fileio.get(str(path))
+        except Exception as error:  # each file backend raises its own
+            raise ImageError(f'Image {path} cannot be fetched: {error}') from error
+    else:
+        path = Path(path)
+        if not path.exists():
+            raise ImageError(f'Image {path} does not exist.')
+        if path.is_dir():
+            raise ImageError(f'{path} is a folder, not an image.')
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ImageError(f'Image {path} cannot be read: {error}') from error
+    return decode_photo(data, path)
+
+
+def decode_photo(data: bytes, name: Any) -> np.ndarray:
+    """Decode the bytes of a photo; see :func:`read_photo`.
+
+    Args:
+        data: Content of the file.
+        name: What an error calls it.
+    """
+    image = open_image(data, name)
+    try:
+        if image.format in ('JPEG', 'MPO') and image.mode in ('L', 'RGB'):
+            # OpenCV gives the same numbers in less time.
+            if _orientation(image) == 1:
+                flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+                decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+                if decoded is not None:
+                    return decoded
+        image.load()
+        return pil_to_bgr(image)
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's readers raise many kinds on odd bytes
+        raise ImageError(
+            f'Image {name} is truncated or damaged: {_describe(error)}'
+        ) from error
+
+
+def open_image(data: bytes, name: Any) -> Image.Image:
+    """Open one of :data:`FORMATS` with Pillow, without decoding its pixels.
+
+    Args:
+        data: Content of the file.
+        name: What an error calls it.
+
+    Raises:
+        ImageError: If the file is empty, cut off, or no image of these formats.
+    """
+    if not data:
+        raise ImageError(f'Image {name} is empty (0 bytes).')
+    if _is_truncated(data):
+        raise ImageError(
+            f'Image {name} is cut off after {len(data)} bytes; copy it again.'
+        )
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception as error:
+        raise ImageError(
+            f'{name} is not an image of a known format ({", ".join(FORMATS)}): '
+            f'{_describe(error)}'
+        ) from error
+
+
+def _describe(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _is_truncated(data: bytes) -> bool:
     if data.startswith(JPEG_START):
         # An embedded thumbnail ends before the last scan starts.
-        return data.rfind(JPEG_END) < data.rfind(JPEG_SCAN)
+        return data.rfind(JPEG_END) <= data.rfind(JPEG_SCAN)
     return data.startswith(PNG_START) and PNG_END not in data
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except Exception:  # EXIF that cannot be parsed tells no orientation
+        return 1
+
+
+def pil_to_bgr(image: Image.Image) -> np.ndarray:
+    """Convert a Pillow image of any mode; see :func:`read_photo`."""
+    if _orientation(image) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith('I;16') or image.mode in ('I', 'F'):
+        return array_to_bgr(_eight_bits(np.asarray(image)))
+    if image.mode == 'La':
+        image = image.convert('LA')  # the only way out of this mode
+    has_alpha = image.mode in ('LA', 'PA', 'RGBA', 'RGBa')
+    if has_alpha or 'transparency' in image.info:
+        image = image.convert('RGBA')
+        white = Image.new('RGBA', image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return cv2.cvtColor(np.asarray(image.convert('RGB')), cv2.COLOR_RGB2BGR)
+
+
+def array_to_bgr(array: np.ndarray) -> np.ndarray:
+    """Check an array and give it three channels.
+
+    Args:
+        array: uint8 or uint16; ``[H, W]`` gray, or ``[H, W, C]`` with C = 1 (gray),
+            3 (BGR) or 4 (BGRA, put on white).
+
+    Returns:
+        BGR, uint8, ``[H, W, 3]``.
+
+    Raises:
+        ImageError: If the shape or type is another one.
+    """
+    channels = 1 if array.ndim == 2 else array.shape[-1] if array.ndim == 3 else 0
+    if channels not in (1, 3, 4) or 0 in array.shape:
+        raise ImageError(
+            'An image array must be [H, W], [H, W, 1], [H, W, 3] (BGR) or [H, W, 4] '
+            f'(BGRA) and not empty, got shape {array.shape}.'
+        )
+    if array.dtype == np.uint16:
+        array = _eight_bits(array)
+    if array.dtype != np.uint8:
+        raise ImageError(
+            f'An image array must be uint8 or uint16, got {array.dtype}; scale other '
+            'values to 0..255 yourself.'
+        )
+    if channels == 4:
+        alpha = array[..., 3:].astype(np.float32) / 255
+        colors = array[..., :3] * alpha + 255 * (1 - alpha)
+        return np.rint(colors).astype(np.uint8)
+    if channels == 1:
+        array = np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    return np.ascontiguousarray(array)
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """Scale to 0..255: integers from 0..65535, floats from 0..1 (or 0..255).
+
+    NaN becomes 0, and an infinity the end of the range. Neither decides on the range.
+    """
+    if np.issubdtype(values.dtype, np.floating):
+        largest = values.max(initial=0, where=np.isfinite(values))
+        values = np.nan_to_num(values, posinf=255, neginf=0)
+        values = values * 255 if largest <= 1 else values
+    elif values.dtype.itemsize == 2 or values.max() > 255:
+        values = values / 257  # 65535 becomes 255
+    return np.rint(values.clip(0, 255)).astype(np.uint8)
 
 
 def read_image(
@@ -29,7 +225,7 @@ def read_image(
     backend: str | None = None,
     backend_args: dict | None = None,
 ) -> np.ndarray:
-    """Read and decode one image.
+    """Decode one image with mmcv, for what is no photo.
 
     Args:
         path: Where the file is.
@@ -43,21 +239,16 @@ def read_image(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is empty, cut off, or no image.
+        ImageError: If the file is empty, cut off, or no image.
     """
     data = fileio.get(path, backend_args=backend_args)
-    if not data:
-        raise ValueError(f'Image file {path} is empty.')
-    if _is_truncated(data):
-        raise ValueError(
-            f'Image file {path} is cut off after {len(data)} bytes; copy it again.'
-        )
+    open_image(data, path)
     try:
         image = mmcv.imfrombytes(
             data, flag=flag, channel_order=channel_order, backend=backend
         )
     except Exception as error:
-        raise ValueError(f'Image file {path} cannot be decoded: {error}') from error
+        raise ImageError(f'Image {path} cannot be decoded: {error}') from error
     if image is None:
-        raise ValueError(f'Image file {path} cannot be decoded: broken or no image.')
+        raise ImageError(f'Image {path} cannot be decoded: broken or no image.')
     return image
