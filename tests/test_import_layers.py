@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'mmovseg'
 
-_BASICS = {'structures', 'functional', 'registry', 'vocabulary'}
+_BASICS = {'structures', 'functional', 'ops', 'registry', 'vocabulary'}
 _TORCH = {'torch', 'torchvision', 'numpy'}
 _PART = {*_BASICS, 'layers', 'clip'}
 _PART_LIBRARIES = {*_TORCH, 'mmengine', 'scipy', 'open_clip', 'timm'}
@@ -24,9 +24,10 @@ RULES = {
     'vocabulary': (set(), set()),
     'version': (set(), set()),
     'registry': (set(), {'mmengine'}),
-    'structures': ({'functional'}, _TORCH),
+    'structures': ({'ops'}, _TORCH),
+    'ops': ({'functional'}, _TORCH),
     'functional': (set(), _TORCH),
-    'clip': (set(), {*_TORCH, 'open_clip', 'safetensors'}),
+    'clip': ({'ops'}, {*_TORCH, 'open_clip', 'safetensors'}),
     'layers': (_BASICS, _PART_LIBRARIES - {'open_clip'}),
     'targets': (_BASICS, _PART_LIBRARIES - {'open_clip'}),
     'backbones': (_PART, _PART_LIBRARIES),
@@ -119,6 +120,7 @@ def test_every_layer_has_a_rule():
         ('models/heads/x.py', 'def f():\n    import mmcv.ops'),
         ('models/layers/x.py', 'from mmovseg.models.heads import TDEEHead'),
         ('models/structures.py', 'from mmovseg import registry'),
+        ('models/ops/x.py', 'from mmovseg.models.layers import TDEE'),
         ('models/text/x.py', 'import mmdet'),
         ('datasets/x.py', 'from mmovseg.models import EOVSeg'),
         ('vocabulary/x.py', 'import torch'),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from .functional import upcast, without_autocast
+from .ops import at_least_float32, without_autocast
 
 # Factor of cosines in DeOP and SimBaseline (released code), not CLIP's own.
 LOGIT_SCALE = 100.0
@@ -86,7 +86,7 @@ class TextEmbeddings(NamedTuple):
         # Half precision would divide the zeros of an empty mask by zero, and round
         # logits of up to 100 to multiples of a half.
         with without_autocast(regions.device):
-            regions = upcast(regions)
+            regions = at_least_float32(regions)
             weight = self.weight.to(regions.dtype)
             scores = scale * (F.normalize(regions, dim=-1) @ weight.T)  # [..., V + 1]
         best = scores.new_zeros(*scores.shape[:-1], num_classes + 1)

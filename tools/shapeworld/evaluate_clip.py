@@ -32,7 +32,7 @@ from mmovseg.datasets.shapeworld import (
 from mmovseg.datasets.shapeworld_crops import CropSource, draw_pictures
 from mmovseg.models.backbones import CLIPConvBackbone, DenseCLIPViT
 from mmovseg.models.clip import create_clip
-from mmovseg.models.functional import mask_pool
+from mmovseg.models.ops import mask_pool
 from mmovseg.models.structures import TextEmbeddings
 from mmovseg.models.text import TextClassifier
 from mmovseg.vocabulary import Vocabulary

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from mmovseg.registry import MODELS
 
 from ..clip import create_clip
-from ..functional import mask_pool, resize_masks, to_channels_last
 from ..layers.folding import fold_norms, is_inference
+from ..ops import mask_pool, resize_masks, to_channels_last
 
 
 @MODELS.register_module()

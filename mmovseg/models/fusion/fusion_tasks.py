@@ -9,7 +9,7 @@ import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
 
-from ..functional import from_host
+from ..ops import to_device_async
 
 if TYPE_CHECKING:
     from ...vocabulary import Vocabulary
@@ -31,7 +31,7 @@ class FusionTask:
         # None: every mask of a strip in its order, which saves a copy.
         self.places = None
         if places != list(range(len(queries))):
-            self.places = from_host(places, device, torch.int64)
+            self.places = to_device_async(places, device, torch.int64)
 
     def own(self, strip: Tensor) -> Tensor:
         """Pick the masks of this task."""
@@ -73,7 +73,7 @@ class PanopticTask(FusionTask):
         super().start(queries, device)
         num = len(self.kept)
         scores = [score for _, _, score in self.kept]
-        self.scores = from_host(scores, device, torch.float32).view(-1, 1, 1)
+        self.scores = to_device_async(scores, device, torch.float32).view(-1, 1, 1)
         self.owner = torch.full(
             self.size, num, dtype=torch.int32, device=device
         )  # [H, W]
@@ -121,7 +121,7 @@ class PanopticTask(FusionTask):
             segment['area'] += both
         largest = divisor * (len(self.kept) + 1)
         dtype = torch.int32 if largest < 2**31 else torch.int64
-        codes = from_host(table, self.device, dtype)
+        codes = to_device_async(table, self.device, dtype)
         sem_seg = codes.index_select(0, self.owner.flatten()).view(1, *self.size)
         return PixelData(
             metainfo=dict(
@@ -156,7 +156,7 @@ class InstanceTask(FusionTask):
         num = len(self.queries)
         place = {query: i for i, query in enumerate(self.queries)}
         owners = [place[query] for query, _, _ in self.found]
-        self.owners = from_host(owners, device, torch.int64)
+        self.owners = to_device_async(owners, device, torch.int64)
         self.masks = torch.zeros(
             len(owners), height, width, dtype=torch.bool, device=device
         )
@@ -178,14 +178,14 @@ class InstanceTask(FusionTask):
         """Score and box every (query, class) pair."""
         labels = [label for _, label, _ in self.found]
         scores = [score for _, _, score in self.found]
-        scores = from_host(scores, self.device, torch.float32)
+        scores = to_device_async(scores, self.device, torch.float32)
         mean = self.sums.sum(1) / (self.counts.sum(1) + 1e-6)  # [n]
         x1, x2 = _extent(self.columns)
         y1, y2 = _extent(self.counts > 0)
         boxes = torch.stack([x1, y1, x2, y2], 1)  # [n, 4]
         return InstanceData(
             bboxes=boxes[self.owners],
-            labels=from_host(labels, self.device, torch.int64),
+            labels=to_device_async(labels, self.device, torch.int64),
             scores=scores * mean[self.owners],
             masks=self.masks,
             label_names=[self.vocabulary.names[label] for label in labels],

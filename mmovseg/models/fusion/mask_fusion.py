@@ -11,7 +11,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ...registry import MODELS
-from ..functional import from_host
+from ..ops import to_device_async, without_autocast
 from ..structures import MaskPrediction
 from .fusion_tasks import (
     FusionTask,
@@ -142,7 +142,7 @@ class MaskFusion(BaseModule):
         if data_samples is None:
             data_samples = [BaseDataElement() for _ in mask_logits]
         _check(class_logits, data_samples, vocabulary)
-        with torch.autocast(mask_logits.device.type, enabled=False):
+        with without_autocast(mask_logits.device):
             probs = class_logits.float().softmax(-1)  # [B, N, K + 1]
             choices = self._choose(probs, vocabulary)
             pending = [
@@ -211,7 +211,7 @@ class MaskFusion(BaseModule):
         probabilities = self.resize_probabilities and not self.one_step_resize
         resize = self._make_resize(mask_logits, sizes, probabilities)
         if len(queries) < len(mask_logits):
-            index = from_host(queries, mask_logits.device, torch.int64)
+            index = to_device_async(queries, mask_logits.device, torch.int64)
             mask_logits = mask_logits[index]
         for rows in resize.strips(len(queries), self.max_pixels) if queries else ():
             strip = resize(mask_logits, rows)  # [n, r, W]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..functional import from_host
+from ..ops import to_device_async
 
 
 class StripResize:
@@ -48,8 +48,8 @@ class StripResize:
         self.host_index, weight = row_taps(
             map_size[0], padded_size[0], img_shape[0], ori_shape[0], one_step
         )
-        self.index = from_host(self.host_index, device)
-        self.weight = from_host(weight, device)
+        self.index = to_device_async(self.host_index, device)
+        self.weight = to_device_async(weight, device)
 
     def strips(self, num_masks: int, max_values: int) -> Iterator[slice]:
         """Cut the output rows so that a strip of all masks has few enough values."""

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
-from ..functional import soft_masks
 from ..layers import TransformerDecoderLayer, sine_position
+from ..ops import soft_masks
 
 FORMS = ('paper', 'released')
 

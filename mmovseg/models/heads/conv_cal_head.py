@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
-from ..functional import soft_masks
+from ..ops import soft_masks
 
 
 @MODELS.register_module()

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
-from ..functional import make_masks
 from ..layers import DecoderStage, SpatialUpsample
+from ..ops import make_masks
 from ..structures import MaskPrediction, TextEmbeddings
 
 

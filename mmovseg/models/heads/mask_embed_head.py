@@ -7,8 +7,8 @@ from torch import Tensor
 
 from mmovseg.registry import MODELS
 
-from ..functional import mask_pool
 from ..layers import embedding_mlp, init_linear, initial_logit_scale, pool_projection
+from ..ops import mask_pool
 
 
 @MODELS.register_module()

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
-from ..functional import make_masks
 from ..layers import (
     FPNPixelDecoder,
     TransformerDecoderLayer,
     measure_channels,
     sine_position,
 )
+from ..ops import make_masks
 from ..structures import MaskProposals
 
 NUM_HEADS = 8

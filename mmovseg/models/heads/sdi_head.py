@@ -7,7 +7,6 @@ from torch import Tensor
 
 from mmovseg.registry import MODELS
 
-from ..functional import mask_pool
 from ..layers import (
     SeparableDynamicInteraction,
     check_spatial_channels,
@@ -16,6 +15,7 @@ from ..layers import (
     initial_logit_scale,
     pool_projection,
 )
+from ..ops import mask_pool
 
 
 @MODELS.register_module()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..functional import make_masks, mask_sum, resize_masks
-from .dynamic_depthwise_attention import DynamicDepthwiseAttention, wide_layer_norm
+from ..ops import layer_norm_float32, make_masks, mask_sum, resize_masks
+from .dynamic_depthwise_attention import DynamicDepthwiseAttention
 from .init import init_linear
 
 
@@ -64,7 +64,7 @@ class DecoderStage(nn.Module):
         """
         regions = mask_sum(features, masks)  # a sum, not a mean
         regions = regions + self.refine_features(kernels, regions)
-        regions = wide_layer_norm(self.features_norm, regions).to(features.dtype)
+        regions = layer_norm_float32(regions, self.features_norm).to(features.dtype)
         return self.kernels_norm(regions + self.refine_kernels(kernels, regions))
 
     def forward(

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from ..functional import upcast
+from ..ops import at_least_float32
 from .folding import fold_norm, is_inference
 
 
@@ -38,14 +38,20 @@ class DeformableUpsample(nn.Module):
         # Float: no deformable kernel takes bfloat16, and half precision moves the
         # sampling points.
         dtype = x.dtype
-        offset, mask = upcast(self.offset(x)).split((18, 9), dim=1)
+        offset, mask = at_least_float32(self.offset(x)).split((18, 9), dim=1)
         mask = mask.sigmoid()
         if is_inference(self):
-            weight, bias = map(upcast, fold_norm(upcast(self.weight), self.norm1))
-            x = deform(upcast(x), offset, mask, weight, bias).relu_().to(dtype)
+            weight, bias = map(
+                at_least_float32, fold_norm(at_least_float32(self.weight), self.norm1)
+            )
+            x = (
+                deform(at_least_float32(x), offset, mask, weight, bias)
+                .relu_()
+                .to(dtype)
+            )
             weight, bias = fold_norm(self.upsample.weight, self.norm2, transposed=True)
             return F.conv_transpose2d(x, weight, bias, stride=2, padding=1).relu_()
-        x = deform(upcast(x), offset, mask, upcast(self.weight))
+        x = deform(at_least_float32(x), offset, mask, at_least_float32(self.weight))
         x = self.norm1(x.to(dtype)).relu()
         return self.norm2(self.upsample(x)).relu()
 
@@ -77,7 +83,9 @@ def deform(
     # The products come first, so that a sample is a weighted sum of their rows: there
     # are fewer channels to sample, and the nine samples of a position are never kept.
     taps = weight.permute(2, 3, 0, 1).flatten(0, 2)  # [9 * C', C]
-    table = upcast(F.linear(x.permute(0, 2, 3, 1).reshape(-1, channels), taps))
+    table = at_least_float32(
+        F.linear(x.permute(0, 2, 3, 1).reshape(-1, channels), taps)
+    )
     index, share = _neighbours(offset, mask)  # [B * h * w, 36]
     out = F.embedding_bag(
         index, table.view(-1, len(weight)), mode='sum', per_sample_weights=share

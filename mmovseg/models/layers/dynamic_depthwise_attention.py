@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import upcast, without_autocast
+from ..ops import at_least_float32, layer_norm_float32, without_autocast
 
 
 class DynamicDepthwiseAttention(nn.Module):
@@ -27,7 +27,7 @@ class DynamicDepthwiseAttention(nn.Module):
     def forward(self, queries: Tensor, features: Tensor) -> Tensor:
         """Mix features by queries, both ``[B, N, C]``, to ``[B, N, C]``."""
         mixed = convolve_channels(features, self.taps(queries))
-        return wide_layer_norm(self.norm, mixed).to(queries.dtype)
+        return layer_norm_float32(mixed, self.norm).to(queries.dtype)
 
 
 def convolve_channels(features: Tensor, taps: Tensor) -> Tensor:
@@ -42,13 +42,13 @@ def convolve_channels(features: Tensor, taps: Tensor) -> Tensor:
     """
     batch, num_queries, channels = features.shape
     if torch.compiler.is_compiling():
-        return _add_shifted(upcast(features), taps)
+        return _add_shifted(at_least_float32(features), taps)
     taps = taps.flatten(0, 1).unsqueeze(1)  # [B * N, 1, T]
     # One grouped convolution for the whole batch: every query is its own group.
     # In float32: region sums leave the range of half precision.
     with without_autocast(features.device):
         mixed = F.conv1d(
-            upcast(features).reshape(1, -1, channels),
+            at_least_float32(features).reshape(1, -1, channels),
             taps.to(torch.promote_types(features.dtype, torch.float32)),
             padding=taps.shape[-1] // 2,
             groups=batch * num_queries,
@@ -64,9 +64,3 @@ def _add_shifted(features: Tensor, taps: Tensor) -> Tensor:
         taps[..., i : i + 1] * padded[..., i : i + channels] for i in range(num_taps)
     ]
     return torch.stack(parts).sum(0)
-
-
-def wide_layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
-    """Apply a norm to float32 values whatever the precision of its weights."""
-    weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
-    return F.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import to_channels_last
+from ..ops import to_channels_last
 from .deformable_upsample import DeformableUpsample
 
 

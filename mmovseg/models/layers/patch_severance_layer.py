@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import resize_masks
+from ..ops import resize_masks
 from .attend import attend
 
 MODES = ('generalized', 'mask_guided', 'mask_weighted')

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..functional import without_autocast
-from .dynamic_depthwise_attention import convolve_channels, wide_layer_norm
+from ..ops import layer_norm_float32, without_autocast
+from .dynamic_depthwise_attention import convolve_channels
 
 
 class SeparableDynamicInteraction(nn.Module):
@@ -46,4 +46,4 @@ class SeparableDynamicInteraction(nn.Module):
         moved = convolve_channels(spatial, taps)
         with without_autocast(spatial.device):
             mixed = mixing.to(moved.dtype) @ moved
-        return mask + wide_layer_norm(self.norm, mixed).to(mask.dtype)
+        return mask + layer_norm_float32(mixed, self.norm).to(mask.dtype)

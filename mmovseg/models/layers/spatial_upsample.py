@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import MapToPool, to_autocast, upcast
+from ..ops import MapToPool, at_least_float32, to_autocast
 from .channel_layer_norm import ChannelLayerNorm
 
 CHUNK = 2**21  # values of the upsampled map made at once
@@ -90,7 +90,7 @@ class _UpsampledMap(MapToPool):
             for layer in layers:
                 fine = layer(fine).view(batch, -1, channels)
             with torch.autocast(rows.device.type, enabled=False):
-                fine = upcast(fine)
+                fine = at_least_float32(fine)
                 total = total + inside.to(fine.dtype) @ fine
         return total
 

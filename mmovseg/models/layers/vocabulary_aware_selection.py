@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..functional import to_autocast, upcast
+from ..ops import at_least_float32, to_autocast
 from .folding import fold_norm, is_inference
 
 CHUNK = 2048  # positions scored at once
@@ -111,7 +111,9 @@ def _best_probability(image: Tensor, guide: Tensor) -> Tensor:
     """
     # Positions last: an odd number of rows there slows the product down by half.
     scores = F.linear(guide, image)  # [V + 1, p]
-    scores = upcast(scores)  # half precision cannot count hundreds of summands
+    scores = at_least_float32(
+        scores
+    )  # half precision cannot count hundreds of summands
     peak = scores.amax(0)
     # They are 1 / sum(exp(score - peak)); exact where a difference of large logarithms
     # is not.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmovseg.registry import MODELS
 
+from ..ops import without_autocast
 from ..structures import MaskPrediction, MaskTarget
 from .matching import assign, dice_loss, matching_cost
 from .point_sampling import draw_uncertain_points, sample_maps, sample_masks
@@ -98,7 +99,7 @@ class MaskSetLoss(BaseModule):
         num_masks = count_masks(targets, logits.device)
         losses = {}
         # Half precision loses points near mask borders and overflows in the sums.
-        with torch.autocast(logits.device.type, enabled=False):
+        with without_autocast(logits.device):
             for index, stage in enumerate(stages):
                 pairs = self.match(stage, targets)
                 mask, dice = self.mask_losses(stage.mask_logits, targets, pairs)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmovseg.registry import MODELS
 
-from ..functional import resize_masks
+from ..ops import resize_masks, without_autocast
 from ..structures import MaskPrediction, MaskTarget
 from .focal import check_focal, focal_cost, focal_loss
 from .matching import assign, dice_loss
@@ -86,7 +86,7 @@ class ProposalLoss(BaseModule):
         num_masks = count_masks(targets, logits.device)
         losses = {}
         # Sums over the pixels of a mask overflow half precision.
-        with torch.autocast(logits.device.type, enabled=False):
+        with without_autocast(logits.device):
             for index, stage in enumerate(stages):
                 pairs = self.match(stage.mask_logits, targets)
                 mask, dice = self.mask_losses(stage.mask_logits, targets, pairs)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmovseg.registry import MODELS
 
-from ..functional import resize_masks
+from ..ops import resize_masks, without_autocast
 from ..structures import MaskPrediction, MaskTarget
 from .focal import check_focal
 from .matching import dice_loss
@@ -77,7 +77,7 @@ class SemanticMapLoss(BaseModule):
         prediction = stages[-1]
         device = prediction.mask_logits.device
         targets = check_targets(targets, prediction.mask_logits)
-        with torch.autocast(device.type, enabled=False):
+        with without_autocast(device):
             labels = self.label_maps(targets, prediction.class_logits.shape[-1] - 1)
             maps = self.class_maps(prediction, labels.shape[-2:])
             right = maps.gather(1, labels.unsqueeze(1)).squeeze(1)  # [B, H, W]

@@ -8,12 +8,8 @@ from torch import Tensor
 
 from mmovseg.registry import MODELS
 
-from ..functional import (
-    ENSEMBLES,
-    append_void,
-    check_ensemble_weights,
-    resize_masks,
-)
+from ..functional import ENSEMBLES, append_void, check_ensemble_weights
+from ..ops import resize_masks
 from ..structures import MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
 

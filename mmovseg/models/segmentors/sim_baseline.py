@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmovseg.registry import MODELS
 
-from ..functional import resize_masks, upcast
+from ..ops import at_least_float32, resize_masks
 from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
 from .zero_shot_mask_former import ZeroShotMaskFormer
 
@@ -135,7 +135,7 @@ class SimBaseline(ZeroShotMaskFormer):
         if data_samples:
             sizes = [x.metainfo.get('img_shape', padded)[:2] for x in data_samples]
         # Multiplied by a mask, the rest becomes 0: CLIP's mean colour.
-        images = upcast(inputs) * self.to_clip_scale + self.to_clip_shift
+        images = at_least_float32(inputs) * self.to_clip_scale + self.to_clip_shift
         class_logits = []
         for index, (height, width) in enumerate(sizes):
             masks = self._binarise(prediction.mask_logits[index], padded)
@@ -152,7 +152,7 @@ class SimBaseline(ZeroShotMaskFormer):
         # In pieces: all masks of a large image as numbers would take a gigabyte.
         return torch.cat(
             [
-                resize_masks(upcast(logits)[None], size)[0].sigmoid() > 0.5
+                resize_masks(at_least_float32(logits)[None], size)[0].sigmoid() > 0.5
                 for logits in mask_logits.split(self.crop_batch_size)
             ]
         )

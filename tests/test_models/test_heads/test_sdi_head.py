@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from mmovseg.models.functional import mask_pool
 from mmovseg.models.heads import SDIHead, TDEEHead
+from mmovseg.models.ops import mask_pool
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 import torch
 
-from mmovseg.models.functional import mask_pool
 from mmovseg.models.heads import TDEEHead
+from mmovseg.models.ops import mask_pool
 
 
 @torch.no_grad()

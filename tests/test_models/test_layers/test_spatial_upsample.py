@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from mmovseg.models.functional import mask_pool
 from mmovseg.models.layers import SpatialUpsample
 from mmovseg.models.layers import spatial_upsample as module
+from mmovseg.models.ops import mask_pool
 
 
 @torch.no_grad()

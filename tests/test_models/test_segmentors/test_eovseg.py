@@ -4,7 +4,8 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from mmovseg.models.functional import ENSEMBLES, append_void, resize_masks
+from mmovseg.models.functional import ENSEMBLES, append_void
+from mmovseg.models.ops import resize_masks
 from mmovseg.registry import MODELS
 from mmovseg.vocabulary import Vocabulary
 
