@@ -33,6 +33,25 @@ def seed():
     return 0
 
 
+@pytest.fixture(params=['cpu', pytest.param('cuda', marks=pytest.mark.gpu)])
+def device(request, monkeypatch):
+    """Every device, a GPU under ``-m gpu``; products in float32 have all their bits."""
+    if request.param == 'cuda':
+        if not torch.cuda.is_available():
+            pytest.skip('needs a GPU')
+        monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Return a GPU; for tests marked ``gpu``."""
+    if not torch.cuda.is_available():
+        pytest.skip('needs a GPU')
+    monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
+    return torch.device('cuda')
+
+
 class _LargestTensor(TorchDispatchMode):
     """While active, remember how many values the largest new tensor has."""
 
