@@ -26,7 +26,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = _node(root.OPTIM_WRAPPER_CONSTRUCTORS, 'mmovseg.eng
 OPTIM_WRAPPERS = _node(root.OPTIM_WRAPPERS, 'mmovseg.engine')
 INFERENCERS = _node(root.INFERENCERS, 'mmovseg.apis')
 
-EVALUATOR = _node(root.EVALUATOR, 'mmovseg.apis')
+EVALUATOR = _node(root.EVALUATOR, 'mmovseg.evaluation')
 FUNCTIONS = _node(root.FUNCTIONS)
 LOG_PROCESSORS = _node(root.LOG_PROCESSORS)
 LOOPS = _node(root.LOOPS)

@@ -5,7 +5,7 @@ import copy
 import torch
 from golden_utils import reference_state_dict
 
-from mmovseg.apis.profiling import build_model
+from mmovseg.analysis.profiling import build_model
 from mmovseg.models.layers import DecoderStage
 from mmovseg.models.structures import TextEmbeddings
 

@@ -9,8 +9,8 @@ import yaml
 from mmengine.config import DictAction
 from test_configs import made_small, make_batch
 
+from mmovseg.analysis.leaderboard import _options, list_configs
 from mmovseg.apis.config import load_config
-from mmovseg.apis.leaderboard import _options, list_configs
 from mmovseg.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmovseg.apis.leaderboard import Leaderboard, load_cards
+from mmovseg.analysis.leaderboard import Leaderboard, load_cards
 
 ROOT = Path(__file__).resolve().parents[1]
 

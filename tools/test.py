@@ -14,6 +14,9 @@ from mmengine.evaluator import DumpResults
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmovseg.analysis.result_drawing_hook import ResultDrawingHook
+from mmovseg.analysis.run_card import hash_config
+from mmovseg.analysis.run_card_hook import RunCardHook
 from mmovseg.apis.checkpoint import (
     find_checkpoint,
     get_state_dict,
@@ -22,9 +25,6 @@ from mmovseg.apis.checkpoint import (
 )
 from mmovseg.apis.config import packaged_towers, without_downloads
 from mmovseg.apis.fast_mode import PARTS, make_fast
-from mmovseg.apis.result_drawing_hook import ResultDrawingHook
-from mmovseg.apis.run_card import hash_config
-from mmovseg.apis.run_card_hook import RunCardHook
 from mmovseg.apis.runtime import (
     adapt_to_device,
     leave_process_group,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from mmovseg.apis.dataset_validation import (
+from mmovseg.analysis.dataset_validation import (
     SPLITS,
     find_data,
     load_data_config,

@@ -14,7 +14,7 @@ import sys
 
 from mmengine.config import DictAction
 
-from mmovseg.apis.vocabulary_report import (
+from mmovseg.analysis.vocabulary_report import (
     TINY_CONFIG,
     build_text_tower,
     find_overlap,

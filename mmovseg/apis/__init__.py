@@ -1,6 +1,6 @@
 """Inference and drawing; importing this package registers what it can."""
 
-from .background_evaluator import BackgroundEvaluator
+from ..evaluation import BackgroundEvaluator
 from .checkpoint import load_checkpoint, read_checkpoint
 from .config import check_config, load_config
 from .fast_mode import make_fast, warm_up

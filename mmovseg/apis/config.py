@@ -60,7 +60,7 @@ def load_config(
         ValueError: If a key is misspelt; the message names it.
     """
     if isinstance(config, (str, Path)):
-        cfg = Config.fromfile(_find_config(str(config)))
+        cfg = Config.fromfile(find_config(str(config)))
     elif isinstance(config, Config):
         cfg = copy.deepcopy(config)
     elif isinstance(config, Mapping):
@@ -168,7 +168,12 @@ def packaged_towers(model: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _find_config(name: str) -> Path:
+def find_config(name: str) -> Path:
+    """Return the file of a config, given by its path or its packaged name.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
     if Path(name).is_file():
         return Path(name)
     folders = config_folders()

@@ -21,6 +21,7 @@ from mmengine.structures import BaseDataElement
 from rich.progress import track
 from torch import nn
 
+from ..background_worker import BackgroundWorker
 from ..registry import INFERENCERS
 from ..vocabulary import Vocabulary
 from .config import load_config
@@ -29,7 +30,7 @@ from .heatmaps import draw_heatmaps, find_labels
 from .images import ImageError, find_images, write_png
 from .init_model import init_model
 from .photo_pipeline import Photo, PhotoPipeline, find_pipeline
-from .photo_stream import Background, LoadedPhoto, batch_by_size, load_photos
+from .photo_stream import LoadedPhoto, batch_by_size, load_photos
 from .results import TASKS, Result, read_result
 
 
@@ -234,7 +235,7 @@ class OVSegInferencer(BaseInferencer):
         with (
             # Or threads and the progress bar would outlive an error.
             closing(self._load(sources, batch_size, errors)) as loaded,
-            Background(2 * batch_size) as background,
+            BackgroundWorker(2 * batch_size) as background,
         ):
             for batch in batch_by_size(loaded, batch_size, divisor):
                 samples = self.forward(self._collate(batch), task, bool(labels))

@@ -1,8 +1,15 @@
 """Metrics that OpenMMLab lacks."""
 
+from .background_evaluator import BackgroundEvaluator
 from .instance_metric import InstanceMetric
 from .mask_recall_metric import MaskRecallMetric
 from .panoptic_metric import PanopticMetric
 from .semantic_metric import SemanticMetric
 
-__all__ = ['InstanceMetric', 'MaskRecallMetric', 'PanopticMetric', 'SemanticMetric']
+__all__ = [
+    'BackgroundEvaluator',
+    'InstanceMetric',
+    'MaskRecallMetric',
+    'PanopticMetric',
+    'SemanticMetric',
+]

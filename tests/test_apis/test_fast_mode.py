@@ -9,9 +9,9 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement
 
+from mmovseg.analysis.profiling import build_model, random_text
 from mmovseg.apis import fast_mode, init_model
 from mmovseg.apis.fast_mode import FastMode, make_fast, read_parts, warm_up
-from mmovseg.apis.profiling import build_model, random_text
 from mmovseg.datasets.shapeworld import draw_numbered
 from mmovseg.models.layers import DecoderStage
 

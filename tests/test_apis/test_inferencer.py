@@ -10,8 +10,8 @@ import torch
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
+from mmovseg.analysis.profiling import build_model
 from mmovseg.apis import ImageError, OVSegInferencer, init_model
-from mmovseg.apis.profiling import build_model
 from mmovseg.registry import INFERENCERS
 from mmovseg.vocabulary import Vocabulary
 

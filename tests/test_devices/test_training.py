@@ -16,7 +16,7 @@ import torch
 from golden_utils import ROOT, load_module
 from mmengine.optim import build_optim_wrapper
 
-from mmovseg.apis.profiling import build_model, random_text
+from mmovseg.analysis.profiling import build_model, random_text
 
 EOVSEG, DEOP = 'eovseg_tiny_shapeworld', 'deop_tiny_shapeworld-zs'
 WRAPPERS = ('OptimWrapper', 'mmovseg.BFloat16OptimWrapper', 'AmpOptimWrapper')

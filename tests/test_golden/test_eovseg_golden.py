@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from golden_utils import load_module, reference_state_dict, relative_error, unpack
+from golden_utils import reference_state_dict, relative_error, unpack
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 
+from mmovseg.analysis import plain_eovseg
 from mmovseg.models.structures import TextEmbeddings
 from mmovseg.registry import MODELS
 
@@ -177,8 +178,8 @@ def test_results(model, golden, text, inputs, threshold, suffix):
 
 
 @pytest.fixture(scope='module')
-def tool(pytestconfig):
-    return load_module(pytestconfig.rootpath / 'tools/analysis_tools/plain_eovseg.py')
+def tool():
+    return plain_eovseg
 
 
 @pytest.fixture(scope='module')

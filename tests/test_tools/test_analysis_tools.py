@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmovseg.apis.profiling import build_model
+from mmovseg.analysis.profiling import build_model
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'analysis_tools'
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from golden_utils import ROOT, load_module
 
-from mmovseg.apis.profiling import build_model, count_parameters
+from mmovseg.analysis.profiling import build_model, count_parameters
 
 FOLDER = ROOT / 'tools/analysis_tools'
 TINY = ('eovseg_tiny_shapeworld', 'deop_tiny_shapeworld-zs')

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 
+from mmovseg.analysis.run_card import hash_config, read_card
 from mmovseg.apis.config import load_config
-from mmovseg.apis.run_card import hash_config, read_card
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs' / 'eovseg' / 'eovseg_tiny_shapeworld.py'

@@ -16,18 +16,18 @@ import numpy as np
 import torch
 from mmengine.config import DictAction
 
-from mmovseg.apis import OVSegInferencer
-from mmovseg.apis.checkpoint import load_checkpoint
-from mmovseg.apis.fast_mode import PARTS, make_fast
-from mmovseg.apis.images import find_images
-from mmovseg.apis.profiling import (
+from mmovseg.analysis.profiling import (
     build_model,
     draw_masks,
     text_sample,
     time_models,
     wait_passively,
 )
-from mmovseg.apis.run_card import describe_place, write_card
+from mmovseg.analysis.run_card import describe_place, write_card
+from mmovseg.apis import OVSegInferencer
+from mmovseg.apis.checkpoint import load_checkpoint
+from mmovseg.apis.fast_mode import PARTS, make_fast
+from mmovseg.apis.images import find_images
 
 BATCH_SIZES = [1, 2, 4, 8, 16, 32]
 

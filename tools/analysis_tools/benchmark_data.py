@@ -14,8 +14,8 @@ from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from mmovseg.analysis.profiling import wait_passively
 from mmovseg.apis.config import load_config
-from mmovseg.apis.profiling import wait_passively
 from mmovseg.datasets.seeded_sampler import SeededIndex
 from mmovseg.registry import DATASETS
 

@@ -24,7 +24,7 @@ import torch
 from mmengine.logging import MMLogger
 from pycocotools import mask as rle
 
-from mmovseg.apis.profiling import wait_passively
+from mmovseg.analysis.profiling import wait_passively
 from mmovseg.datasets.panoptic_format import (
     PanopticAnnotations,
     id_to_rgb,

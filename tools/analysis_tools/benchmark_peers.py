@@ -9,30 +9,28 @@ tools/analysis_tools/benchmark_peers.py --systems eovseg-l fcclip-l --device cud
 """
 
 import argparse
-import ctypes
-import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from peers import (
+
+from mmovseg.analysis.clock import Clock
+from mmovseg.analysis.peers import (
     PEERS,
     MissingPackageError,
     build_system,
     make_vocabulary,
 )
-
+from mmovseg.analysis.profiling import count_macs, wait_passively, watch_parts
+from mmovseg.analysis.run_card import describe_place, write_card
 from mmovseg.apis.config import load_config
 from mmovseg.apis.images import write_bytes
-from mmovseg.apis.profiling import count_macs, wait_passively, watch_parts
-from mmovseg.apis.run_card import describe_place, write_card
 
 DTYPES = ('float32', 'bfloat16', 'float16')
 
@@ -114,47 +112,6 @@ def check_args(parser, args):
             )
         except ValueError as error:
             parser.error(str(error))
-
-
-class Clock:
-    """Seconds, and bytes, of a device."""
-
-    def __init__(self, device):
-        self.cuda = torch.device(device).type == 'cuda'
-        self.device = device
-
-    def seconds(self):
-        if self.cuda:
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
-
-    def reset_memory(self):
-        """Forget the peak of memory; return what is used now, None if unknown."""
-        if self.cuda:
-            torch.cuda.synchronize(self.device)
-            torch.cuda.reset_peak_memory_stats(self.device)
-            return torch.cuda.memory_allocated(self.device)
-        try:
-            # What building has freed would be used again, and not counted.
-            gc.collect()
-            ctypes.CDLL(None).malloc_trim(0)  # glibc
-            Path('/proc/self/clear_refs').write_text('5')  # Linux: resets VmHWM
-        except (AttributeError, OSError):
-            return None
-        return read_status('VmRSS')
-
-    def peak_memory(self):
-        if self.cuda:
-            return torch.cuda.max_memory_allocated(self.device)
-        return read_status('VmHWM')
-
-
-def read_status(key):
-    """Return a size of this process in bytes, from Linux."""
-    for line in Path('/proc/self/status').read_text().splitlines():
-        if line.startswith(f'{key}:'):
-            return 1024 * int(line.split()[1])
-    raise KeyError(f'/proc/self/status has no {key}.')
 
 
 def make_inputs(args):

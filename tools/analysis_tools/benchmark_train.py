@@ -17,13 +17,13 @@ from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.structures import BaseDataElement, InstanceData
 
-from mmovseg.apis.profiling import (
+from mmovseg.analysis.profiling import (
     build_model,
     random_text,
     read_clock,
     wait_passively,
 )
-from mmovseg.apis.run_card import describe_place, write_card
+from mmovseg.analysis.run_card import describe_place, write_card
 
 WRAPPERS = {
     'float32': 'OptimWrapper',

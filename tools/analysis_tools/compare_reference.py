@@ -20,18 +20,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from benchmark_peers import Clock
-from plain_eovseg import PlainEOVSeg
 
-from mmovseg.apis.fast_mode import PARTS, make_fast
-from mmovseg.apis.profiling import (
+from mmovseg.analysis.clock import Clock
+from mmovseg.analysis.plain_eovseg import PlainEOVSeg
+from mmovseg.analysis.profiling import (
     build_model,
     random_text,
     run_model,
     time_models,
     wait_passively,
 )
-from mmovseg.apis.run_card import describe_place, write_card
+from mmovseg.analysis.run_card import describe_place, write_card
+from mmovseg.apis.fast_mode import PARTS, make_fast
 from mmovseg.models.fusion.fusion_tasks import label_divisor
 
 

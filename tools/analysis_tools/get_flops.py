@@ -9,7 +9,7 @@ import sys
 import torch
 from mmengine.config import DictAction
 
-from mmovseg.apis.profiling import (
+from mmovseg.analysis.profiling import (
     build_model,
     count_macs,
     count_parameters,

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-from mmovseg.apis.profiling import build_model, wait_passively
-from mmovseg.apis.roofline import measure_peak, profile_parts, roofline_table
-from mmovseg.apis.run_card import describe_place, write_card
+from mmovseg.analysis.profiling import build_model, wait_passively
+from mmovseg.analysis.roofline import measure_peak, profile_parts, roofline_table
+from mmovseg.analysis.run_card import describe_place, write_card
 
 
 def parse_args():

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
+from mmovseg.analysis.export_check import SHARE, TOLERANCE, measure_errors
 from mmovseg.apis import init_model
 from mmovseg.apis.export import (
     describe,
@@ -30,7 +31,6 @@ from mmovseg.apis.export import (
     save_program,
     save_text,
 )
-from mmovseg.apis.export_check import SHARE, TOLERANCE, measure_errors
 from mmovseg.models.segmentors import OVSegmentor
 from mmovseg.vocabulary import Vocabulary
 

@@ -33,8 +33,8 @@ import yaml
 from ablation_report import Value, draw_table, render_table
 from mmengine.config import Config
 
+from mmovseg.analysis.run_card import write_card
 from mmovseg.apis import load_config
-from mmovseg.apis.run_card import write_card
 from mmovseg.datasets.preparation import read_json, write_bytes
 from mmovseg.datasets.shapeworld_files import VERSION
 

@@ -5,8 +5,7 @@ import torch
 from torch import nn
 from torchvision.ops import DeformConv2d
 
-from mmovseg.apis.fast_mode import FastMode, make_fast
-from mmovseg.apis.profiling import (
+from mmovseg.analysis.profiling import (
     build_model,
     count_macs,
     count_parameters,
@@ -18,6 +17,7 @@ from mmovseg.apis.profiling import (
     time_models,
     watch_parts,
 )
+from mmovseg.apis.fast_mode import FastMode, make_fast
 from mmovseg.vocabulary import Vocabulary
 
 

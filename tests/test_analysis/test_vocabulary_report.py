@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmovseg.apis.vocabulary_report import (
+from mmovseg.analysis.vocabulary_report import (
     build_text_tower,
     find_overlap,
     find_shared_names,

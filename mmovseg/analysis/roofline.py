@@ -172,10 +172,10 @@ def profile_parts(
         inputs: Normalised, padded images, ``[B, 3, H, W]``.
         warmup: Runs that are not counted.
         repeat: Runs whose median is taken.
-        depth: As in :func:`~mmovseg.apis.profiling.watch_parts`.
+        depth: As in :func:`~mmovseg.analysis.profiling.watch_parts`.
 
     Returns:
-        Cost by name, as :func:`~mmovseg.apis.profiling.measure_parts` orders them.
+        Cost by name, as :func:`~mmovseg.analysis.profiling.measure_parts` orders them.
     """
     times = time_models([model], inputs, warmup=warmup, repeat=repeat, depth=depth)[0]
     text = random_text(model)

@@ -3,7 +3,7 @@ import threading
 import pytest
 from mmengine.evaluator import BaseMetric
 
-from mmovseg.apis.background_evaluator import BackgroundEvaluator
+from mmovseg.evaluation.background_evaluator import BackgroundEvaluator
 from mmovseg.registry import EVALUATOR
 
 

@@ -15,8 +15,8 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from ..apis.fast_mode import count_first_runs
 from . import run_card
-from .fast_mode import count_first_runs
 
 WARMUP_BATCHES = 5
 
@@ -37,8 +37,8 @@ class RunCardHook(Hook):
     Args:
         checkpoint: File or URL of the weights.
         config: Name of the config.
-        config_hash: Its :func:`~mmovseg.apis.run_card.hash_config`, of the config as
-            loaded.
+        config_hash: Its :func:`~mmovseg.analysis.run_card.hash_config`, taken of the
+            config as loaded.
         options: ``--cfg-options``.
     """
 

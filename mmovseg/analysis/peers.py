@@ -20,9 +20,9 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from mmovseg.apis.profiling import build_model, draw_masks, random_text, run_model
-from mmovseg.registry import MODELS
-from mmovseg.vocabulary import Vocabulary
+from ..registry import MODELS
+from ..vocabulary import Vocabulary
+from .profiling import build_model, draw_masks, random_text, run_model
 
 ROOT = Path(__file__).resolve().parents[2]
 FCCLIP = 'projects/fcclip/configs/fcclip_convnext-l_zs-ade20k.py'

@@ -7,7 +7,7 @@ import pytest
 from mmengine.config import Config
 from panoptic_files import dataset_config, segment, write_dataset
 
-from mmovseg.apis.dataset_validation import (
+from mmovseg.analysis.dataset_validation import (
     find_data,
     load_data_config,
     validate_data,

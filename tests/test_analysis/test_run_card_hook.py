@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmovseg.apis import run_card_hook
-from mmovseg.apis.run_card_hook import RunCardHook, collect_conventions
+from mmovseg.analysis import run_card_hook
+from mmovseg.analysis.run_card_hook import RunCardHook, collect_conventions
 from mmovseg.evaluation import MaskRecallMetric, SemanticMetric
 
 

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..apis.config import load_config, without_downloads
 from ..models.backbones import CLIPViTBackbone
 from ..models.structures import TextEmbeddings
 from ..registry import MODELS
 from ..vocabulary import Vocabulary
-from .config import load_config, without_downloads
 
 
 class Parameters(NamedTuple):

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmovseg.apis.config import load_config
-from mmovseg.apis.leaderboard import (
+from mmovseg.analysis.leaderboard import (
     VALIDATION_IMAGES,
     Leaderboard,
     count_validation_images,
     list_configs,
     load_cards,
 )
-from mmovseg.apis.run_card import hash_config
+from mmovseg.analysis.run_card import hash_config
+from mmovseg.apis.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 METAFILE = """

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmovseg.apis import run_card
+from mmovseg.analysis import run_card
 from mmovseg.apis.config import load_config
 from mmovseg.vocabulary import Vocabulary
 
@@ -59,7 +59,7 @@ def test_vocabularies_are_named_if_packaged():
 
 
 def test_text_tower_is_no_parameter(tiny_clip):
-    from mmovseg.apis.profiling import build_model, count_parameters
+    from mmovseg.analysis.profiling import build_model, count_parameters
 
     model = build_model('eovseg_tiny_shapeworld')
     counts = count_parameters(model)

@@ -5,12 +5,13 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from golden_utils import ROOT, load_module, relative_error
+from golden_utils import relative_error
 from mmengine.structures import BaseDataElement
 from torch import nn
 
+from mmovseg.analysis import plain_eovseg
+from mmovseg.analysis.profiling import build_model, random_text
 from mmovseg.apis import init_model
-from mmovseg.apis.profiling import build_model, random_text
 from mmovseg.datasets.shapeworld import draw_numbered
 
 TINY = 'eovseg_tiny_shapeworld'
@@ -23,7 +24,7 @@ CONVNEXT = {
 
 @pytest.fixture
 def tool():
-    return load_module(ROOT / 'tools/analysis_tools/plain_eovseg.py')
+    return plain_eovseg
 
 
 @pytest.fixture

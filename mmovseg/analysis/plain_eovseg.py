@@ -17,20 +17,16 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
-from mmovseg.models import (
-    CLIPConvBackbone,
-    CLIPViTBackbone,
-    EOVSeg,
-    LiteDecoder,
-    MaskFusion,
-    TDEEHead,
-    VASNeck,
-)
-from mmovseg.models.clip import fused_attention
-from mmovseg.models.functional import ENSEMBLES
-from mmovseg.models.layers.channel_layer_norm import ChannelLayerNorm
-from mmovseg.models.structures import MaskPrediction, TextEmbeddings
-from mmovseg.vocabulary import Vocabulary
+from ..models.backbones import CLIPConvBackbone, CLIPViTBackbone
+from ..models.clip import fused_attention
+from ..models.functional import ENSEMBLES
+from ..models.fusion import MaskFusion
+from ..models.heads import LiteDecoder, TDEEHead
+from ..models.layers.channel_layer_norm import ChannelLayerNorm
+from ..models.necks import VASNeck
+from ..models.segmentors import EOVSeg
+from ..models.structures import MaskPrediction, TextEmbeddings
+from ..vocabulary import Vocabulary
 
 
 class PlainResult(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from .config import load_config
+from ..apis.config import load_config
 from .run_card import CARD_NAME, hash_config, read_card
 
 # Images of the validation sets that the papers' numbers are of, by folder.

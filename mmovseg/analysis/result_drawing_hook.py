@@ -11,8 +11,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
-from .images import load_image, write_png
-from .results import TASKS, read_result
+from ..apis.images import load_image, write_png
+from ..apis.results import TASKS, read_result
 
 
 class ResultDrawingHook(Hook):

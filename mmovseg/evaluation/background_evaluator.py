@@ -7,8 +7,8 @@ from typing import Any
 
 from mmengine.evaluator import BaseMetric, Evaluator
 
+from ..background_worker import BackgroundWorker
 from ..registry import EVALUATOR
-from .photo_stream import Background
 
 
 @EVALUATOR.register_module()
@@ -26,7 +26,7 @@ class BackgroundEvaluator(Evaluator):
         self, metrics: dict | BaseMetric | Sequence[dict | BaseMetric], limit: int = 2
     ) -> None:
         super().__init__(metrics)
-        self._background = Background(limit)
+        self._background = BackgroundWorker(limit)
 
     def process(self, data_samples: Sequence[Any], data_batch: Any = None) -> None:
         """Take a batch; raise what went wrong with an earlier one."""

@@ -4,13 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmovseg.apis.profiling import (
+from mmovseg.analysis.profiling import (
     build_model,
     count_macs,
     random_text,
     run_model,
 )
-from mmovseg.apis.roofline import (
+from mmovseg.analysis.roofline import (
     Cost,
     Peak,
     count_bytes,
@@ -69,7 +69,7 @@ def test_the_peak_is_what_was_timed(monkeypatch):
     # Every reading is a second after the one before.
     ticks = iter(range(1000))
     monkeypatch.setattr(
-        'mmovseg.apis.roofline.read_clock', lambda device: lambda: next(ticks)
+        'mmovseg.analysis.roofline.read_clock', lambda device: lambda: next(ticks)
     )
     peak = measure_peak('cpu', size=8, length=100)
     assert peak.flops == 2 * 8**3

@@ -10,7 +10,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from .export import INPUTS, SegmentorGraph, embed_vocabulary
+from ..apis.export import INPUTS, SegmentorGraph, embed_vocabulary
 
 TOLERANCE = 1e-3
 # Of the queries. The decoder pools inside hard masks: where rounding flips a pixel, a

@@ -14,6 +14,9 @@ from mmseg.datasets import BaseSegDataset
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from ..apis.config import check_config, find_config
+from ..apis.images import write_png
+from ..apis.visualization import draw_panoptic, draw_semantic, side_by_side
 from ..datasets import PanopticDataset
 from ..datasets.validation import (
     Findings,
@@ -25,9 +28,6 @@ from ..datasets.validation import (
 )
 from ..registry import DATASETS, TRANSFORMS
 from ..vocabulary import Vocabulary
-from .config import _find_config, check_config
-from .images import write_png
-from .visualization import draw_panoptic, draw_semantic, side_by_side
 
 SPLITS = ('train', 'val', 'test')
 # The transforms that decide what a label is (in a panoptic JSON its categories do).
@@ -66,7 +66,7 @@ def load_data_config(
         FileNotFoundError: If there is no such config.
         ValueError: If a key is misspelt.
     """
-    cfg = Config.fromfile(_find_config(config))
+    cfg = Config.fromfile(find_config(config))
     cfg.merge_from_dict(dict(cfg_options or {}))
     check_config({'model': {}, **cfg})
     return cfg

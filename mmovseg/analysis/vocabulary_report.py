@@ -11,10 +11,10 @@ from mmengine.model import BaseModule
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
+from ..apis.config import load_config
+from ..apis.init_model import init_model
 from ..registry import MODELS
 from ..vocabulary import Vocabulary
-from .config import load_config
-from .init_model import init_model
 
 TINY_CONFIG = 'eovseg_tiny_shapeworld'  # needs no download
 

@@ -1,0 +1,101 @@
+"""Write files whole or not at all, and guess what a misspelt name meant."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path whose file takes the place of another at the end.
+
+    Readers see the old file or the complete new one. After an error the old one is
+    left, and the temporary one is deleted. A link stays a link: the file that it points
+    to is replaced. What is no regular file, such as ``/dev/stdout``, is written to
+    directly.
+
+    Args:
+        path: Where the file goes. Missing folders are made.
+
+    Yields:
+        Where to write it.
+
+    Raises:
+        OSError: If ``path`` is a folder or cannot be written.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists():
+        if path.is_dir():
+            raise IsADirectoryError(f'{path} is a folder, so no file can be written.')
+        if not stat.S_ISREG(path.stat().st_mode):
+            yield path
+            return
+        if not os.access(path, os.W_OK):
+            raise PermissionError(f'{path} is write-protected.')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A short name of its own: others may write the same file, and names have a limit.
+    part = path.with_name(f'.{uuid.uuid4().hex[:12]}.part')
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_atomic(path: str | Path, data: bytes | str, *, sync: bool = False) -> None:
+    """Write a file whole or not at all; see :func:`atomic_path`.
+
+    Args:
+        path: Where the file goes. Missing folders are made.
+        data: The content. Text is written as UTF-8.
+        sync: Wait until the disk has it, so that it survives a loss of power.
+
+    Raises:
+        OSError: If ``path`` is a folder or cannot be written.
+    """
+    with atomic_path(path) as part, open(part, 'wb') as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def closest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name that is most like a misspelt one.
+
+    Args:
+        name: As given.
+        known: The names that exist.
+        cutoff: Least likeness, from 0 to 1.
+
+    Returns:
+        A name, or None if none is like it.
+
+    Example:
+        >>> closest('pipeline_test', ['test_pipeline', 'data'])
+        'test_pipeline'
+    """
+    found = difflib.get_close_matches(str(name), map(str, known), 1, cutoff)
+    return found[0] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return a hint that ends an error message, or nothing.
+
+    Args:
+        name: As given.
+        known: The names that exist.
+        cutoff: Least likeness, from 0 to 1.
+
+    Example:
+        >>> did_you_mean('pipeline_test', ['test_pipeline', 'data'])
+        " Did you mean 'test_pipeline'?"
+    """
+    found = closest(name, known, cutoff=cutoff)
+    return f' Did you mean {found!r}?' if found else ''
