@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 
 from mmovseg.apis import load_config
-from mmovseg.datasets.preparation import write_bytes
+from mmovseg.fileio import write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ('prompt', 'proposals', 'deop')
@@ -153,7 +153,7 @@ def main():
     )
     draw(f'deop_tiny_{args.data}', checkpoints[-1], args)
     text = json.dumps(results, indent=1)
-    write_bytes(args.work_dir / 'metrics.json', text.encode())
+    write_atomic(args.work_dir / 'metrics.json', text.encode())
     for name, values in results.items():
         shown = ', '.join(f'{key} {value:.2f}' for key, value in values.items())
         print(f'{name}: {shown}')

@@ -32,7 +32,7 @@ import numpy as np
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmovseg.datasets.preparation import write_bytes
+from mmovseg.fileio import write_atomic
 from mmovseg.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -212,7 +212,7 @@ def main(argv=None):
     checkpoint = Path((Path(config.work_dir) / 'last_checkpoint').read_text().strip())
     plain = {k: None if math.isnan(v) else v for k, v in metrics.items()}  # no JSON
     text = json.dumps(plain, indent=1)
-    write_bytes(args.work_dir / 'metrics.json', text.encode())
+    write_atomic(args.work_dir / 'metrics.json', text.encode())
     draw_loss(Path(config.work_dir), args.work_dir / 'loss_curve.png')
     draw_predictions(config, checkpoint, args)
     print(f'\nOn {args.num_val} validation images:')

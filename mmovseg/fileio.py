@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, part: str | None = None) -> Iterator[Path]:
     """Give a temporary path whose file takes the place of another at the end.
 
     Readers see the old file or the complete new one. After an error the old one is
@@ -22,6 +22,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
     Args:
         path: Where the file goes. Missing folders are made.
+        part: Name of the temporary file, for files with a single writer: it overwrites
+            what a killed one has left. None takes a new name.
 
     Yields:
         Where to write it.
@@ -40,26 +42,33 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             raise PermissionError(f'{path} is write-protected.')
     path.parent.mkdir(parents=True, exist_ok=True)
     # A short name of its own: others may write the same file, and names have a limit.
-    part = path.with_name(f'.{uuid.uuid4().hex[:12]}.part')
+    draft = path.with_name(part or f'.{uuid.uuid4().hex[:12]}.part')
     try:
-        yield part
-        os.replace(part, path)
+        yield draft
+        os.replace(draft, path)
     finally:
-        part.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
 
 
-def write_atomic(path: str | Path, data: bytes | str, *, sync: bool = False) -> None:
+def write_atomic(
+    path: str | Path,
+    data: bytes | str,
+    *,
+    sync: bool = False,
+    part: str | None = None,
+) -> None:
     """Write a file whole or not at all; see :func:`atomic_path`.
 
     Args:
         path: Where the file goes. Missing folders are made.
         data: The content. Text is written as UTF-8.
         sync: Wait until the disk has it, so that it survives a loss of power.
+        part: Name of the temporary file; see :func:`atomic_path`.
 
     Raises:
         OSError: If ``path`` is a folder or cannot be written.
     """
-    with atomic_path(path) as part, open(part, 'wb') as file:
+    with atomic_path(path, part) as draft, open(draft, 'wb') as file:
         file.write(data.encode() if isinstance(data, str) else data)
         if sync:
             file.flush()

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from mmovseg.analysis.leaderboard import Leaderboard, load_cards
+from mmovseg.fileio import write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,8 +41,7 @@ def main():
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     if not args.check:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(page, encoding='utf-8')
+        write_atomic(out, page)
     elif not out.is_file() or out.read_text(encoding='utf-8') != page:
         sys.exit(f'error: {out} is not up to date; run tools/leaderboard.py.')
 

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import sys
-from pathlib import Path
 
 from mmengine.config import DictAction
 
@@ -22,6 +21,7 @@ from mmovseg.analysis.dataset_validation import (
     load_data_config,
     validate_data,
 )
+from mmovseg.fileio import write_atomic
 
 
 def parse_args():
@@ -97,8 +97,7 @@ def main():
         summaries.append(summary)
     if args.out:
         content = [summary.as_dict() for summary in summaries]
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(content, indent=1))
+        write_atomic(args.out, json.dumps(content, indent=1))
     problems = sum(summary.num_problems for summary in summaries)
     print(f'\n{problems} problems in {len(summaries)} data sets.')
     sys.exit(1 if problems else 0)

@@ -10,7 +10,6 @@ import os
 import platform
 import posixpath
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from mmengine.dist import get_world_size
 from mmengine.fileio import get_local_path
 from torch import nn
 
+from ..fileio import write_atomic
 from ..vocabulary import Vocabulary
 from .profiling import count_parameters
 
@@ -201,21 +201,8 @@ def write_card(path: str | Path, card: Mapping[str, Any]) -> None:
         path: File; its folder is made. An older one is replaced.
         card: The content.
     """
-    path = Path(path)
-    text = json.dumps(_plain(card), indent=2, allow_nan=False) + '\n'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
-    try:
-        with os.fdopen(handle, 'w', encoding='utf-8') as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp keeps files private; a card is for the people of the project.
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    text = json.dumps(_plain(card), indent=2, allow_nan=False)
+    write_atomic(path, f'{text}\n', sync=True)
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from ..fileio import closest, did_you_mean
 from ..models.clip import SHAPEWORLD, resolve_model_name
 from ..registry import MODELS
 from ..vocabulary import Vocabulary
@@ -85,14 +85,14 @@ def check_config(cfg: Mapping[str, Any]) -> None:
     """
     problems = []
     for key in sorted(set(cfg) - RUNNER_KEYS - OWN_KEYS):
-        close = difflib.get_close_matches(key, RUNNER_KEYS | OWN_KEYS, 1, 0.8)
+        close = closest(key, RUNNER_KEYS | OWN_KEYS, cutoff=0.8)
         if close:
-            problems.append(f'{key}: did you mean {close[0]!r}?')
+            problems.append(f'{key}: did you mean {close!r}?')
     if 'model' in cfg:
         problems += _check_component(cfg['model'], 'model')
     else:
-        close = difflib.get_close_matches('model', cfg, 1)
-        hint = f'; is {close[0]!r} meant to be it?' if close else ''
+        close = closest('model', cfg)
+        hint = f'; is {close!r} meant to be it?' if close else ''
         problems.append(f"there is no 'model'{hint}")
     problems += _check_seen_classes(cfg)
     if problems:
@@ -188,11 +188,9 @@ def find_config(name: str) -> Path:
     }
     if name in known:
         return known[name]
-    close = difflib.get_close_matches(Path(name).stem, known, 3, 0.5) or sorted(known)
-    raise FileNotFoundError(
-        f'Config {name!r} is neither a file nor packaged; packaged are for example '
-        f'{", ".join(close) or "none"}.'
-    )
+    hint = did_you_mean(Path(name).stem, known, cutoff=0.5)
+    hint = hint or f' Packaged are {", ".join(sorted(known)) or "none"}.'
+    raise FileNotFoundError(f'Config {name!r} is neither a file nor packaged.{hint}')
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, dict]]:
@@ -219,15 +217,15 @@ def _check_component(config: Any, path: str) -> Iterator[str]:
             continue
         accepted = _accepted_keys(kind)
         if accepted is None:
-            close = difflib.get_close_matches(str(kind), MODELS.module_dict, 1)
+            close = closest(str(kind), MODELS.module_dict)
             if close:
-                yield f'{place}.type: {kind!r} is unknown; did you mean {close[0]!r}?'
+                yield f'{place}.type: {kind!r} is unknown; did you mean {close!r}?'
             continue
         for key in part:
             if key in accepted or key in ('type', '_scope_'):
                 continue
-            close = difflib.get_close_matches(key, accepted, 1)
-            hint = f'did you mean {close[0]!r}?' if close else f'known: {accepted}'
+            close = closest(key, accepted)
+            hint = f'did you mean {close!r}?' if close else f'known: {accepted}'
             yield f'{place}.{key}: {kind} has no such argument; {hint}'
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..fileio import atomic_path
 from ..registry import MODELS
 from .checkpoint import get_state_dict, read_checkpoint
 from .config import load_config, without_downloads
@@ -119,12 +118,5 @@ def report(
 
 def save(path: Path, checkpoint: dict) -> None:
     """Write a checkpoint so that it is complete or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            torch.save(checkpoint, file)
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with atomic_path(path) as draft:
+        torch.save(checkpoint, draft)

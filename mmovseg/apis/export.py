@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.func import functional_call
 
+from ..fileio import write_atomic
 from ..models.clip import fused_attention
 from ..models.structures import TextEmbeddings
 from ..vocabulary import Vocabulary
-from .images import write_bytes
 from .photo_pipeline import find_pipeline
 
 FORMAT = 1  # of the metadata; demo/onnx_demo.py reads it
@@ -226,7 +226,7 @@ def save_program(
     buffer = io.BytesIO()
     extra = {f'{METADATA}.json': json.dumps(metadata)}
     torch.export.save(program, buffer, extra_files=extra)
-    write_bytes(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())
 
 
 def save_onnx(
@@ -260,7 +260,7 @@ def save_onnx(
     )
     proto = converted.model_proto
     onnx.helper.set_model_props(proto, {METADATA: json.dumps(metadata)})
-    write_bytes(path, proto.SerializeToString())
+    write_atomic(path, proto.SerializeToString())
 
 
 def save_text(model: BaseModel, vocabulary: Vocabulary, path: str | Path) -> None:
@@ -283,4 +283,4 @@ def save_text(model: BaseModel, vocabulary: Vocabulary, path: str | Path) -> Non
         is_thing=np.array(vocabulary.is_thing),
         text_model=np.array(model.text_classifier.model_name),
     )
-    write_bytes(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import cv2
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from ..fileio import did_you_mean
 from ..vocabulary import Vocabulary
 from .visualization import draw_heatmap, side_by_side
 
@@ -102,8 +102,7 @@ def draw_heatmaps(
 
 
 def _explain(name: str, vocabulary: Vocabulary) -> str:
-    close = difflib.get_close_matches(name, vocabulary.all_names, n=1)
-    hint = f' Did you mean {close[0]!r}?' if close else ''
+    hint = did_you_mean(name, vocabulary.all_names)
     shown = ', '.join(vocabulary.names[:20]) + (', ...' if len(vocabulary) > 20 else '')
     return f'show_heatmaps: no class is called {name!r}.{hint} Classes: {shown}.'
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from ..datasets.image_file import (
     load_image,
     pil_to_bgr,
 )
+from ..fileio import write_atomic
 
 __all__ = [
     'EXTENSIONS',
@@ -27,7 +26,6 @@ __all__ = [
     'find_images',
     'load_image',
     'pil_to_bgr',
-    'write_bytes',
     'write_json',
     'write_png',
 ]
@@ -51,26 +49,14 @@ def find_images(folder: str | Path) -> list[str]:
     return paths
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file at once: others see the old one or the complete new one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{uuid.uuid4().hex}.part')
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_png(path: str | Path, array: np.ndarray) -> None:
     """Write a PNG: uint8 ``[H, W, 3]`` RGB, or uint8 or uint16 ``[H, W]`` grey."""
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, format='PNG')
-    write_bytes(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())
 
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write readable JSON."""
     text = json.dumps(value, indent=1, ensure_ascii=False)
-    write_bytes(path, (text + '\n').encode())
+    write_atomic(path, f'{text}\n')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 import os
 from typing import Any
 
@@ -14,6 +13,7 @@ from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 
+from ..fileio import did_you_mean
 from .checkpoint import read_checkpoint
 from .config import RUNNER_KEYS, load_config
 
@@ -45,8 +45,7 @@ def load_run_config(config: str, options: dict[str, Any] | None = None) -> Confi
     for option in options or {}:
         key = option.split('.')[0]
         if key not in known:
-            close = difflib.get_close_matches(key, known, 1)
-            hint = f' Did you mean {close[0]!r}?' if close else ''
+            hint = did_you_mean(key, known)
             raise ValueError(f'--cfg-options {option}: no such key in {config}.{hint}')
     return load_config(config, options)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.logging import print_log
 from torch.utils.data import DataLoader, Dataset
 
+from ..fileio import write_atomic
 from ..registry import DATASETS
 
 
@@ -141,11 +141,8 @@ class ClassCrops(Dataset):
 
 def _write_whole(path: Path, content: dict) -> None:
     """Write a JSON file whole or not at all; a read-only folder is no error."""
-    part = path.with_name(f'{path.name}.{os.getpid()}')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(content))
-        part.replace(path)
+        write_atomic(path, json.dumps(content))
     except OSError as error:
         print_log(f'{path} cannot be written: {error}', 'current', logging.WARNING)
 

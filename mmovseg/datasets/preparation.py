@@ -19,6 +19,8 @@ from mmengine.utils import ProgressBar
 from PIL import Image
 from scipy.io import loadmat
 
+from ..fileio import write_atomic
+
 TaskT = TypeVar('TaskT')
 ResultT = TypeVar('ResultT')
 
@@ -183,17 +185,9 @@ def read_mat(path: Path, *keys: Any) -> np.ndarray:
     return content
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file in one go, so that what exists is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    draft.write_bytes(data)
-    draft.replace(path)
-
-
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file in one go."""
-    write_bytes(path, json.dumps(content).encode())
+    write_atomic(path, json.dumps(content))
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
@@ -210,4 +204,4 @@ def write_image(path: Path, image: np.ndarray) -> None:
     }
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, **options[path.suffix])
-    write_bytes(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())

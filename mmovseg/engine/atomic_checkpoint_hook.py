@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import os.path as osp
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from mmovseg.fileio import write_atomic
 from mmovseg.registry import HOOKS
 
 
@@ -19,15 +19,9 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes to ``filepath``, replacing what was there in one step."""
-        filepath = str(filepath)
-        os.makedirs(osp.dirname(filepath) or '.', exist_ok=True)
         # One fixed name: what a killed run left is overwritten by the next one.
-        partial = f'{filepath}.part'
-        with open(partial, 'wb') as file:
-            file.write(obj)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, filepath)
+        part = f'{osp.basename(filepath)}.part'
+        write_atomic(filepath, obj, sync=True, part=part)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write text to ``filepath``, replacing what was there in one step."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os.path as osp
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from ..datasets.panoptic_format import PanopticAnnotations, read_segment_ids
+from ..fileio import did_you_mean
 from ..vocabulary import Vocabulary
 
 
@@ -56,8 +56,7 @@ def find_seen(seen: str | Sequence[str], class_names: Sequence[str]) -> np.ndarr
     names = Vocabulary.load(seen).names
     unknown = [name for name in names if name not in class_names]
     if unknown:
-        close = difflib.get_close_matches(unknown[0], class_names, n=1)
-        hint = f' Did you mean {close[0]!r}?' if close else ''
+        hint = did_you_mean(unknown[0], class_names)
         raise ValueError(
             f'{len(unknown)} of {len(names)} seen classes are no classes of the data '
             f'set: {", ".join(map(repr, unknown[:5]))}.{hint} Its {len(class_names)} '

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import unicodedata
@@ -10,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from ..fileio import did_you_mean
 
 DATA_DIR = Path(__file__).parent / 'data'
 # The longest official name has 45 characters. This only catches a file that is no
@@ -161,10 +162,9 @@ class Vocabulary:
         known = cls.available()
         if source in known:
             return cls._from_file(DATA_DIR / f'{source}.txt')
-        close = difflib.get_close_matches(source, known, n=1)
-        hint = f' Did you mean {close[0]!r}?' if close else ''
         raise ValueError(
-            f'Unknown vocabulary {source!r}.{hint} Packaged ones: {", ".join(known)}. '
+            f'Unknown vocabulary {source!r}.{did_you_mean(source, known)} '
+            f'Packaged ones: {", ".join(known)}. '
             "A path must end in '.txt'; Vocabulary.from_string() reads class names."
         )
 
@@ -238,10 +238,9 @@ class Vocabulary:
             return cls.load(text)
         if not text:
             raise ValueError('A vocabulary needs at least one class, got none.')
-        close = difflib.get_close_matches(text, cls.available(), n=1, cutoff=0.7)
+        hint = did_you_mean(text, cls.available(), cutoff=0.7)
         is_one_word = not set(text) & set(',;: ')
-        if is_one_word and (close or set(text) & set('/_.')):
-            hint = f' Did you mean {close[0]!r}?' if close else ''
+        if is_one_word and (hint or set(text) & set('/_.')):
             raise ValueError(
                 f'{text!r} is neither a packaged vocabulary nor a .txt file, and looks '
                 f'like one.{hint} Packaged ones: {", ".join(cls.available())}.'

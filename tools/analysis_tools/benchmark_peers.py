@@ -30,7 +30,7 @@ from mmovseg.analysis.peers import (
 from mmovseg.analysis.profiling import count_macs, wait_passively, watch_parts
 from mmovseg.analysis.run_card import describe_place, write_card
 from mmovseg.apis.config import load_config
-from mmovseg.apis.images import write_bytes
+from mmovseg.fileio import write_atomic
 
 DTYPES = ('float32', 'bfloat16', 'float16')
 
@@ -301,7 +301,7 @@ def main():
     card = dict(settings=settings, systems=rows, **place)
     write_card(args.output.with_name(f'{args.output.name}.json'), card)
     text = f'{headline(args, card["hardware"])}\n\n{table(rows)}\n'
-    write_bytes(args.output.with_name(f'{args.output.name}.md'), text.encode())
+    write_atomic(args.output.with_name(f'{args.output.name}.md'), text.encode())
     print(f'\n{text}')
     failed = [name for name, row in rows.items() if row.get('failed')]
     if failed:

@@ -27,9 +27,9 @@ from mmovseg.datasets.preparation import (
     is_done,
     make_parser,
     run,
-    write_bytes,
     write_image,
 )
+from mmovseg.fileio import write_atomic
 
 SPLITS = {'training': 25574, 'validation': 2000}
 IGNORED = 65535
@@ -129,7 +129,7 @@ def convert(task: tuple[Path, Path, Path]) -> None:
         )
     height, width = target_size(*labels.shape)
     if labels.shape == (height, width):
-        write_bytes(out_photo, photo.read_bytes())
+        write_atomic(out_photo, photo.read_bytes())
     else:
         size = (width, height)
         image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)

@@ -33,9 +33,9 @@ from mmovseg.datasets.preparation import (
     read_json,
     read_mat,
     run,
-    write_bytes,
     write_image,
 )
+from mmovseg.fileio import write_atomic
 
 SPLITS = {'train': 4998, 'val': 5105}
 NUM_CLASSES = 459
@@ -159,7 +159,7 @@ def main(argv: list[str] | None = None) -> None:
     for split, tasks in found.items():
         stems = ''.join(f'{task.map_59.stem}\n' for task in tasks)
         listing = args.root / f'ImageSets/SegmentationContext/{split}.txt'
-        write_bytes(listing, stems.encode())
+        write_atomic(listing, stems.encode())
         todo = []
         for task in tasks:
             made = {

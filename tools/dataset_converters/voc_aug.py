@@ -25,9 +25,9 @@ from mmovseg.datasets.preparation import (
     make_parser,
     read_mat,
     run,
-    write_bytes,
     write_image,
 )
+from mmovseg.fileio import write_atomic
 
 SETS = ('train', 'val')
 NUM_IMAGES = 10582
@@ -38,7 +38,7 @@ def convert(task: tuple[Path, Path]) -> None:
     source, out = task
     if source.suffix == '.png':
         read_image(str(source), flag='unchanged', backend='pillow')  # may be cut off
-        write_bytes(out, source.read_bytes())
+        write_atomic(out, source.read_bytes())
     else:
         labels = read_mat(source, 'GTcls', (0, 0), 'Segmentation')
         if int(labels.max()) > 20:
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
         partial=args.partial,
     )
     listing = ''.join(f'{out.stem}\n' for _, out in tasks)
-    write_bytes(lists / 'trainaug.txt', listing.encode())
+    write_atomic(lists / 'trainaug.txt', listing.encode())
     todo = [task for task in tasks if not is_done(task[1])]
     print(f'trainaug: {len(tasks) - len(todo)} done, {len(todo)} to do')
     run(convert, todo, args.workers)

@@ -21,8 +21,8 @@ from mmengine.runner import Runner
 
 from mmovseg.apis import init_model, load_config
 from mmovseg.apis.checkpoint import find_checkpoint
-from mmovseg.datasets.preparation import write_bytes
 from mmovseg.datasets.shapeworld_files import write_split
+from mmovseg.fileio import write_atomic
 
 CONFIG = 'eovseg_tiny_shapeworld'
 PREFIXES = ('panoptic/PQ', 'semantic/mIoU', 'instance/segm_mAP')
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
         command = f'python tools/shapeworld/evaluate_checkpoint.py {options}'
         content = dict(command=command, data=data, metrics=metrics)
         path = Path(checkpoint).with_name('metrics.json')
-        write_bytes(path, (json.dumps(content, indent=1) + '\n').encode())
+        write_atomic(path, (json.dumps(content, indent=1) + '\n').encode())
         print(f'Wrote {path}.')
 
 

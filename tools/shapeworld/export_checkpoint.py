@@ -12,7 +12,6 @@ tools/test.py.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from mmovseg.apis import init_model
 from mmovseg.apis.config import packaged_towers
+from mmovseg.fileio import atomic_path
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -77,11 +77,9 @@ def main(argv: list[str] | None = None) -> None:
         weights, packaged = select(args.config, args.src)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
-    args.dst.parent.mkdir(parents=True, exist_ok=True)
-    partial = args.dst.with_name(f'{args.dst.name}.part')
     metadata = dict(config=args.config, format='pt', source=args.src.name)
-    save_file(weights, partial, metadata=metadata)
-    os.replace(partial, args.dst)
+    with atomic_path(args.dst) as draft:
+        save_file(weights, draft, metadata=metadata)
     sizes = Counter()
     for name, value in weights.items():
         sizes['.'.join(name.split('.')[:2])] += value.nbytes

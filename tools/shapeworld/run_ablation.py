@@ -35,8 +35,9 @@ from mmengine.config import Config
 
 from mmovseg.analysis.run_card import write_card
 from mmovseg.apis import load_config
-from mmovseg.datasets.preparation import read_json, write_bytes
+from mmovseg.datasets.preparation import read_json
 from mmovseg.datasets.shapeworld_files import VERSION
+from mmovseg.fileio import write_atomic
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT / 'mmovseg/models/tiny_clip'
@@ -362,7 +363,7 @@ def write_report(page: Path, images: Path, args: argparse.Namespace, lab: Lab) -
         rows = measure(lab, name, args.seeds)
         table = TABLES[name]
         image = images / f'ablation_{name}.png'
-        write_bytes(image, draw_table(table, rows))
+        write_atomic(image, draw_table(table, rows))
         link = Path(os.path.relpath(image, page.parent)).as_posix()
         titles = list(METRICS[name.split('-')[0]])
         parts.append(f'### {name}: {table["Title"]}\n')
@@ -374,7 +375,7 @@ def write_report(page: Path, images: Path, args: argparse.Namespace, lab: Lab) -
         text = found.sub(lambda _: block, text)
     else:
         text = f'{text.rstrip()}\n\n{block}\n'
-    write_bytes(page, text.encode())
+    write_atomic(page, text.encode())
 
 
 def main() -> None:

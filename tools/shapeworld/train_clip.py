@@ -42,6 +42,7 @@ from mmovseg.datasets.shapeworld import SOLID, STUFF
 from mmovseg.datasets.shapeworld_captions import Captions
 from mmovseg.datasets.shapeworld_crops import CropSource, draw_pictures
 from mmovseg.engine import Muon
+from mmovseg.fileio import atomic_path
 from mmovseg.models.backbones.clip_conv_backbone import attention_pool
 from mmovseg.models.clip import register_tiny_models, resize_position_embedding
 from mmovseg.vocabulary import Vocabulary
@@ -338,10 +339,9 @@ def train_step(
 
 def save(path: Path, progress: dict, parts: dict) -> None:
     """Write a checkpoint, whole or not at all."""
-    draft = path.with_suffix('.tmp')
     states = {name: part.state_dict() for name, part in parts.items()}
-    torch.save({'progress': progress, **states}, draft)
-    draft.replace(path)
+    with atomic_path(path) as draft:
+        torch.save({'progress': progress, **states}, draft)
 
 
 def restore(path: Path, parts: dict) -> dict:
@@ -364,9 +364,8 @@ def export(towers: Towers, path: Path) -> None:
         name: value.detach().half().contiguous() if value.is_floating_point() else value
         for name, value in towers.clip.state_dict().items()
     }
-    draft = path.with_suffix('.tmp')
-    save_file(state, draft)
-    draft.replace(path)
+    with atomic_path(path) as draft:
+        save_file(state, draft)
 
 
 def draw_data(args: argparse.Namespace, size: int) -> tuple[CropSource, tuple]:

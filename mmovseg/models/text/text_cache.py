@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import uuid
 import warnings
 from pathlib import Path
 
@@ -12,6 +11,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+
+from ...fileio import write_atomic
 
 
 def default_cache_dir() -> Path:
@@ -64,15 +65,8 @@ def write_matrix(path: Path, weight: Tensor) -> None:
         weight: float32, ``[V, D]``.
     """
     weight = weight.detach().cpu().contiguous()
-    # A name of its own per writer; os.replace is atomic within one folder.
-    part = path.with_name(f'{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(save({'weight': weight, 'sha256': _checksum(weight)}))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_atomic(path, save({'weight': weight, 'sha256': _checksum(weight)}))
     except OSError as error:
         warnings.warn(
             f'Cannot cache text embeddings in {path.parent}: {error}. Set '
