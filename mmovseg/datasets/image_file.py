@@ -14,7 +14,7 @@ import cv2
 import mmcv
 import numpy as np
 from mmengine import fileio
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 JPEG_START, JPEG_SCAN, JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
 PNG_START, PNG_END = b'\x89PNG', b'IEND'
@@ -92,13 +92,13 @@ def decode_photo(data: bytes, name: Any) -> np.ndarray:
     """
     image = open_image(data, name)
     try:
-        if image.format in ('JPEG', 'MPO') and image.mode in ('L', 'RGB'):
+        is_plain = image.format in ('JPEG', 'MPO') and image.mode in ('L', 'RGB')
+        if is_plain and _orientation(image) == 1:
             # OpenCV gives the same numbers in less time.
-            if _orientation(image) == 1:
-                flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-                decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-                if decoded is not None:
-                    return decoded
+            flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+            decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+            if decoded is not None:
+                return decoded
         image.load()
         return pil_to_bgr(image)
     except ImageError:
@@ -127,10 +127,13 @@ def open_image(data: bytes, name: Any) -> Image.Image:
         )
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f'{name} is not an image of a known format ({", ".join(FORMATS)}).'
+        ) from error
     except Exception as error:
         raise ImageError(
-            f'{name} is not an image of a known format ({", ".join(FORMATS)}): '
-            f'{_describe(error)}'
+            f'Image {name} cannot be opened: {_describe(error)}'
         ) from error
 
 

@@ -78,3 +78,68 @@ def test_missing_folders_and_empty_ones(root):
 def test_classes_are_needed(root):
     with pytest.raises(ValueError, match='needs metainfo=dict'):
         SemanticDataset(**config(root, metainfo=None))
+
+
+def move(root, *pairs):
+    for old, new in pairs:
+        (root / old).rename(root / new)
+
+
+def test_endings_count_in_any_case(root):
+    move(
+        root,
+        ('images/a/two.jpg', 'images/a/two.JPG'),
+        ('images/b/one.jpg', 'images/b/one.Jpeg'),
+        ('labels/a/two.png', 'labels/a/two.PNG'),
+    )
+    dataset = SemanticDataset(**config(root))
+    infos = [dataset.get_data_info(index) for index in range(3)]
+    names = [info['img_path'].removeprefix(f'{root}/images/') for info in infos]
+    assert names == ['a/three.jpg', 'a/two.JPG', 'b/one.Jpeg']
+    assert infos[1]['seg_map_path'] == f'{root}/labels/a/two.PNG'
+    (root / 'val.txt').write_text('b/one\na/two\n')
+    dataset = SemanticDataset('val.txt', **config(root))
+    assert dataset.get_data_info(0)['img_path'].endswith('one.Jpeg')
+
+
+def test_photos_of_other_formats_are_not_left_out_in_silence(root):
+    mmcv.imwrite(np.zeros((2, 3, 3), np.uint8), str(root / 'images/a/four.png'))
+    with pytest.raises(ValueError, match=r'1 image files .*left out: a/four\.png'):
+        SemanticDataset(**config(root))
+    (root / 'val.txt').write_text('b/one\n')
+    assert len(SemanticDataset('val.txt', **config(root))) == 1  # the user chose
+    (root / 'images/a/four.png').rename(root / 'images/a/four.txt')
+    assert len(SemanticDataset(**config(root))) == 3
+
+
+def test_two_photos_with_one_map_are_refused(root):
+    photo = np.zeros((2, 3, 3), np.uint8)
+    mmcv.imwrite(photo, str(root / 'images/a/two.jpeg'))
+    with pytest.raises(ValueError, match=r'a/two\.jpe?g and a/two\.jpe?g'):
+        SemanticDataset(**config(root))
+
+
+def test_photos_and_maps_may_share_a_folder(root):
+    for name in ('b/one', 'a/two', 'a/three'):
+        (root / f'labels/{name}.png').rename(root / f'images/{name}.png')
+    prefix = {'img_path': 'images', 'seg_map_path': 'images'}
+    assert len(SemanticDataset(**config(root, data_prefix=prefix))) == 3
+    for name in ('b/one', 'a/two', 'a/three'):
+        (root / f'images/{name}.png').rename(root / f'images/{name}_labels.jpg')
+    dataset = SemanticDataset(
+        **config(root, data_prefix=prefix, seg_map_suffix='_labels.jpg')
+    )
+    assert len(dataset) == 3
+
+
+def test_a_missing_list_is_named(root):
+    with pytest.raises(FileNotFoundError, match=r'no ann_file .*val\.txt'):
+        SemanticDataset('val.txt', **config(root))
+
+
+def test_labels_that_are_no_class_are_named(root):
+    pipeline = [{'type': 'mmovseg.LoadSemanticAnnotations'}]
+    meta = {'classes': ['sky', 'dog']}
+    dataset = SemanticDataset(**config(root, pipeline=pipeline, metainfo=meta))
+    with pytest.raises(ValueError, match=r'three\.png has labels.*2 classes.*\[2\]'):
+        dataset[0]

@@ -8,7 +8,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
-from ..image_file import read_image
+from ..label_map_file import read_label_map
 
 
 @TRANSFORMS.register_module()
@@ -17,8 +17,9 @@ class LoadSemanticAnnotations(BaseTransform):
 
     Differs from ``mmseg.LoadAnnotations`` in what it understands and refuses:
     ``class_values`` decodes files as they are published, without a prepared copy;
-    values of 16 bits survive (mmseg casts to 8); broken files, colour images and maps
-    of another size than the image are named.
+    values of 16 bits survive (mmseg casts to 8); broken files, color images and maps
+    of another size than the image are named. :func:`read_label_map` reads the file.
+    A label that is no class of a :class:`SemanticDataset` is refused.
 
     Results get ``gt_seg_map``, ``[H, W]``, uint8 where ``ignore_index`` fits into it
     and int32 else (which mmcv's and mmseg's transforms take), and its name in
@@ -69,22 +70,12 @@ class LoadSemanticAnnotations(BaseTransform):
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If the file is broken, in colour, not as large as the image,
-                or has labels beyond 255 without an ``ignore_index`` that does; or if
-                the data set contradicts the arguments.
+            ValueError: If the file is broken, in color, not as large as the image, or
+                has labels beyond 255 without an ``ignore_index`` that does, or labels
+                that are no class; or if the dataset contradicts the arguments.
         """
         path = results[self.path_key]
-        # Pillow gives the indices of palette PNGs; cv2 would give their colours.
-        values = read_image(
-            path,
-            flag='unchanged',
-            backend='pillow',
-            backend_args=self.backend_args,
-        )
-        if values.ndim != 2:
-            raise ValueError(
-                f'{path} is no label map, it has {values.shape[-1]} channels.'
-            )
+        values = read_label_map(path, self.backend_args)
         size = tuple(results.get('ori_shape', values.shape))
         if values.shape != size:
             raise ValueError(
@@ -97,11 +88,33 @@ class LoadSemanticAnnotations(BaseTransform):
                 f'The label map {path} has the value {largest}; such maps need an '
                 'ignore_index above all classes, such as 65535.'
             )
-        results['gt_seg_map'] = self._table(results, largest)[values]
+        labels = self._table(results, largest)[values]
+        self._check_labels(results, labels)
+        results['gt_seg_map'] = labels
         fields = results.setdefault('seg_fields', [])
         if 'gt_seg_map' not in fields:  # mmseg crops as often as it is listed
             fields.append('gt_seg_map')
         return results
+
+    def _check_labels(self, results: dict, labels: np.ndarray) -> None:
+        """Refuse labels that are no class, if the dataset says how many it has."""
+        num_classes = results.get('num_classes')
+        if num_classes is None or self.class_values is not None:
+            return
+        if num_classes > self.ignore_index:
+            raise ValueError(
+                f'The dataset has {num_classes} classes, which need an ignore_index of '
+                f'at least that, such as 65535, got {self.ignore_index}.'
+            )
+        counts = np.bincount(labels.ravel(), minlength=num_classes)[num_classes:]
+        found = (np.flatnonzero(counts) + num_classes).tolist()
+        strange = [label for label in found if label != self.ignore_index]
+        if strange:
+            raise ValueError(
+                f'The label map {results[self.path_key]} has labels that are neither '
+                f'one of the {num_classes} classes nor {self.ignore_index} (ignored): '
+                f'{strange[:8]}. class_values says which values are classes.'
+            )
 
     def _table(self, results: dict, largest: int) -> np.ndarray:
         """Make the table from values in the file to labels."""

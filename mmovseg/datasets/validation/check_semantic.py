@@ -12,7 +12,9 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 
-from ..image_file import read_image
+from ..image_file import EXTENSIONS, read_photo
+from ..label_map_file import LabelMapError, read_label_map
+from ..semantic_dataset import SemanticDataset, is_inside
 from ..transforms import LoadSemanticAnnotations
 from .findings import Findings, ImageFindings, shorten
 
@@ -69,13 +71,15 @@ class SemanticCheck:
         try:
             return self.dataset.load_data_list()
         except (OSError, ValueError, AssertionError) as error:
-            message = str(error)
+            message, is_missing = str(error), isinstance(error, FileNotFoundError)
         try:
             # SemanticDataset stops at missing files; here they are found one by one.
-            return BaseSegDataset.load_data_list(self.dataset)
+            images = BaseSegDataset.load_data_list(self.dataset)
         except (OSError, ValueError, AssertionError):
+            images, is_missing = [], False
+        if not is_missing:
             self.found.problem('file', message)
-            return []
+        return images
 
     def _list_files(self) -> None:
         """Look for an empty list, and for labels without an image."""
@@ -90,7 +94,11 @@ class SemanticCheck:
             )
         labels = dataset.data_prefix.get('seg_map_path')
         listed = bool(dataset.ann_file) and not osp.isdir(dataset.ann_file)
-        if not labels or listed or not self.images:
+        if listed or not self.images:
+            return
+        if not isinstance(dataset, SemanticDataset):  # which refuses them
+            self._find_left_out(folder, labels)
+        if not labels:
             return
         expected = {osp.normpath(info['seg_map_path']) for info in self.images}
         spare = [
@@ -103,6 +111,25 @@ class SemanticCheck:
                 'file',
                 f'{len(spare)} label maps in {labels} have no image: '
                 f'{shorten(sorted(spare))}',
+            )
+
+    def _find_left_out(self, folder: str, labels: str | None) -> None:
+        """Look for photos whose names do not end as the dataset expects."""
+        suffix = self.dataset.img_suffix
+        if not suffix.startswith('.'):  # a part of the name, which chooses photos
+            return
+        left_out = [
+            name
+            for name in self._files(folder)
+            if osp.splitext(name)[1].lower() in EXTENSIONS
+            and not name.endswith(suffix)
+            and not (labels and is_inside(osp.join(folder, name), labels))
+        ]
+        if left_out:
+            self.found.problem(
+                'file',
+                f'{len(left_out)} image files in {folder} do not end with img_suffix '
+                f'{suffix!r} and are left out: {shorten(sorted(left_out))}',
             )
 
     def _files(self, folder: str, suffix: str | None = None) -> list[str]:
@@ -145,7 +172,7 @@ class SemanticCheck:
 
     def _check_image(self, path: str, found: Findings) -> tuple[int, int] | None:
         try:
-            image = read_image(path, backend_args=self.dataset.backend_args)
+            image = read_photo(path, self.dataset.backend_args)
         except (OSError, ValueError) as error:
             found.problem('file', f'image {path}: {error}')
             return None
@@ -158,16 +185,12 @@ class SemanticCheck:
         try:
             if path is None:
                 raise ValueError('the data set names no label map (seg_map_path)')
-            values = self._read_values(path)
+            values = read_label_map(path, self.dataset.backend_args)
+        except LabelMapError as error:
+            found.problem('packing', str(error))
+            return None
         except (OSError, ValueError) as error:
             found.problem('file', f'label map {path}: {error}')
-            return None
-        if values.ndim != 2:
-            found.problem(
-                'packing',
-                f'{path} has {values.shape[-1]} channels: write one number per pixel '
-                '(grey or palette), not colours',
-            )
             return None
         if size is not None and values.shape != size:
             found.problem(
@@ -183,14 +206,6 @@ class SemanticCheck:
             )
             return None
         return values
-
-    def _read_values(self, path: str) -> np.ndarray:
-        return read_image(
-            path,
-            flag='unchanged',
-            backend='pillow',
-            backend_args=self.dataset.backend_args,
-        )
 
     def _load_labels(self, info: dict, size: tuple[int, ...]) -> np.ndarray | None:
         results = copy.deepcopy(info)  # transforms change lists in it
@@ -233,11 +248,8 @@ class SemanticCheck:
             ValueError: If a file is broken, or the map does not fit the image.
         """
         info = self.images[index]
-        image = read_image(
-            info['img_path'],
-            channel_order='rgb',
-            backend_args=self.dataset.backend_args,
-        )
+        bgr = read_photo(info['img_path'], self.dataset.backend_args)
+        image = np.ascontiguousarray(bgr[..., ::-1])
         labels = self._load_labels(info, image.shape[:2])
         if labels is None:
             labels = np.full(image.shape[:2], self.ignore_index)
