@@ -19,7 +19,7 @@ from torchvision.ops import deform_conv2d
 
 from ..models.backbones import CLIPConvBackbone, CLIPViTBackbone
 from ..models.clip import fused_attention
-from ..models.functional import ENSEMBLES
+from ..models.ensembles import GeometricEnsemble
 from ..models.fusion import MaskFusion
 from ..models.heads import LiteDecoder, TDEEHead
 from ..models.layers.channel_layer_norm import ChannelLayerNorm
@@ -106,15 +106,15 @@ class PlainEOVSeg(nn.Module):
         p_in = prediction.class_logits[..., :-1].softmax(-1)  # [1, N, K]
         p_out = frozen[..., :-1].softmax(-1)
         valid: Tensor | float = 1.0
-        if model.valid_only:
+        if model.ensemble.valid_only:
             valid = (masks > 0).flatten(2).any(-1, keepdim=True).float()  # [1, N, 1]
 
         def mix(weight: float) -> Tensor:
             exponent = weight * valid  # anything, also NaN, to the power of 0 is 1
             return (p_in ** (1 - exponent) * p_out**exponent).log()
 
-        weights = model.ensemble
-        mixed = torch.where(model.seen, mix(weights['alpha']), mix(weights['beta']))
+        ensemble = model.ensemble
+        mixed = torch.where(model.seen, mix(ensemble.alpha), mix(ensemble.beta))
         void = prediction.class_logits.softmax(-1)[..., -1:]
         probs = torch.cat([mixed.softmax(-1) * (1 - void), void], -1)
         return prediction._replace(class_logits=(probs + 1e-8).log())
@@ -428,6 +428,7 @@ def _check(model: EOVSeg) -> None:
         neck=VASNeck,
         decoder=LiteDecoder,
         fusion=MaskFusion,
+        ensemble=GeometricEnsemble,
     )
     changed = [
         name
@@ -440,7 +441,6 @@ def _check(model: EOVSeg) -> None:
             'neck.num_levels': len(model.neck.levels) > 0,
             'decoder.early_fusion': model.decoder.early_fusion is not None,
             'decoder.head': type(model.decoder.heads[0]) is not TDEEHead,
-            'ensemble.kind': model.mix_scores is not ENSEMBLES['geometric'],
             'fusion.resize_probabilities': model.fusion.resize_probabilities,
         }
         changed = [option for option, differs in options.items() if differs]

@@ -153,7 +153,7 @@ def test_one_image_at_a_time(tool, trained):
     [
         ({'model.decoder.early_fusion': True}, 'decoder.early_fusion, decoder.head'),
         ({'model.neck.num_levels': 2}, 'neck.num_levels of this EOVSeg'),
-        ({'model.ensemble.kind': 'arithmetic'}, 'ensemble.kind of this EOVSeg'),
+        ({'model.ensemble.type': 'ArithmeticEnsemble'}, 'ensemble of this EOVSeg'),
         ({'model.fusion.resize_probabilities': True}, 'fusion.resize_probabilities'),
     ],
 )
@@ -165,5 +165,5 @@ def test_ablations_are_refused(tool, options, message):
 
 
 def test_another_model_is_refused(tool):
-    with pytest.raises(ValueError, match='decoder of this DeOP differ; take eovseg'):
+    with pytest.raises(ValueError, match='decoder.* of this DeOP differ; take eovseg'):
         tool.PlainEOVSeg(build_model('deop_tiny_shapeworld-zs'))

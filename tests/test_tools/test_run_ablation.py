@@ -93,8 +93,8 @@ def test_ensembles_are_those_of_the_metafile(tool):
     }
     rows = print_of_papers()['eovseg-10']['Rows']
     expected = {
-        (kind, *row['Text']): [row['Paper'][number]]
-        for number, kind in enumerate(('arithmetic', 'geometric'))
+        (f'{kind}Ensemble', *row['Text']): [row['Paper'][number]]
+        for number, kind in enumerate(('Arithmetic', 'Geometric'))
         for row in rows
     }
     assert ours == expected
@@ -198,7 +198,7 @@ def test_options_are_evaluations_of_one_training(tool, lab):
     names = [name for name, *_ in lab.calls]
     assert (names.count('train'), names.count('test')) == (1, 15)
     assert len({words[1] for name, _, words in lab.calls if name == 'test'}) == 1
-    assert 'model.ensemble.kind=arithmetic' in lab.calls[2][2]
+    assert 'model.ensemble.type=ArithmeticEnsemble' in lab.calls[2][2]
 
 
 def test_a_failure_costs_only_what_needs_it(tool, lab):

@@ -39,5 +39,5 @@ model = dict(
     # Thresholds: released configs.
     fusion=dict(type='MaskFusion', object_mask_thr=0.0, iou_thr=0.8),
     # valid_only: released configs (True for this size).
-    ensemble=dict(alpha=0.4, beta=0.8, valid_only=True),
+    ensemble=dict(type='GeometricEnsemble', alpha=0.4, beta=0.8, valid_only=True),
 )

@@ -41,5 +41,5 @@ model = dict(
     ),
     # Lower than the paper's 0.8: after minutes of training queries still share objects.
     fusion=dict(type='MaskFusion', object_mask_thr=0.0, iou_thr=0.6),
-    ensemble=dict(alpha=0.6, beta=1.0, valid_only=True),
+    ensemble=dict(type='GeometricEnsemble', alpha=0.6, beta=1.0, valid_only=True),
 )

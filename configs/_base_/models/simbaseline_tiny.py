@@ -26,7 +26,7 @@ model = dict(
         embed_channels=64,
     ),
     backbone=dict(type='DenseCLIPViT', **clip),
-    ensemble=dict(weight=0.8),
+    ensemble=dict(type='CropEnsemble', weight=0.8),
     text_classifier=dict(
         type='TextClassifier',
         prompt_learner=dict(type='PromptLearner', prefix_length=4, frozen=True),

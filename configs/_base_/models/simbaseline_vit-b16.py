@@ -28,7 +28,7 @@ model = dict(
         embed_channels=512,  # of names, for the ensemble
     ),
     backbone=dict(type='DenseCLIPViT', **clip),
-    ensemble=dict(weight=0.8),
+    ensemble=dict(type='CropEnsemble', weight=0.8),
     text_classifier=dict(
         type='TextClassifier',
         prompt_learner=dict(type='PromptLearner', prefix_length=16, frozen=True),

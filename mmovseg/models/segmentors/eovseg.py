@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mmovseg.registry import MODELS
 
-from ..functional import ENSEMBLES, append_void, check_ensemble_weights
+from ..ensembles import build_ensemble
 from ..ops import resize_masks
 from ..structures import MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
@@ -23,10 +23,8 @@ class EOVSeg(OVSegmentor):
         spatial_backbone: Config of the frozen spatial branch; None for a model without.
         neck: Config of the neck.
         decoder: Config of the decoder.
-        ensemble: ``alpha`` and ``beta`` (weights of CLIP for seen and unseen
-            classes), ``valid_only`` (a mask without a pixel at CLIP's last map
-            keeps its trained scores), and ``kind``, ``'geometric'`` (the default)
-            or ``'arithmetic'``.
+        ensemble: Config of the ensemble with CLIP's scores, a ``GeometricEnsemble``
+            unless it has another ``type``; None for the trained scores alone.
         text_classifier: See :class:`OVSegmentor`.
         criterion: See :class:`OVSegmentor`.
         fusion: See :class:`OVSegmentor`.
@@ -36,8 +34,7 @@ class EOVSeg(OVSegmentor):
         init_cfg: See :class:`OVSegmentor`.
 
     Raises:
-        ValueError: If backbone and text classifier embed in different widths, or
-            ``ensemble`` has an unknown key or kind, or a weight outside [0, 1].
+        ValueError: If backbone and text classifier embed in different widths.
 
     Source: EOV-Seg, AAAI 2025.
     """
@@ -49,7 +46,7 @@ class EOVSeg(OVSegmentor):
         *,
         neck: dict,
         decoder: dict,
-        ensemble: dict,
+        ensemble: dict | None,
         text_classifier: dict,
         criterion: dict,
         fusion: dict,
@@ -88,21 +85,7 @@ class EOVSeg(OVSegmentor):
             decoder,
             default_args=dict(embed_channels=text_channels, **spatial),
         )
-        unknown = set(ensemble) - {'kind', 'alpha', 'beta', 'valid_only'}
-        if unknown:
-            raise ValueError(
-                f'ensemble has unknown keys {sorted(unknown)}; it takes kind, alpha, '
-                'beta and valid_only.'
-            )
-        self.ensemble = dict(ensemble)
-        kind = self.ensemble.pop('kind', 'geometric')
-        if kind not in ENSEMBLES:
-            raise ValueError(
-                f'ensemble.kind must be one of {sorted(ENSEMBLES)}, got {kind!r}.'
-            )
-        self.mix_scores = ENSEMBLES[kind]
-        self.valid_only = self.ensemble.pop('valid_only', False)
-        check_ensemble_weights(**self.ensemble)
+        self.ensemble = build_ensemble(ensemble, default='GeometricEnsemble')
 
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
@@ -112,7 +95,7 @@ class EOVSeg(OVSegmentor):
         if self.spatial_backbone is not None:
             spatial = self.spatial_backbone(inputs)
         stages = self.decoder(pixels, spatial, text, all_stages=self.training)
-        if self.training:
+        if self.training or self.ensemble is None:
             return stages
         return [self.mix_zero_shot(stages[-1], features[-1], text)]
 
@@ -129,17 +112,15 @@ class EOVSeg(OVSegmentor):
         Returns:
             The same masks with class log-probabilities.
 
-        Source: EOV-Seg, equation 11; table 10 for the arithmetic kind.
+        Source: EOV-Seg, appendix, inference details.
         """
         masks = resize_masks(prediction.mask_logits, features.shape[-2:])
         regions = self.backbone.pool_masks(features, masks)
         scale = self.text_classifier.logit_scale.exp().clamp(max=100)
-        mixed = self.mix_scores(
-            prediction.class_logits[..., :-1],
+        class_logits = self.ensemble(
+            prediction.class_logits,
             text.logits(regions, scale)[..., :-1],
             self.seen,
-            valid=(masks > 0).any(-1).any(-1) if self.valid_only else None,
-            **self.ensemble,
+            valid=(masks > 0).any(-1).any(-1),
         )
-        class_logits = append_void(prediction.class_logits, mixed)
         return prediction._replace(class_logits=class_logits)

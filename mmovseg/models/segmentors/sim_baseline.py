@@ -10,11 +10,10 @@ from torch import Tensor
 
 from mmovseg.registry import MODELS
 
+from ..ensembles import build_ensemble, with_void
 from ..ops import at_least_float32, resize_masks
 from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
 from .zero_shot_mask_former import ZeroShotMaskFormer
-
-ENSEMBLE_KEYS = {'weight', 'use_seen', 'valid_only'}
 
 
 @MODELS.register_module()
@@ -27,12 +26,9 @@ class SimBaseline(ZeroShotMaskFormer):
     Args:
         proposals: See :class:`ZeroShotMaskFormer`.
         backbone: Config of a ``DenseCLIPViT``, which embeds the crops.
-        ensemble: None takes the classes of the crops alone, of valid proposals. Else
-            ``weight``, the exponent in (0, 1] of the proposal network's class
-            probability for seen classes and of the crop's for unseen ones; the other
-            of the two gets the rest. ``use_seen=False`` treats all classes as unseen,
-            like the released code on other data sets; ``valid_only=True`` leaves out
-            what is not valid, which else counts with a crop probability of 1.
+        ensemble: Config of the ensemble of both class scores, a ``CropEnsemble`` unless
+            it has another ``type``; None takes the classes of the crops alone, of valid
+            proposals.
         crop_batch_size: Crops in one pass through CLIP.
         text_classifier: See :class:`OVSegmentor`.
         criterion: See :class:`ZeroShotMaskFormer`.
@@ -44,9 +40,8 @@ class SimBaseline(ZeroShotMaskFormer):
         init_cfg: See :class:`OVSegmentor`.
 
     Raises:
-        ValueError: If backbone and text classifier embed in different widths, or the
-            ensemble has an unknown key, a weight outside (0, 1], or a proposal network
-            without class branch.
+        ValueError: If backbone and text classifier embed in different widths, or there
+            is an ensemble, but no class branch in the proposal network.
 
     Source: SimBaseline (arXiv 2112.14757) as in DeOP's code.
     """
@@ -83,7 +78,12 @@ class SimBaseline(ZeroShotMaskFormer):
                 f'crop_batch_size must be at least 1, got {crop_batch_size}.'
             )
         self.crop_batch_size = crop_batch_size
-        self.ensemble = None if ensemble is None else self._read_ensemble(ensemble)
+        self.ensemble = build_ensemble(ensemble, default='CropEnsemble')
+        if self.ensemble is not None and self.proposals.embed_channels is None:
+            raise ValueError(
+                'An ensemble needs the class branch of the proposals: set '
+                'proposals.embed_channels, or ensemble=None.'
+            )
         visual = self.backbone.visual
         clip_mean, clip_std = (
             255 * torch.tensor(x).view(-1, 1, 1)
@@ -95,26 +95,6 @@ class SimBaseline(ZeroShotMaskFormer):
         self.register_buffer('to_clip_scale', std / clip_std, persistent=False)
         shift = (mean - clip_mean) / clip_std
         self.register_buffer('to_clip_shift', shift, persistent=False)
-
-    def _read_ensemble(self, ensemble: dict) -> dict:
-        unknown = set(ensemble) - ENSEMBLE_KEYS
-        if unknown:
-            raise ValueError(
-                f'ensemble has unknown keys {sorted(unknown)}; it takes '
-                f'{sorted(ENSEMBLE_KEYS)}.'
-            )
-        weight = ensemble.get('weight')
-        if weight is None or not 0 < weight <= 1:
-            raise ValueError(
-                f'ensemble.weight must be in (0, 1], got {weight}; ensemble=None takes '
-                'the classes of the crops alone.'
-            )
-        if self.proposals.embed_channels is None:
-            raise ValueError(
-                'An ensemble needs the class branch of the proposals: set '
-                'proposals.embed_channels, or ensemble=None.'
-            )
-        return dict(dict(use_seen=True, valid_only=False), **ensemble)
 
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`.
@@ -182,19 +162,10 @@ class SimBaseline(ZeroShotMaskFormer):
         Returns:
             Log-probabilities, ``[N, K + 1]``; see :func:`with_void`.
         """
-        invalid = ~valid.unsqueeze(-1)
+        if self.ensemble is not None:
+            return self.ensemble(own_logits, crop_logits, self.seen, valid)
         crops = crop_logits.float().log_softmax(-1)
-        if self.ensemble is None:
-            return with_void(crops.masked_fill(invalid, -torch.inf))
-        own = own_logits.float().log_softmax(-1)[..., :-1]
-        weight = self.ensemble['weight']
-        share = torch.full_like(own[0], weight)  # of the crops
-        if self.ensemble['use_seen']:
-            share = share.masked_fill(self.seen, 1 - weight)
-        scores = (1 - share) * own + share * crops.masked_fill(invalid, 0)
-        if self.ensemble['valid_only']:
-            scores = scores.masked_fill(invalid, -torch.inf)
-        return with_void(scores)
+        return with_void(crops.masked_fill(~valid.unsqueeze(-1), -torch.inf))
 
 
 def mask_boxes(masks: Tensor) -> Tensor:
@@ -231,21 +202,3 @@ def crop_masks(
         crop = image[:, top:bottom, left:right] * mask[top:bottom, left:right]
         crops.append(F.interpolate(crop[None], (size, size), mode='bicubic')[0])
     return torch.stack(crops)
-
-
-def with_void(scores: Tensor) -> Tensor:
-    """Divide the scores of an image by one number, so that void can take the rest.
-
-    The products of an ensemble are no probabilities: those of a proposal may sum to
-    more than 1. A common divisor leaves every comparison between classes as it is.
-
-    Args:
-        scores: Logarithms of scores, ``[N, K]``; minus infinity is allowed.
-
-    Returns:
-        Log-probabilities, void last, ``[N, K + 1]``.
-    """
-    total = scores.logsumexp(-1, keepdim=True)  # [N, 1]
-    divisor = total.amax().clamp(min=0)
-    void = torch.log1p(-(total - divisor).exp())
-    return torch.cat([scores - divisor, void], -1)

@@ -4,7 +4,7 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from mmovseg.models.functional import ENSEMBLES, append_void
+from mmovseg.models.ensembles import build_ensemble
 from mmovseg.models.ops import resize_masks
 from mmovseg.registry import MODELS
 from mmovseg.vocabulary import Vocabulary
@@ -135,10 +135,14 @@ def test_losses_of_every_stage_are_named(root):
 @torch.no_grad()
 @pytest.mark.parametrize(
     ('backbone', 'kind'),
-    [('tiny-convnext', None), ('tiny-rn', None), ('tiny-convnext', 'arithmetic')],
+    [
+        ('tiny-convnext', {}),
+        ('tiny-rn', {}),
+        ('tiny-convnext', dict(type='ArithmeticEnsemble')),
+    ],
 )
 def test_inference_mixes_the_last_stage_with_frozen_clip(root, backbone, kind):
-    changes = {} if kind is None else dict(ensemble=dict(ENSEMBLE, kind=kind))
+    changes = dict(ensemble=dict(ENSEMBLE, **kind))
     vocabulary = [*CLASSES, 'thing: zebra']
     model = make(root, backbone, test_vocabulary=vocabulary, **changes).eval()
     inputs = torch.randn(2, 3, 64, 96)
@@ -151,15 +155,9 @@ def test_inference_mixes_the_last_stage_with_frozen_clip(root, backbone, kind):
     scale = min(model.text_classifier.logit_scale.exp().item(), 100)
     clip = text.logits(model.backbone.pool_masks(features[-1], masks), scale)
     assert model.seen.tolist() == [True] * 4 + [False]
-    mixed = ENSEMBLES[kind or 'geometric'](
-        last.class_logits[..., :-1],
-        clip[..., :-1],
-        model.seen,
-        alpha=0.4,
-        beta=0.8,
-        valid=(masks > 0).flatten(2).any(-1),
-    )
-    expected = append_void(last.class_logits, mixed)
+    valid = (masks > 0).flatten(2).any(-1)
+    ensemble = build_ensemble(changes['ensemble'], 'GeometricEnsemble')
+    expected = ensemble(last.class_logits, clip[..., :-1], model.seen, valid)
     got = model(inputs)
     torch.testing.assert_close(got.class_logits, expected)
     torch.testing.assert_close(got.mask_logits, last.mask_logits)
@@ -311,14 +309,27 @@ def test_an_unknown_mode_is_named(root):
         make(root)(torch.zeros(1, 3, 64, 64), mode='train')
 
 
+@torch.no_grad()
+def test_without_ensemble_the_trained_scores_count(root):
+    model = make(root, ensemble=None).eval()
+    mixed = make(root).eval()
+    inputs = torch.randn(1, 3, 64, 96)
+    text = model.text_classifier(model.vocabulary)
+    features = model.neck(model.backbone(inputs), text)
+    last = model.decoder(features, model.spatial_backbone(inputs), text)[-1]
+    got = model(inputs).class_logits
+    torch.testing.assert_close(got, last.class_logits)
+    assert not torch.allclose(got.softmax(-1), mixed(inputs).class_logits.softmax(-1))
+
+
 @pytest.mark.parametrize(
-    ('ensemble', 'message'),
+    ('ensemble', 'error', 'message'),
     [
-        (dict(alfa=0.1, beta=0.2), 'alfa'),
-        (dict(alpha=0.1, beta=1.2), 'beta.*1.2'),
-        (dict(alpha=0.1, beta=0.2, kind='harmonic'), "geometric.*got 'harmonic'"),
+        (dict(alfa=0.1, beta=0.2), TypeError, "Ensemble.*'alfa'"),
+        (dict(alpha=0.1, beta=1.2), ValueError, 'beta.*1.2'),
+        (dict(alpha=0.1, beta=0.2, kind='x'), ValueError, "'ArithmeticEnsemble'"),
     ],
 )
-def test_a_wrong_ensemble_is_refused_when_the_model_is_built(root, ensemble, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_wrong_ensemble_is_refused(root, ensemble, error, message):
+    with pytest.raises(error, match=message):
         make(root, ensemble=ensemble)

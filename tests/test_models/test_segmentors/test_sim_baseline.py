@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 from torch import nn
 
-from mmovseg.models.segmentors.sim_baseline import crop_masks, mask_boxes, with_void
+from mmovseg.models.segmentors.sim_baseline import crop_masks, mask_boxes
 from mmovseg.models.structures import MaskProposals
 from mmovseg.registry import MODELS
 
@@ -176,16 +176,6 @@ def test_boxes_are_tight_and_crops_black_outside_the_mask():
     torch.testing.assert_close(crops[1, 2], torch.full((4, 4), 85.0))
 
 
-def test_void_takes_what_one_divisor_leaves():
-    scores = torch.tensor([[0.5, 0.25], [1.5, 0.5], [0.0, 0.0]])
-    probs = with_void(scores.log()).exp()
-    expected = torch.tensor([[0.25, 0.125, 0.625], [0.75, 0.25, 0.0], [0.0, 0.0, 1.0]])
-    torch.testing.assert_close(probs, expected)
-    probs = with_void(scores[::2].log()).softmax(-1)  # no sum above 1: no divisor
-    expected = torch.tensor([[0.5, 0.25, 0.25], [0.0, 0.0, 1.0]])
-    torch.testing.assert_close(probs, expected)
-
-
 @torch.no_grad()
 def test_no_proposal_has_a_pixel(build, photo, monkeypatch):
     model = build(ensemble=None)
@@ -201,9 +191,7 @@ def test_no_proposal_has_a_pixel(build, photo, monkeypatch):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        (dict(ensemble=dict(alpha=0.4)), r"unknown keys \['alpha'\]"),
         (dict(ensemble=dict(weight=0)), r'in \(0, 1\], got 0; ensemble=None'),
-        (dict(ensemble={}), r'weight must be'),
         (dict(crop_batch_size=0), 'at least 1, got 0'),
         (
             dict(backbone=dict(type='DenseCLIPViT', model_name='ViT-S-32-alt')),
@@ -214,6 +202,12 @@ def test_no_proposal_has_a_pixel(build, photo, monkeypatch):
 def test_mistakes_are_explained(build, changes, message):
     with pytest.raises(ValueError, match=message):
         build(**changes)
+
+
+@pytest.mark.parametrize('ensemble', [dict(alpha=0.4), {}])
+def test_arguments_of_an_ensemble_are_named(build, ensemble):
+    with pytest.raises(TypeError, match=r"CropEnsemble.*('alpha'|'weight')"):
+        build(ensemble=ensemble)
 
 
 def test_an_ensemble_needs_the_class_branch(build, pytestconfig):

@@ -89,5 +89,5 @@ model = dict(
         num_points=12544,
     ),
     fusion=dict(type='MaskFusion', object_mask_thr=0.0, iou_thr=0.8),
-    ensemble=dict(alpha=0.4, beta=0.8, valid_only=False),
+    ensemble=dict(type='GeometricEnsemble', alpha=0.4, beta=0.8, valid_only=False),
 )
