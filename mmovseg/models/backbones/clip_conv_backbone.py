@@ -10,8 +10,13 @@ from torch import Tensor, nn
 from mmovseg.registry import MODELS
 
 from ..clip import create_clip
-from ..layers.folding import fold_norms, is_inference
-from ..ops import mask_pool, resize_masks, to_channels_last
+from ..ops import (
+    FoldedNorms,
+    keep_layout,
+    mask_pool,
+    resize_masks,
+    to_channels_last,
+)
 
 
 @MODELS.register_module()
@@ -58,7 +63,8 @@ class CLIPConvBackbone(BaseModule):
                 f'{model_name!r} has no convolutional image tower; use '
                 'CLIPViTBackbone for it.'
             )
-        self._folded: tuple[tuple, nn.Module] | None = None
+        # The maps need no pooling.
+        self._folded = FoldedNorms(without=['attnpool']) if self.is_resnet else None
         try:
             maps = self(torch.zeros(1, 3, 64, 64))
             masks = maps[-1].new_ones(1, 1, 1, 1)
@@ -95,37 +101,15 @@ class CLIPConvBackbone(BaseModule):
         """
         # A ResNet counts its stem as the first of five maps.
         indices = [1, 2, 3, 4] if self.is_resnet else [0, 1, 2, 3]
-        # The tower's mode, which is always evaluation: ours is not before `eval()`.
-        folded = self.is_resnet and is_inference(self.visual)
-        visual = self._fold() if folded else self.visual
+        visual = self._folded.of(self.visual, images) if self._folded else self.visual
         with torch.no_grad():
             output = visual.forward_intermediates(
                 to_channels_last(images), indices=indices, intermediates_only=True
             )
         maps = tuple(output['image_intermediates'])
-        # Graphs should not depend on strides, and maps of ConvNeXts are permuted.
-        if self.channels_last and not torch.compiler.is_compiling():
-            return maps
+        if self.channels_last:
+            return tuple(keep_layout(x) for x in maps)
         return tuple(x.contiguous() for x in maps)
-
-    def _fold(self) -> nn.Module:
-        """Return the tower with its norms folded, anew when its weights have changed.
-
-        Weights edited through ``parameter.data`` go unnoticed.
-        """
-        tensors = self.visual.state_dict(keep_vars=True).values()
-        state = tuple(
-            (x.data_ptr(), x.dtype, 0 if x.is_inference() else x._version)
-            for x in tensors
-        )
-        if self._folded is None or self._folded[0] != state:
-            # A tensor made in inference mode could not be used outside of it.
-            with torch.inference_mode(False), torch.no_grad():
-                folded = fold_norms(self.visual)
-            del folded.attnpool  # not of the maps
-            # In a tuple it is no part of the module, nor of checkpoints.
-            self._folded = state, folded
-        return self._folded[1]
 
     @torch.no_grad()
     def pool_masks(self, features: Tensor, mask_logits: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class ChannelLayerNorm(nn.Module):
-    """Normalise each position of ``[B, C, H, W]`` over its channels.
+    """Normalize each position of ``[B, C, H, W]`` over its channels.
 
     Not a subclass of ``nn.LayerNorm``: the recipe's weight decay skips norms by their
     class, and the reference decays this one.
@@ -28,8 +28,8 @@ class ChannelLayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, C, H, W]`` to the same shape."""
-        return self.normalise(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+        return self.normalize(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
 
-    def normalise(self, x: Tensor) -> Tensor:
+    def normalize(self, x: Tensor) -> Tensor:
         """Do the same to ``[..., C]``."""
         return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)

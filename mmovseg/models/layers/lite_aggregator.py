@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ops import to_channels_last
+from ..ops import conv_coordinates, to_channels_last
 from .deformable_upsample import DeformableUpsample
 
 
@@ -81,39 +81,10 @@ class LiteAggregator(nn.Module):
         total = self._project(-1, maps[0], size)
         for level, x in zip(reversed(range(len(maps) - 1)), maps[1:], strict=True):
             total = total + self._project(level, x, size)
-        total = self.fuse(total + self.bias)
-        # The coordinates have a product of their own, along one axis each: as two more
-        # channels they would make the other product slow.
-        weight, places = self.out.weight.split((total.shape[1], 2), 1)
-        x = F.conv2d(total, weight, self.out.bias)
-        across, down = places.flatten(1).to(x.dtype).unbind(1)  # [C] each
-        columns, rows = self._coordinates(x)
-        # With the channels of a position side by side, as they are in `x`.
-        across = (columns * across).T.unsqueeze(1)  # [C, 1, W]
-        down = (rows * down).T.unsqueeze(2)  # [C, H, 1]
-        return x.add_(across).add_(down)
-
-    @staticmethod
-    def _coordinates(x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return x and y in [-1, 1], end points included, ``[W, 1]`` and ``[H, 1]``."""
-        height, width = x.shape[-2:]
-        return _coordinate(width, x).unsqueeze(1), _coordinate(height, x).unsqueeze(1)
+        return conv_coordinates(self.fuse(total + self.bias), self.out)
 
     def _project(self, level: int, x: Tensor, size: tuple[int, int]) -> Tensor:
         x = self.projections[level](x)
         if x.shape[-2:] == size:
             return x
         return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
-
-
-def _coordinate(length: int, like: Tensor) -> Tensor:
-    """Return numbers from -1 to 1, ``[length]``."""
-    # Half precision has no place for every number above 256, and its linspace is off.
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    kwargs = dict(device=like.device, dtype=dtype)
-    if torch.compiler.is_compiling():  # the length of a linspace is fixed in ONNX
-        places = torch.arange(length, **kwargs)
-        places = 2 * places / places[-1:] - 1
-    else:
-        places = torch.linspace(-1, 1, length, **kwargs)
-    return places.to(like.dtype)

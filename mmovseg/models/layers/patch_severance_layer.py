@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..ops import resize_masks
-from .attend import attend
+from ..ops import attend, resize_masks
 
 MODES = ('generalized', 'mask_guided', 'mask_weighted')
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..ops import layer_norm_float32, without_autocast
-from .dynamic_depthwise_attention import convolve_channels
+from ..ops import convolve_channels, layer_norm_float32, without_autocast
 
 
 class SeparableDynamicInteraction(nn.Module):
@@ -42,8 +41,8 @@ class SeparableDynamicInteraction(nn.Module):
                 f'{mask.shape[1]}: make decoder.head.num_queries equal to '
                 'decoder.num_queries.'
             )
-        taps, mixing = self.kernels(mask).split(self.sizes, -1)
-        moved = convolve_channels(spatial, taps)
+        kernel_weights, mixing = self.kernels(mask).split(self.sizes, -1)
+        moved = convolve_channels(spatial, kernel_weights)
         with without_autocast(spatial.device):
             mixed = mixing.to(moved.dtype) @ moved
         return mask + layer_norm_float32(mixed, self.norm).to(mask.dtype)

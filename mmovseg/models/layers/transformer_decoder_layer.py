@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attend import attend
+from ..ops import cross_attention
 
 
 class TransformerDecoderLayer(nn.Module):
@@ -64,24 +62,6 @@ class TransformerDecoderLayer(nn.Module):
         update = self.self_attention(query, query, target)[0]
         target = self.norm1(target + self.dropout(update))
         query = target + query_pos
-        if torch.compiler.is_compiling():
-            update = _attend_batch_first(self.cross_attention, query, keys, values)
-        else:
-            update = self.cross_attention(query, keys, values)[0]
+        update = cross_attention(query, keys, values, self.cross_attention)
         target = self.norm2(target + self.dropout(update))
         return self.norm3(target + self.dropout(self.ffn(target)))
-
-
-def _attend_batch_first(
-    attention: nn.MultiheadAttention, query: Tensor, keys: Tensor, values: Tensor
-) -> Tensor:
-    """Do what the module does, up to rounding, for batches of any length.
-
-    It puts L before B, from which the trace of a graph concludes that B is not 1.
-    """
-    weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
-    projected = [
-        F.linear(x, weight, bias)
-        for x, weight, bias in zip((query, keys, values), weights, biases, strict=True)
-    ]
-    return attention.out_proj(attend(*projected, attention.num_heads))

@@ -4,7 +4,14 @@ One file per operation. ``dispatch.py`` decides which form runs; inside ``with
 plain():`` it is the formula.
 """
 
+from .attention import attend, cross_attention
+from .best_probability import best_probability
+from .conv_coordinates import conv_coordinates
+from .conv_norm import conv_norm, fold_norm
+from .convolve_channels import convolve_channels
+from .deform_conv import deform_conv, deform_conv_norm
 from .dispatch import plain
+from .folded_norms import FoldedNorms, fold_norms
 from .layout import keep_layout, to_channels_last
 from .make_masks import make_masks
 from .mask_pool import MapToPool, mask_pool, mask_sum
@@ -16,10 +23,22 @@ from .precision import (
 )
 from .resize_masks import has_size, resize_masks, soft_masks
 from .to_device_async import to_device_async
+from .upsampled_map import upsample_to_pool
 
 __all__ = [
+    'FoldedNorms',
     'MapToPool',
     'at_least_float32',
+    'attend',
+    'best_probability',
+    'conv_coordinates',
+    'conv_norm',
+    'convolve_channels',
+    'cross_attention',
+    'deform_conv',
+    'deform_conv_norm',
+    'fold_norm',
+    'fold_norms',
     'has_size',
     'keep_layout',
     'layer_norm_float32',
@@ -32,5 +51,6 @@ __all__ = [
     'to_autocast',
     'to_channels_last',
     'to_device_async',
+    'upsample_to_pool',
     'without_autocast',
 ]

@@ -125,14 +125,15 @@ def test_norms_are_folded_in_inference_and_follow_the_weights(seed):
             torch.testing.assert_close(backbone(images), expected)
         with torch.no_grad():
             torch.testing.assert_close(backbone(images), expected)
-            first = backbone._fold()
-            assert backbone._fold() is first
+            first = backbone._folded.of(backbone.visual, images)
+            assert backbone._folded.of(backbone.visual, images) is first
         assert len(calls) == len(norms)
         assert backbone.state_dict().keys() == keys
         calls.clear()
         state = {k: v * 1.1 for k, v in backbone.state_dict().items()}
         backbone.load_state_dict(state)
-        assert backbone._fold() is not first
+        with torch.no_grad():
+            assert backbone._folded.of(backbone.visual, images) is not first
 
 
 def test_a_vit_is_refused():

@@ -1,9 +1,6 @@
-import pytest
 import torch
-import torch.nn.functional as F
 
 from mmovseg.models.layers import DynamicDepthwiseAttention
-from mmovseg.models.layers.dynamic_depthwise_attention import convolve_channels
 
 
 @torch.no_grad()
@@ -19,12 +16,3 @@ def test_equals_a_loop_over_batch_queries_and_channels(seed):
                     if 0 <= c + t - 1 < 6:
                         expected[b, n, c] += taps[b, n, t] * features[b, n, c + t - 1]
     torch.testing.assert_close(layer(queries, features), layer.norm(expected))
-
-
-@pytest.mark.parametrize('num_taps', [1, 3, 5])
-def test_a_graph_convolves_without_groups(monkeypatch, seed, num_taps):
-    features, taps = torch.randn(2, 4, 6), torch.randn(2, 4, num_taps)
-    expected = convolve_channels(features, taps)
-    monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)
-    monkeypatch.setattr(F, 'conv1d', None)
-    torch.testing.assert_close(convolve_channels(features, taps), expected)

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from mmovseg.models.layers import SpatialUpsample
-from mmovseg.models.layers import spatial_upsample as module
 from mmovseg.models.ops import mask_pool
+from mmovseg.models.ops import upsampled_map as module
 
 
 @torch.no_grad()

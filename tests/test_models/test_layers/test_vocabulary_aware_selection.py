@@ -1,9 +1,12 @@
+from importlib import import_module
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from mmovseg.models.layers import VocabularyAwareSelection
-from mmovseg.models.layers import vocabulary_aware_selection as module
+
+module = import_module('mmovseg.models.ops.best_probability')
 
 
 @torch.no_grad()

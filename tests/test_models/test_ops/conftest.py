@@ -16,8 +16,9 @@ def in_graph(monkeypatch):
 def assert_plain_agrees():
     """Return a function that compares values and gradients with the plain form."""
 
-    def check(run, *inputs, **tolerance):
+    def check(run, *inputs, module=None, **tolerance):
         inputs = [x.detach().requires_grad_() for x in inputs]
+        learned = [*inputs, *(module.parameters() if module else ())]
         fast = run(*inputs)
         with ops.plain():
             plain = run(*inputs)
@@ -25,10 +26,14 @@ def assert_plain_agrees():
         torch.testing.assert_close(fast, plain, **tolerance)
         along = torch.randn_like(plain)
         torch.testing.assert_close(
-            torch.autograd.grad(fast, inputs, along),
-            torch.autograd.grad(plain, inputs, along),
+            torch.autograd.grad(fast, learned, along),
+            torch.autograd.grad(plain, learned, along),
             **tolerance,
         )
+        if module:
+            module.eval()  # norms with statistics of their own
+            with ops.plain():
+                plain = run(*inputs)
         with torch.no_grad():
             torch.testing.assert_close(run(*inputs), plain, **tolerance)
 

@@ -1,10 +1,11 @@
 import copy
+import pickle
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from mmovseg.models.layers.folding import fold_norm, fold_norms, is_inference
+from mmovseg.models import ops
+from mmovseg.models.ops import FoldedNorms, fold_norms
 
 
 def make_norm(channels):
@@ -13,17 +14,6 @@ def make_norm(channels):
         nn.init.normal_(tensor)
     nn.init.uniform_(norm.running_var, 0.5, 2)
     return norm
-
-
-@torch.no_grad()
-def test_a_folded_norm_is_the_norm(seed):
-    x, norm = torch.randn(2, 3, 5, 4), make_norm(6)
-    conv = nn.Conv2d(3, 6, 3, bias=False)
-    expected = norm(conv(x))
-    torch.testing.assert_close(F.conv2d(x, *fold_norm(conv.weight, norm)), expected)
-    conv = nn.ConvTranspose2d(3, 6, 2, bias=False)
-    weight, bias = fold_norm(conv.weight, norm, transposed=True)
-    torch.testing.assert_close(F.conv_transpose2d(x, weight, bias), norm(conv(x)))
 
 
 class _Block(nn.Module):
@@ -52,12 +42,29 @@ def test_a_copy_without_norms_gives_the_same(seed):
     assert all(torch.equal(value, after[key]) for key, value in before.items())
 
 
-def test_neither_training_nor_gradients_nor_graphs_are_inference(monkeypatch):
-    layer = nn.Linear(1, 1)
+def test_neither_training_nor_gradients_nor_graphs_nor_plain_code_is_folded(
+    monkeypatch, seed
+):
+    block, folded, x = _Block().eval(), FoldedNorms(without=['alone']), torch.zeros(1)
+    assert folded.of(block, x) is block
     with torch.no_grad():
-        assert not is_inference(layer)
-        assert is_inference(layer.eval())
-        with monkeypatch.context() as graph:
-            graph.setattr(torch.compiler, 'is_compiling', lambda: True)
-            assert not is_inference(layer)
-    assert not is_inference(layer)
+        copied = folded.of(block, x)
+        assert copied is not block and not hasattr(copied, 'alone')
+        assert hasattr(block, 'alone')
+        assert folded.of(block, x) is copied
+        with ops.plain():
+            assert folded.of(block, x) is block
+        assert folded.of(block.train(), x) is block
+        block.eval().conv1.weight.mul_(2)
+        assert folded.of(block, x) is not copied
+        monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)
+        assert folded.of(block, x) is block
+
+
+@torch.no_grad()
+def test_a_copied_or_pickled_model_takes_no_folded_copy_along(seed):
+    block, folded = _Block().eval(), FoldedNorms()
+    folded.of(block, torch.zeros(1))
+    for other in (copy.deepcopy(folded), pickle.loads(pickle.dumps(folded))):
+        assert vars(other) == dict(without=())
+        assert other.of(block, torch.zeros(1)) is not block

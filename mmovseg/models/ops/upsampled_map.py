@@ -1,0 +1,91 @@
+"""Pooling from an upsampled map that is never made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .dispatch import takes_fast
+from .mask_pool import MapToPool
+from .precision import at_least_float32, to_autocast, without_autocast
+
+CHUNK = 2**21  # values of the upsampled map made at once
+Layer = Callable[[Tensor], Tensor]
+
+
+def upsample_to_pool(
+    x: Tensor, upsample: nn.Module, layers: Sequence[Layer]
+) -> Tensor | MapToPool:
+    """Upsample a map for :func:`mask_pool`, which needs no more of it than sums.
+
+    Args:
+        x: ``[B, S, h, w]``.
+        upsample: From this to ``[B, S, H, W]``.
+        layers: The same in steps: transposed convolutions with kernels as wide as
+            their stride of 2, and what treats each position of ``[..., S]`` alone.
+
+    Returns:
+        The map, or what stands for it there.
+    """
+    if takes_fast(x) and layers:
+        return _UpsampledMap(x, layers)
+    return upsample(x)
+
+
+class _UpsampledMap(MapToPool):
+    """The upsampled map, of which only a part exists at a time.
+
+    A position becomes a block of others and no other position has a share in it, so
+    rows of channels go through all layers without ever being a map. Not in a graph:
+    the number of parts depends on the size.
+    """
+
+    def __init__(self, x: Tensor, layers: Sequence[Layer]) -> None:
+        self.x, self.layers = x, layers
+        self.steps = sum(isinstance(y, nn.ConvTranspose2d) for y in layers)
+        self.size = (x.shape[-2] << self.steps, x.shape[-1] << self.steps)
+        self.dtype = x.dtype
+
+    def mask_sum(self, masks: Tensor) -> Tensor:
+        """Sum the map inside masks, bool ``[B, N, *size]``, to ``[B, N, S]``."""
+        batch, channels = self.x.shape[:2]
+        rows = self.x.flatten(2).transpose(1, 2).contiguous()  # [B, h * w, S]
+        masks = self._in_blocks(masks)
+        layers = [_for_rows(layer) for layer in self.layers]
+        block = 4**self.steps
+        step = max(1, CHUNK // (block * channels))
+        total = torch.zeros((), device=rows.device)
+        for some, inside in zip(
+            rows.split(step, 1), masks.split(block * step, 2), strict=True
+        ):
+            fine = some
+            for layer in layers:
+                fine = layer(fine).view(batch, -1, channels)
+            with without_autocast(rows.device):
+                fine = at_least_float32(fine)
+                total = total + inside.to(fine.dtype) @ fine
+        return total
+
+    def _in_blocks(self, masks: Tensor) -> Tensor:
+        """Put the positions that come from one together, ``[B, N, h * w * block]``."""
+        height, width = self.x.shape[-2:]
+        twos = [2] * self.steps
+        masks = masks.reshape(*masks.shape[:2], height, *twos, width, *twos)
+        # h, w, then row and column of every step, as the products order them.
+        axes = [2 + i for i in range(self.steps + 1)]
+        pairs = [axis for i in axes for axis in (i, i + self.steps + 1)]
+        return masks.permute(0, 1, *pairs).flatten(2)
+
+
+def _for_rows(layer: Layer) -> Layer:
+    """Return what a layer does to rows of channels, ``[B, p, S]``."""
+    if isinstance(layer, nn.ConvTranspose2d):
+        # A position becomes four by a matrix product.
+        weight = layer.weight.permute(2, 3, 1, 0).flatten(0, 2)  # [4 * S, S]
+        bias = None if layer.bias is None else to_autocast(layer.bias.repeat(4))
+        weight = to_autocast(weight)
+        return lambda x: F.linear(x, weight, bias)
+    return layer
