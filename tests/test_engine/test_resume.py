@@ -1,6 +1,7 @@
 """A resumed run repeats an uninterrupted one, and its files survive a kill."""
 
 import json
+import os
 import sys
 import uuid
 from pathlib import Path
@@ -93,9 +94,7 @@ def test_resumed_run_equals_uninterrupted_run(tmp_path, whole, num_workers, kill
 
 def test_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     # The third checkpoint (iteration 12) is cut in half.
-    from mmovseg.engine import atomic_checkpoint_hook
-
-    replace = atomic_checkpoint_hook.os.replace
+    replace = os.replace
 
     def killed(source, target):
         if 'iter_12' in str(target):
@@ -104,7 +103,7 @@ def test_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch):
             raise Killed
         replace(source, target)
 
-    monkeypatch.setattr(atomic_checkpoint_hook.os, 'replace', killed)
+    monkeypatch.setattr(os, 'replace', killed)
     assert run(tmp_path) is None
     monkeypatch.undo()
     last = Path((tmp_path / 'last_checkpoint').read_text())
