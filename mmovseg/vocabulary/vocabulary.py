@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
+import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from ..fileio import did_you_mean
+from .names import check_names, name_key
+from .parsing import FORM, MAX_CLASSES, Parsed, parse_class, read_classes, split_list
 
 DATA_DIR = Path(__file__).parent / 'data'
-# The longest official name has 45 characters. This only catches a file that is no
-# vocabulary; whether a prompt fits into the text tower is for TextClassifier to say.
-MAX_NAME_LENGTH = 200
+_FILE = re.compile(
+    r'\.(txt|csv|tsv|json|jsonl|names|pkl|py|ya?ml|md|npz)$', re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,18 +28,21 @@ class Vocabulary:
     """Classes in label order, each with its names and a thing flag.
 
     Immutable and hashable, so it can key a cache. The first name of a class is the
-    one shown to people; the others only help to recognise it.
+    one shown to people; the others only help to recognize it. Names are shown as
+    typed, and compared as the tokenizer of CLIP sees them: ``Dog`` is ``dog``. See
+    :func:`~mmovseg.vocabulary.names.name_key`.
 
     Args:
         synonyms: Names per class. The order of classes is the label order.
         is_thing: True where the class is countable (a thing), False for stuff.
 
     Raises:
-        TypeError: If a name is not a string, or a class is one.
+        TypeError: If a name is not a string, a class is one, or a flag is no bool.
         ValueError: If there is no class, the lengths differ, a name is blank, has
-            blanks around it, holds control characters or is over-long, or two
-            classes share their first name. Other names may occur in several
-            classes: official lists have them.
+            blanks around it, has no letter or digit, holds control characters,
+            invisible ones or markup, or is over-long, or two classes share their
+            first name. Other names may occur in several classes: official lists have
+            them.
 
     Example:
         >>> voc = Vocabulary.from_names(['dog; puppy', 'grass'], things=['dog'])
@@ -50,11 +58,11 @@ class Vocabulary:
     def __post_init__(self) -> None:
         """Make the fields hashable and check them."""
         synonyms = tuple(
-            _check_names(names, f'class {index}')
+            check_names(names, f'class {index}')
             for index, names in enumerate(self.synonyms, 1)
         )
         object.__setattr__(self, 'synonyms', synonyms)
-        object.__setattr__(self, 'is_thing', tuple(map(bool, self.is_thing)))
+        object.__setattr__(self, 'is_thing', tuple(map(_to_flag, self.is_thing)))
         if not synonyms:
             raise ValueError('A vocabulary needs at least one class, got none.')
         if len(synonyms) != len(self.is_thing):
@@ -64,19 +72,25 @@ class Vocabulary:
             )
         first: dict[str, int] = {}
         for index, (name, *_) in enumerate(synonyms, 1):
-            if name in first:
-                raise ValueError(
-                    f'Classes {first[name]} and {index} are both called {name!r}; '
-                    'merge them, or put another of their names first.'
-                )
-            first[name] = index
+            other = first.setdefault(name_key(name), index)
+            if other == index:
+                continue
+            known = synonyms[other - 1][0]
+            called = 'both called'
+            if name != known:
+                called = f'called {known!r} and'
+            why = '' if name == known else ', which CLIP reads alike'
+            raise ValueError(
+                f'Classes {other} and {index} are {called} {name!r}{why}; merge them, '
+                'or put another of their names first.'
+            )
 
     def __len__(self) -> int:
         """Return the number of classes."""
         return len(self.synonyms)
 
     def __repr__(self) -> str:
-        """Summarise; the names of 1,203 classes do not belong into a log."""
+        """Summarize; the names of 1,203 classes do not belong into a log."""
         return (
             f'Vocabulary({len(self)} classes, {sum(self.is_thing)} things, '
             f'{len(self.all_names)} names)'
@@ -98,6 +112,11 @@ class Vocabulary:
         return tuple(index for index, names in enumerate(self.synonyms) for _ in names)
 
     @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Every entry of :attr:`all_names` as the tokenizer sees it."""
+        return tuple(map(name_key, self.all_names))
+
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of the content that is the same in every process."""
         content = json.dumps([self.synonyms, self.is_thing]).encode()
@@ -106,18 +125,21 @@ class Vocabulary:
     def seen_in(self, train: Vocabulary) -> tuple[bool, ...]:
         """Tell which classes were in another vocabulary.
 
-        A class is seen if at least one of its names is identical, letter by letter,
-        to any name of ``train``.
+        A class is seen if the tokenizer sees at least one of its names as it sees any
+        name of ``train``.
 
         Example:
-            >>> test = Vocabulary.from_names(['puppy; dog', 'Dog', 'cat'])
-            >>> test.seen_in(Vocabulary.from_names(['dog']))
-            (True, False, False)
+            >>> test = Vocabulary.from_names(['puppy; Dog', 'Hot  dog', 'cat'])
+            >>> test.seen_in(Vocabulary.from_names(['dog', 'hot dog']))
+            (True, True, False)
 
         Source: EOV-Seg, released code (``category_overlapping_mask``).
+        Deviates: the released code compares letter by letter.
         """
-        known = frozenset(train.all_names)
-        return tuple(not known.isdisjoint(names) for names in self.synonyms)
+        known = frozenset(train.keys)
+        return tuple(
+            not known.isdisjoint(map(name_key, names)) for names in self.synonyms
+        )
 
     @staticmethod
     def available() -> tuple[str, ...]:
@@ -138,8 +160,8 @@ class Vocabulary:
                 ``.txt`` file, or a list of classes as in :meth:`from_names`.
 
         Raises:
-            ValueError: If the name is unknown, or the content is wrong; the file and
-                the line are named.
+            ValueError: If the name is unknown, the file is no text file, or the
+                content is wrong; the file and the line are named.
             FileNotFoundError: If the file does not exist.
 
         Example:
@@ -157,7 +179,7 @@ class Vocabulary:
             )
         if not isinstance(source, str):
             return cls.from_names(source)
-        if source.endswith('.txt'):
+        if source.lower().endswith('.txt'):
             return cls._from_file(Path(source))
         known = cls.available()
         if source in known:
@@ -179,8 +201,8 @@ class Vocabulary:
                 then names separated by ``;``. Commas belong to a name, because
                 official names have them (``'road, route'``).
             things: First names of the classes that are things; the others are stuff.
-                If None, the prefixes ``thing:`` and ``stuff:`` decide, and a class
-                without one is stuff.
+                They are compared as the tokenizer sees them. If None, the prefixes
+                ``thing:`` and ``stuff:`` decide, and a class without one is stuff.
 
         Raises:
             ValueError: If the prefix is neither, or both ``things`` and prefixes are
@@ -197,9 +219,11 @@ class Vocabulary:
                 'Vocabulary.from_string() reads one string.'
             )
         parsed = [
-            _parse_class(text, f'class {index}')
-            for index, text in enumerate(classes, 1)
+            parse_class(text, f'class {index}')
+            for index, text in enumerate(islice(classes, MAX_CLASSES + 1), 1)
         ]
+        if len(parsed) > MAX_CLASSES:
+            raise ValueError(f'A vocabulary has at most {MAX_CLASSES} classes.')
         if things is None:
             return cls._from_parsed(parsed, default=False)
         things = {things} if isinstance(things, str) else set(things)
@@ -209,11 +233,14 @@ class Vocabulary:
                     f'Class {names[0]!r} has a prefix, and things are listed too; '
                     'give one of both.'
                 )
-        missing = sorted(things.difference(names[0] for _, names in parsed))
+        first = {name_key(names[0]) for _, names in parsed}
+        missing = sorted(name for name in things if name_key(name) not in first)
         if missing:
             raise ValueError(f'things names {missing}, which are no classes.')
+        keys = set(map(name_key, things))
         return cls._from_parsed(
-            [(names[0] in things, names) for _, names in parsed], default=False
+            [(name_key(names[0]) in keys, names) for _, names in parsed],
+            default=False,
         )
 
     @classmethod
@@ -225,6 +252,8 @@ class Vocabulary:
                 ``'person; man, dog, stuff: grass'``. Unlike in a file, a class
                 without a prefix is a **thing**: people ask for objects. Also the
                 name of a packaged vocabulary or the path of a ``.txt`` file.
+                :func:`~mmovseg.vocabulary.parsing.split_list` says which notations
+                of other tools are read.
 
         Raises:
             ValueError: As :meth:`load` and :meth:`from_names`.
@@ -233,102 +262,74 @@ class Vocabulary:
             >>> Vocabulary.from_string('person; man, dog, stuff: grass').is_thing
             (True, True, False)
         """
+        if not isinstance(text, str):
+            raise TypeError(f'Expected one string, got {text!r}; load() reads lists.')
         text = text.strip()
-        if text in cls.available() or text.endswith('.txt'):
+        if text in cls.available() or text.lower().endswith('.txt'):
             return cls.load(text)
         if not text:
             raise ValueError('A vocabulary needs at least one class, got none.')
-        hint = did_you_mean(text, cls.available(), cutoff=0.7)
-        is_one_word = not set(text) & set(',;: ')
-        if is_one_word and (hint or set(text) & set('/_.')):
+        hint = did_you_mean(text[:200], cls.available(), cutoff=0.7)
+        is_one_word = not set(text) & set(',;: \n\uff0c\u3001\uff1b')
+        if (is_one_word and (hint or set(text) & set('/_.'))) or _FILE.search(text):
             raise ValueError(
                 f'{text!r} is neither a packaged vocabulary nor a .txt file, and looks '
                 f'like one.{hint} Packaged ones: {", ".join(cls.available())}.'
             )
+        shown = text if len(text) <= 100 else f'{text[:100]}...'
         parsed = [
-            _parse_class(part, f'class {index} of {text!r}')
-            for index, part in enumerate(text.split(','), 1)
+            parse_class(part, f'class {index} of {shown!r}')
+            for index, part in enumerate(split_list(text), 1)
         ]
+        if len(parsed) == 1 and len(parsed[0][1]) > 1:
+            warnings.warn(
+                f'{shown!r} is read as one class with {len(parsed[0][1])} names. For '
+                f'several classes {FORM}.',
+                stacklevel=2,
+            )
         return cls._from_parsed(parsed, default=True)
 
     @classmethod
     def _from_file(cls, path: Path) -> Vocabulary:
-        """Read one class per line; ``#`` starts a comment line."""
-        parsed = []
-        # utf-8-sig: editors of some systems put a byte order mark first.
-        content = path.read_bytes().removeprefix(b'\xef\xbb\xbf')
-        for number, raw in enumerate(content.split(b'\n'), 1):
-            where = f'{path}, line {number}'
-            try:
-                line = raw.decode('utf-8').strip()
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f'{where}: not UTF-8 ({error.reason}); save the file as UTF-8.'
-                ) from error
-            if line and not line.startswith('#'):
-                parsed.append(_parse_class(line, where))
+        parsed = read_classes(path)
+        is_packaged = DATA_DIR in path.parents
         try:
-            return cls._from_parsed(parsed, default=False)
+            return cls._from_parsed(parsed, default=False, check=not is_packaged)
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from error
 
     @classmethod
     def _from_parsed(
-        cls, parsed: list[tuple[bool | None, tuple[str, ...]]], *, default: bool
+        cls, parsed: list[Parsed], *, default: bool, check: bool = True
     ) -> Vocabulary:
-        return cls(
+        vocabulary = cls(
             synonyms=tuple(names for _, names in parsed),
             is_thing=tuple(default if kind is None else kind for kind, _ in parsed),
         )
+        if check:
+            vocabulary._warn_of_hidden_classes()
+        return vocabulary
+
+    def _warn_of_hidden_classes(self) -> None:
+        """Tell which classes can never win, because another has all their names.
+
+        Official lists have such classes, so they are no error.
+        """
+        owners: dict[str, set[int]] = {}
+        for key, label in zip(self.keys, self.class_ids, strict=True):
+            owners.setdefault(key, set()).add(label)
+        for label, names in enumerate(self.synonyms):
+            others = set.intersection(*(owners[name_key(x)] for x in names)) - {label}
+            if others:
+                warnings.warn(
+                    f'Class {self.names[label]!r} can never score higher than '
+                    f'{self.names[min(others)]!r}, which has all of its names too.',
+                    stacklevel=4,
+                )
 
 
-def _parse_class(text: str, where: str) -> tuple[bool | None, tuple[str, ...]]:
-    """Split ``[kind:] name; name``; the kind is None where there is no prefix."""
-    if not isinstance(text, str):
-        raise TypeError(
-            f'{where}: expected a string such as "dog; puppy", got {text!r}.'
-        )
-    prefix, colon, names = text.partition(':')
-    kinds = {'thing': True, 'stuff': False}
-    if not colon:
-        kind, names = None, text
-    elif prefix.strip() in kinds:
-        kind = kinds[prefix.strip()]
-    else:
-        raise ValueError(
-            f'{where}: unknown prefix {prefix.strip()!r} in {text.strip()!r}; '
-            "write 'thing: name; name' or 'stuff: name; name'."
-        )
-    return kind, _check_names([name.strip() for name in names.split(';')], where)
-
-
-def _check_names(names: Iterable[str], where: str) -> tuple[str, ...]:
-    """Return the names of one class as a tuple, or raise with the place."""
-    if isinstance(names, str):
-        raise TypeError(
-            f'{where}: expected a tuple of names, got the string {names!r}.'
-        )
-    names = tuple(names)
-    if not names:
-        raise ValueError(f'{where}: a class needs at least one name.')
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f'{where}: a name must be a string, got {name!r}.')
-        if not name.strip():
-            raise ValueError(
-                f'{where}: blank name; remove the separator before or after it.'
-            )
-        if len(name) > MAX_NAME_LENGTH:
-            raise ValueError(
-                f'{where}: the name {name[:40]!r}... has {len(name)} characters, at '
-                f'most {MAX_NAME_LENGTH} are allowed; separate synonyms by ";".'
-            )
-        # Cc control, Cs lone surrogate, Zl/Zp line and paragraph separators.
-        bad = [c for c in name if unicodedata.category(c) in ('Cc', 'Cs', 'Zl', 'Zp')]
-        if bad:
-            raise ValueError(
-                f'{where}: control character {bad[0]!r} in {name!r}; remove it.'
-            )
-        if name != name.strip():
-            raise ValueError(f'{where}: blanks around the name {name!r}; strip them.')
-    return names
+def _to_flag(value: Any) -> bool:
+    """Return a thing flag; ``bool('False')`` would be True."""
+    if value not in (0, 1):
+        raise TypeError(f'A thing flag is True or False, got {value!r}.')
+    return bool(value)

@@ -1,6 +1,7 @@
 import json
 import pickle
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -230,6 +231,24 @@ def test_seen_in_equals_a_double_loop():
     assert all(train.seen_in(train))
 
 
+def test_seen_in_compares_names_as_the_tokenizer_sees_them():
+    test = Vocabulary.from_names(['Brick', 'wall; Hot  Dog', 'caf\u00e9', 'cat'])
+    train = Vocabulary.from_names(['brick', 'hot dog', 'cafe\u0301'])
+    assert test.seen_in(train) == (True, True, True, False)
+    assert test.names[:2] == ('Brick', 'wall')  # shown as typed
+    things = Vocabulary.from_names(['Brick', 'wall'], things=['brick'])
+    assert things.is_thing == (True, False)
+
+
+def test_a_class_without_a_name_of_its_own_is_told():
+    with pytest.warns(UserWarning, match="'dog' can never score higher than 'cat'"):
+        Vocabulary.from_string('dog, cat; Dog')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        Vocabulary.load('ade20k_847')  # official
+        Vocabulary.from_string('hound; dog, cat; dog')
+
+
 def test_5000_classes():
     voc = Vocabulary.from_names(f'name {i}; other name {i}' for i in range(5000))
     assert len(voc) == 5000 and len(voc.all_names) == 10000
@@ -248,6 +267,12 @@ def test_5000_classes():
         (['dog;'], 'class 1: blank name'),
         (['thing:'], 'class 1: blank name'),
         (['dog', 'cat; dog', 'dog; hound'], "Classes 1 and 3 are both called 'dog'"),
+        (['Dog', 'cat', 'dog'], "1 and 3 are called 'Dog' and 'dog', which CLIP reads"),
+        (['hot  dog', 'hot dog'], 'which CLIP reads alike'),
+        (['caf\u00e9', 'cafe\u0301'], 'which CLIP reads alike'),
+        (['ice-cream', 'Ice - cream'], 'which CLIP reads alike'),
+        (['\uff44og', 'dog'], 'which CLIP reads alike'),
+        (['salt &amp; pepper'], "HTML entities in .*; write 'salt & pepper'"),
         (['thin: dog'], "class 1: unknown prefix 'thin' in 'thin: dog'"),
         (['x' * 201], r"class 1: the name 'x{40}'... has 201 characters, at most 200"),
         (['dog\tcat'], r"class 1: control character '\\t' in 'dog\\tcat'"),
@@ -322,6 +347,8 @@ def test_missing_file():
         (lambda: Vocabulary(((' dog',),), (1,)), ValueError, "around the name ' dog'"),
         (lambda: Vocabulary(('dog',), (1,)), TypeError, "the string 'dog'"),
         (lambda: Vocabulary(((3,),), (1,)), TypeError, 'must be a string, got 3'),
+        (lambda: Vocabulary((('dog',),), ('False',)), TypeError, "got 'False'"),
+        (lambda: Vocabulary.from_string(['dog']), TypeError, r"got \['dog'\]"),
         (lambda: Vocabulary.from_names([3]), TypeError, 'class 1: .* got 3'),
         (lambda: Vocabulary.from_names('dog'), TypeError, "got 'dog'"),
         (
