@@ -18,7 +18,6 @@ from mmovseg.analysis.vocabulary_report import (
     TINY_CONFIG,
     build_text_tower,
     find_overlap,
-    find_shared_names,
     rank_pairs,
 )
 from mmovseg.vocabulary import Vocabulary
@@ -88,7 +87,7 @@ def print_overlap(train, test, top):
 
 
 def print_shared(letter, vocabulary, top):
-    shared = find_shared_names(vocabulary)
+    shared = vocabulary.shared_names()
     print(f'\nNames of {letter} that several classes share: {len(shared)}')
     for name, labels in list(shared.items())[:top]:
         print(f'  {name!r}: {", ".join(vocabulary.names[label] for label in labels)}')

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..apis.config import load_config
 from ..apis.init_model import init_model
 from ..registry import MODELS
-from ..vocabulary import Vocabulary
+from ..vocabulary import Vocabulary, name_key
 
 TINY_CONFIG = 'eovseg_tiny_shapeworld'  # needs no download
 
@@ -25,8 +25,8 @@ class Overlap(NamedTuple):
     Attributes:
         seen: Per class of the test vocabulary, ``[K]``.
         other_flags: Seen classes that are things in one and stuff in the other.
-        near_misses: Names that would make an unseen class seen if case, blanks and
-            hyphens did not count: name of the test class, then of the training class.
+        near_misses: Names that would make an unseen class seen if hyphens and
+            underscores were blanks: name of the test class, then of the training class.
     """
 
     seen: tuple[bool, ...]
@@ -43,7 +43,7 @@ class Pair(NamedTuple):
 
 
 def find_overlap(train: Vocabulary, test: Vocabulary) -> Overlap:
-    """Compare names letter by letter, as the zero-shot ensemble does.
+    """Compare names as the tokenizer sees them, as the zero-shot ensemble does.
 
     Args:
         train: Vocabulary of the training.
@@ -51,14 +51,17 @@ def find_overlap(train: Vocabulary, test: Vocabulary) -> Overlap:
     """
     seen = test.seen_in(train)
     flags: dict[str, set[bool]] = {}
-    for names, thing in zip(train.synonyms, train.is_thing, strict=True):
-        for name in names:
-            flags.setdefault(name, set()).add(thing)
+    for key, label in zip(train.keys, train.class_ids, strict=True):
+        flags.setdefault(key, set()).add(train.is_thing[label])
     other_flags = [
         label
         for label, names in enumerate(test.synonyms)
         if seen[label]
-        and all(test.is_thing[label] not in flags[n] for n in names if n in flags)
+        and all(
+            test.is_thing[label] not in flags[key]
+            for key in map(name_key, names)
+            if key in flags
+        )
     ]
     plain = {_plain(name): name for name in train.all_names}
     near_misses = [
@@ -71,15 +74,6 @@ def find_overlap(train: Vocabulary, test: Vocabulary) -> Overlap:
     return Overlap(seen, other_flags, near_misses)
 
 
-def find_shared_names(vocabulary: Vocabulary) -> dict[str, list[int]]:
-    """List the names that stand for several classes, which then score alike."""
-    owners: dict[str, list[int]] = {}
-    for label, names in enumerate(vocabulary.synonyms):
-        for name in dict.fromkeys(names):
-            owners.setdefault(name, []).append(label)
-    return {name: labels for name, labels in owners.items() if len(labels) > 1}
-
-
 def rank_pairs(
     first: Vocabulary,
     first_rows: Tensor,
@@ -90,7 +84,8 @@ def rank_pairs(
 ) -> list[Pair]:
     """Rank pairs of classes by the similarity of their most similar names.
 
-    Names that are identical do not count: they say nothing about a text tower.
+    Names that the tokenizer sees alike do not count: they say nothing about a text
+    tower.
 
     Args:
         first: V names.
@@ -107,9 +102,9 @@ def rank_pairs(
     if within:
         second, second_rows = first, first_rows
     cosines = first_rows @ second_rows.T  # [V, W]
-    ids = {name: i for i, name in enumerate({*first.all_names, *second.all_names})}
+    ids = {key: i for i, key in enumerate({*first.keys, *second.keys})}
     one, two = (
-        torch.tensor([ids[name] for name in part.all_names]) for part in (first, second)
+        torch.tensor([ids[key] for key in part.keys]) for part in (first, second)
     )
     cosines = cosines.masked_fill(one[:, None] == two, -2)
     owner, other = (torch.tensor(part.class_ids) for part in (first, second))
@@ -191,4 +186,4 @@ def build_text_tower(
 
 
 def _plain(name: str) -> str:
-    return ' '.join(name.lower().replace('-', ' ').replace('_', ' ').split())
+    return name_key(name.replace('-', ' ').replace('_', ' '))

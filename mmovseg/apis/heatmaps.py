@@ -11,7 +11,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ..fileio import did_you_mean
-from ..vocabulary import Vocabulary
+from ..vocabulary import Vocabulary, name_key
 from .visualization import draw_heatmap, side_by_side
 
 PANEL_SIDE = 640  # Larger photos are shrunk: heatmaps have a value per 14 or 16 pixels.
@@ -19,7 +19,7 @@ PANELS_PER_ROW = 4
 
 
 def find_labels(vocabulary: Vocabulary, names: str | Sequence[str]) -> list[int]:
-    """Look up classes by any of their names.
+    """Look up classes by any of their names, as the tokenizer sees them.
 
     Args:
         vocabulary: The classes.
@@ -36,18 +36,19 @@ def find_labels(vocabulary: Vocabulary, names: str | Sequence[str]) -> list[int]
         >>> find_labels(Vocabulary.from_string('dog; puppy, cat'), 'cat, puppy')
         [1, 0]
     """
-    labels = dict(zip(vocabulary.all_names, vocabulary.class_ids, strict=True))
+    labels = dict(zip(vocabulary.keys, vocabulary.class_ids, strict=True))
     # A name that is first somewhere may be a synonym elsewhere.
-    labels.update((name, label) for label, name in enumerate(vocabulary.names))
+    labels.update((name_key(name), i) for i, name in enumerate(vocabulary.names))
     parts = names.split(',') if isinstance(names, str) else list(names)
     most = len(parts) if isinstance(names, str) else 1  # parts that may be one name
     found: list[int] = []
     while parts:
         joined = [','.join(parts[:n]).strip() for n in range(1, most + 1)]
-        used = max((n for n, x in enumerate(joined, 1) if x in labels), default=0)
+        keys = list(map(name_key, joined))
+        used = max((n for n, x in enumerate(keys, 1) if x in labels), default=0)
         if not used:
             raise ValueError(_explain(joined[0], vocabulary))
-        found.append(labels[joined[used - 1]])
+        found.append(labels[keys[used - 1]])
         parts = parts[used:]
     return list(dict.fromkeys(found))
 

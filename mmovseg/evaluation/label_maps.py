@@ -10,7 +10,7 @@ import numpy as np
 
 from ..datasets.panoptic_format import PanopticAnnotations, read_segment_ids
 from ..fileio import did_you_mean
-from ..vocabulary import Vocabulary
+from ..vocabulary import Vocabulary, name_key
 
 
 class HasImageId(Protocol):
@@ -54,7 +54,8 @@ def find_seen(seen: str | Sequence[str], class_names: Sequence[str]) -> np.ndarr
         ValueError: If a seen class is no class of the data set, or all are seen.
     """
     names = Vocabulary.load(seen).names
-    unknown = [name for name in names if name not in class_names]
+    keys = list(map(name_key, class_names))
+    unknown = [name for name in names if name_key(name) not in keys]
     if unknown:
         hint = did_you_mean(unknown[0], class_names)
         raise ValueError(
@@ -62,7 +63,7 @@ def find_seen(seen: str | Sequence[str], class_names: Sequence[str]) -> np.ndarr
             f'set: {", ".join(map(repr, unknown[:5]))}.{hint} Its {len(class_names)} '
             f'classes are {", ".join(class_names[:5])}, ...'
         )
-    mask = np.isin(np.array(class_names), names)
+    mask = np.isin(keys, list(map(name_key, names)))
     if mask.all():
         raise ValueError(
             f'All {len(class_names)} classes of the data set are seen, so there is '

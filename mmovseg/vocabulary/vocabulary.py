@@ -141,6 +141,20 @@ class Vocabulary:
             not known.isdisjoint(map(name_key, names)) for names in self.synonyms
         )
 
+    def shared_names(self) -> dict[str, list[int]]:
+        """List the names that stand for several classes, which then score alike.
+
+        Example:
+            >>> Vocabulary.from_names(['dog', 'kennel; Dog']).shared_names()
+            {'dog': [0, 1]}
+        """
+        owners: dict[str, dict[int, None]] = {}
+        shown: dict[str, str] = {}
+        for name, label in zip(self.all_names, self.class_ids, strict=True):
+            owners.setdefault(name_key(name), {})[label] = None
+            shown.setdefault(name_key(name), name)
+        return {shown[k]: list(x) for k, x in owners.items() if len(x) > 1}
+
     @staticmethod
     def available() -> tuple[str, ...]:
         """List the packaged vocabularies, the names :meth:`load` understands."""

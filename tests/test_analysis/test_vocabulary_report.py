@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from mmovseg.analysis.vocabulary_report import (
     build_text_tower,
     find_overlap,
-    find_shared_names,
     rank_pairs,
 )
 from mmovseg.vocabulary import Vocabulary
@@ -42,8 +41,8 @@ def test_flags_and_near_misses():
 
 def test_shared_names():
     vocabulary = Vocabulary.from_names(['dog; pet', 'cat; pet; cat', 'rug'])
-    assert find_shared_names(vocabulary) == {'pet': [0, 1]}
-    shared = find_shared_names(Vocabulary.load('ade20k_847'))
+    assert vocabulary.shared_names() == {'pet': [0, 1]}
+    shared = Vocabulary.load('ade20k_847').shared_names()
     assert len(shared) == 45
     assert len(shared['dog']) > 1
 

@@ -90,7 +90,7 @@ def test_keys_of_packaged_names_are_their_tokens(tokenizer):
         ('dog&lt;end_of_text&gt;', "'<end_of_text>' .* markup"),
         ('<b>dog</b>', "'<b>' .* markup"),
         ('crÃ¨me', "another encoding; write 'crème'"),
-        ('犬 cafÃ©', "write '犬 café'"),
+        ('犬 Ã©tude', "write '犬 étude'"),
         ('.', 'neither a letter nor a digit'),
         ('---', 'neither a letter nor a digit'),
         ('&nbsp;', 'neither a letter nor a digit'),

@@ -232,8 +232,8 @@ def test_seen_in_equals_a_double_loop():
 
 
 def test_seen_in_compares_names_as_the_tokenizer_sees_them():
-    test = Vocabulary.from_names(['Brick', 'wall; Hot  Dog', 'caf\u00e9', 'cat'])
-    train = Vocabulary.from_names(['brick', 'hot dog', 'cafe\u0301'])
+    test = Vocabulary.from_names(['Brick', 'wall; Hot  Dog', '\u00e9tude', 'cat'])
+    train = Vocabulary.from_names(['brick', 'hot dog', 'e\u0301tude'])
     assert test.seen_in(train) == (True, True, True, False)
     assert test.names[:2] == ('Brick', 'wall')  # shown as typed
     things = Vocabulary.from_names(['Brick', 'wall'], things=['brick'])
@@ -269,7 +269,7 @@ def test_5000_classes():
         (['dog', 'cat; dog', 'dog; hound'], "Classes 1 and 3 are both called 'dog'"),
         (['Dog', 'cat', 'dog'], "1 and 3 are called 'Dog' and 'dog', which CLIP reads"),
         (['hot  dog', 'hot dog'], 'which CLIP reads alike'),
-        (['caf\u00e9', 'cafe\u0301'], 'which CLIP reads alike'),
+        (['\u00e9tude', 'e\u0301tude'], 'which CLIP reads alike'),
         (['ice-cream', 'Ice - cream'], 'which CLIP reads alike'),
         (['\uff44og', 'dog'], 'which CLIP reads alike'),
         (['salt &amp; pepper'], "HTML entities in .*; write 'salt & pepper'"),

@@ -8,7 +8,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from ...registry import TRANSFORMS
-from ...vocabulary import Vocabulary
+from ...vocabulary import Vocabulary, name_key
 
 
 @TRANSFORMS.register_module()
@@ -41,7 +41,8 @@ class KeepSeenClasses(BaseTransform):
         skip_empty: bool = False,
     ) -> None:
         names, kept = Vocabulary.load(classes).names, Vocabulary.load(seen).names
-        unknown = [name for name in kept if name not in names]
+        places = {name_key(name): label for label, name in enumerate(names)}
+        unknown = [name for name in kept if name_key(name) not in places]
         if unknown:
             raise ValueError(
                 f'{len(unknown)} of {len(kept)} seen classes are not among the '
@@ -60,7 +61,7 @@ class KeepSeenClasses(BaseTransform):
             ignore_index,
             np.uint8 if ignore_index <= 255 else np.int32,
         )
-        self._table[[names.index(name) for name in kept]] = np.arange(len(kept))
+        self._table[[places[name_key(name)] for name in kept]] = np.arange(len(kept))
 
     def transform(self, results: dict) -> dict | None:
         """Renumber ``gt_seg_map``; None where the image is to be skipped."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ...vocabulary import Vocabulary
+from ...vocabulary import Vocabulary, name_key
 from .findings import Findings, shorten
 
 FILLERS = {'other', 'merged', 'stuff', 'the', 'of'}  # of COCO's category names
@@ -33,14 +33,15 @@ def compare_names(
         that stand for several classes and of names that have nothing in common.
     """
     found = Findings()
-    twice = [name for name, count in Counter(map(_plain, names)).items() if count > 1]
+    counts = Counter(map(name_key, names))
+    twice = [name for name in names if counts[name_key(name)] > 1]
     if twice:
         found.problem('names', f'several classes of the data are called {twice}')
     owners: dict[str, list[int]] = {}
     for label, synonyms in enumerate(vocabulary.synonyms):
-        for name in dict.fromkeys(map(_plain, synonyms)):
-            owners.setdefault(name, []).append(label)
-    shared = {name: labels for name, labels in owners.items() if len(labels) > 1}
+        for key in dict.fromkeys(map(name_key, synonyms)):
+            owners.setdefault(key, []).append(label)
+    shared = vocabulary.shared_names()
     if shared:
         texts = [
             f'{name!r} ({", ".join(vocabulary.names[i] for i in labels)})'
@@ -71,7 +72,7 @@ def _compare_order(
 ) -> None:
     unlike = []
     for label, name in enumerate(names):
-        owner = owners.get(_plain(name), [])
+        owner = owners.get(name_key(name), [])
         if owner and label not in owner:
             found.problem(
                 'names',
@@ -109,10 +110,6 @@ def _compare_flags(
                 f'{len(differ)} classes are {other} in the data and {wrong} in the '
                 f'vocabulary: {shorten(differ)}',
             )
-
-
-def _plain(name: str) -> str:
-    return ' '.join(name.lower().split())
 
 
 def _words(text: str) -> set[str]:
