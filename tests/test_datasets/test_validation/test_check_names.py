@@ -41,7 +41,7 @@ def test_flags_differ_both_ways():
 def test_number_and_repetition():
     found = compare_names(['wall', 'WALL'], VOCABULARY)
     assert found.problems['names'] == [
-        "several classes of the data are called ['wall']",
+        "several classes of the data are called ['wall', 'WALL']",
         'the data have 2 classes, the vocabulary 4',
     ]
 
