@@ -31,7 +31,9 @@ def test_names_of_packaged_lists(run):
 
 
 def test_similarities_of_own_classes(run):
-    text = run('dog; puppy, stuff: sea-side', 'puppy, cat; kitten, Sea side', '--top', '2')
+    text = run(
+        'dog; puppy, stuff: sea-side', 'puppy, cat; kitten, Sea side', '--top', '2'
+    )
     assert 'Seen in A: 1 of 3 classes of B' in text
     assert "Unseen for their spelling only (B / A): 'Sea side' / 'sea-side'" in text
     assert "pretrained 'shapeworld'" in text

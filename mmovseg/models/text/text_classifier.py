@@ -183,6 +183,13 @@ class TextClassifier(BaseModule):
         """
         return self._lookup(vocabulary).weight.to(self.void_embedding.weight.dtype)
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that the rows of names depend on: weights, templates, prompt."""
+        self._check_weights()
+        content = [self._fingerprint, self._structure, list(self.templates)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
     def drop_text_tower(self) -> None:
         """Free the memory of the text tower.
 

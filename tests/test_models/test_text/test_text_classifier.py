@@ -500,3 +500,18 @@ def test_bad_arguments_are_refused(tiny_clip):
 def test_is_registered(tiny_clip):
     classifier = MODELS.build({'type': 'TextClassifier', 'model_name': 'tiny-rn'})
     assert isinstance(classifier, TextClassifier)
+
+
+def test_fingerprint_follows_weights_and_templates():
+    first, same, other = (
+        TextClassifier('tiny-rn', templates=x) for x in ('plain', 'plain', 'simple')
+    )
+    same.load_state_dict(first.state_dict())
+    other.load_state_dict(first.state_dict())
+    assert first.fingerprint == same.fingerprint != other.fingerprint
+    with torch.no_grad():
+        next(same.clip.parameters()).add_(1)
+    assert first.fingerprint != same.fingerprint
+    before = first.fingerprint
+    first.drop_text_tower()
+    assert first.fingerprint == before
