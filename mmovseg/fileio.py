@@ -1,10 +1,11 @@
-"""Write files whole or not at all, and guess what a misspelt name meant."""
+"""Write files whole or not at all; guess what a misspelt name meant; show names."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import stat
+import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -108,3 +109,31 @@ def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str
     """
     found = closest(name, known, cutoff=cutoff)
     return f' Did you mean {found!r}?' if found else ''
+
+
+# They join and separate letters in names of people and places.
+_JOINERS = '\u200c\u200d'
+
+
+def printable(text: str | os.PathLike[str], mark: str | None = None) -> str:
+    r"""Make a name safe to print in one line of a terminal, and to encode as UTF-8.
+
+    Control characters, such as those that clear a screen, and bytes that are no text
+    become visible.
+
+    Args:
+        text: A name from outside, such as that of a file.
+        mark: What stands for such a character; None is its escape sequence.
+
+    Example:
+        >>> printable('a' + chr(27) + 'b')
+        'a\\x1bb'
+    """
+    return ''.join(
+        x
+        if x.isprintable() or x in _JOINERS or unicodedata.category(x) == 'Zs'
+        else mark
+        if mark is not None
+        else x.encode('unicode_escape').decode()
+        for x in os.fspath(text)
+    )

@@ -8,6 +8,7 @@ from .heatmaps import draw_heatmaps, find_labels
 from .images import ImageError, load_image
 from .inferencer import OVSegInferencer
 from .init_model import init_model
+from .output_folder import OutputError
 from .results import Result, read_result
 from .visualization import (
     draw_heatmap,
@@ -21,6 +22,7 @@ __all__ = [
     'BackgroundEvaluator',
     'ImageError',
     'OVSegInferencer',
+    'OutputError',
     'Result',
     'check_config',
     'draw_heatmap',

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ..datasets.image_file import (
     EXTENSIONS,
@@ -49,10 +51,21 @@ def find_images(folder: str | Path) -> list[str]:
     return paths
 
 
-def write_png(path: str | Path, array: np.ndarray) -> None:
-    """Write a PNG: uint8 ``[H, W, 3]`` RGB, or uint8 or uint16 ``[H, W]`` grey."""
+def write_png(
+    path: str | Path, array: np.ndarray, text: Mapping[str, str] | None = None
+) -> None:
+    """Write a PNG.
+
+    Args:
+        path: Where the file goes.
+        array: uint8 ``[H, W, 3]`` RGB, or uint8 or uint16 ``[H, W]`` gray.
+        text: What the file says about itself, by key.
+    """
+    info = PngInfo()
+    for key, value in (text or {}).items():
+        info.add_text(key, value)
     buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, format='PNG')
+    Image.fromarray(array).save(buffer, format='PNG', pnginfo=info)
     write_atomic(path, buffer.getvalue())
 
 

@@ -29,6 +29,7 @@ from .fast_mode import make_fast, warm_up
 from .heatmaps import draw_heatmaps, find_labels
 from .images import ImageError, find_images, write_png
 from .init_model import init_model
+from .output_folder import describe_source, make_names, open_folder
 from .photo_pipeline import Photo, PhotoPipeline, find_pipeline
 from .photo_stream import LoadedPhoto, batch_by_size, load_photos
 from .results import TASKS, Result, read_result
@@ -186,7 +187,9 @@ class OVSegInferencer(BaseInferencer):
             task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
             return_datasamples: Return data samples, with all maps and masks.
             return_vis: Return the drawings too.
-            out_dir: Write three files per photo; see :meth:`Result.save`.
+            out_dir: Write three files per photo; see :meth:`Result.save` and
+                :class:`OutputFolder`. No file is overwritten but the results of the
+                same photo file.
             score_thr: See :func:`read_result`.
             show_heatmaps: Classes whose heatmaps are drawn next to the photo, for
                 models that have some (DeOP), as ``NAME_heatmaps.png``; names as in
@@ -200,6 +203,8 @@ class OVSegInferencer(BaseInferencer):
 
         Raises:
             ImageError: If not a single photo can be used.
+            OutputError: If results cannot be written to ``out_dir``, or the photos
+                are in it.
             ValueError: If there is no such task or class, or no heatmap.
         """
         if task not in TASKS:
@@ -221,20 +226,25 @@ class OVSegInferencer(BaseInferencer):
                 self._read(sample, task, score_thr),
                 self._draw_heatmaps(image, sample, labels),
             )
+            if folder is not None:
+                with folder.claim(photo.name, sources[photo.index]) as name:
+                    outcome = outcome._replace(name=name)
+                    _save(outcome, image, sources[photo.index], folder.path)
             drawn = self.visualize([image], [outcome]) if return_vis else [image]
             (found,) = self.postprocess([outcome], drawn, return_datasamples)
             predictions[photo.index] = found
             if return_vis:
                 (drawings[photo.index],) = drawn
                 heatmaps[photo.index] = outcome.heatmaps
-            if out_dir:
-                _save(outcome, image, out_dir)
 
         divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
         self._copies = self._find_copies()
         with (
+            open_folder(out_dir, sources) as folder,
             # Or threads and the progress bar would outlive an error.
-            closing(self._load(sources, batch_size, errors)) as loaded,
+            closing(
+                self._load(sources, make_names(sources, folder), batch_size, errors)
+            ) as loaded,
             BackgroundWorker(2 * batch_size) as background,
         ):
             for batch in batch_by_size(loaded, batch_size, divisor):
@@ -307,11 +317,19 @@ class OVSegInferencer(BaseInferencer):
         return sources
 
     def _load(
-        self, sources: Sequence[Any], batch_size: int, errors: list[dict[str, str]]
+        self,
+        sources: Sequence[Any],
+        names: Sequence[str],
+        batch_size: int,
+        errors: list[dict[str, str]],
     ) -> Iterator[LoadedPhoto]:
         """Load photos; report those that cannot be used."""
         photos = load_photos(
-            sources, self._prepare, ahead=batch_size, num_workers=self.num_workers
+            sources,
+            names,
+            self._prepare,
+            ahead=batch_size,
+            num_workers=self.num_workers,
         )
         total, quiet = len(sources), not self.show_progress
         tracked = track(photos, 'Inference', total=total, disable=quiet)
@@ -372,10 +390,13 @@ class OVSegInferencer(BaseInferencer):
         """There is none: results draw themselves."""
 
 
-def _save(outcome: _Outcome, image: np.ndarray, folder: str | Path) -> None:
-    outcome.result.save(folder, outcome.name, image)
+def _save(outcome: _Outcome, image: np.ndarray, source: Any, folder: Path) -> None:
+    outcome.result.save(folder, outcome.name, image, describe_source(source))
+    heatmaps = folder / f'{outcome.name}_heatmaps.png'
     if outcome.heatmaps is not None:
-        write_png(Path(folder) / f'{outcome.name}_heatmaps.png', outcome.heatmaps)
+        write_png(heatmaps, outcome.heatmaps)
+    else:
+        heatmaps.unlink(missing_ok=True)  # of an earlier run on this photo
 
 
 @contextmanager

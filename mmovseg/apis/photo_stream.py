@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +42,7 @@ class BadPhoto(NamedTuple):
 
 def load_photos(
     sources: Sequence[Any],
+    names: Sequence[str],
     pipeline: Callable[[Photo], dict[str, Any]],
     *,
     ahead: int = 1,
@@ -52,12 +52,12 @@ def load_photos(
 
     Args:
         sources: Paths, arrays or Pillow images.
+        names: What each is called.
         pipeline: Called from several threads at once.
         ahead: Photos loaded before they are asked for; as many as there are threads
             are loaded besides.
         num_workers: Threads.
     """
-    names = make_names(sources)
 
     def load(index: int) -> LoadedPhoto | BadPhoto:
         source = sources[index]
@@ -128,19 +128,3 @@ def read_photo(source: Any) -> np.ndarray:
     raise ImageError(
         f'A photo is a path, a numpy array or a Pillow image, got {type(source)}.'
     )
-
-
-def make_names(sources: Sequence[Any]) -> list[str]:
-    """Name the files of each photo; no two alike, whatever their folders."""
-    names: list[str] = []
-    taken: set[str] = set()  # in lower case: some file systems ignore case
-    for index, source in enumerate(sources):
-        name = f'image_{index}'
-        if isinstance(source, (str, PathLike)):
-            name = Path(str(source)).stem
-        unique, number = name, 2
-        while unique.lower() in taken:
-            unique, number = f'{name}_{number}', number + 1
-        taken.add(unique.lower())
-        names.append(unique)
-    return names

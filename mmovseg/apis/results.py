@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,8 +64,14 @@ class Result(NamedTuple):
         infos = [dict(x, category_id=x['label']) for x in self.segments]
         return draw_panoptic(image, self.label_map, infos, self.names)
 
-    def save(self, folder: str | Path, name: str, image: np.ndarray) -> list[Path]:
-        """Write overlay, label map and segments.
+    def save(
+        self,
+        folder: str | Path,
+        name: str,
+        image: np.ndarray,
+        text: Mapping[str, str] | None = None,
+    ) -> list[Path]:
+        """Write overlay, label map and segments, over files of these names.
 
         * ``NAME_overlay.png``: the drawing.
         * ``NAME_labels.png``: the label map. Panoptic: ids as COCO does it, ``id = R +
@@ -77,6 +83,7 @@ class Result(NamedTuple):
             folder: Made if missing.
             name: Start of the file names.
             image: RGB.
+            text: What the overlay says about itself; see :func:`write_png`.
 
         Returns:
             The paths, in this order.
@@ -84,7 +91,7 @@ class Result(NamedTuple):
         folder = Path(folder)
         overlay = folder / f'{name}_overlay.png'
         labels, segments = folder / f'{name}_labels.png', folder / f'{name}.json'
-        write_png(overlay, self.draw(image))
+        write_png(overlay, self.draw(image), text)
         write_png(labels, self.encode_labels())
         write_json(segments, self.to_dict(name))
         return [overlay, labels, segments]

@@ -165,5 +165,5 @@ def test_ablations_are_refused(tool, options, message):
 
 
 def test_another_model_is_refused(tool):
-    with pytest.raises(ValueError, match='decoder.* of this DeOP differ; take eovseg'):
+    with pytest.raises(ValueError, match=r'decoder.* of this DeOP differ; take eovseg'):
         tool.PlainEOVSeg(build_model('deop_tiny_shapeworld-zs'))

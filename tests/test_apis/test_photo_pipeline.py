@@ -3,9 +3,15 @@ import threading
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmovseg.apis import photo_stream
+from mmovseg.apis.output_folder import make_names
 from mmovseg.apis.photo_pipeline import PhotoPipeline
-from mmovseg.apis.photo_stream import load_photos
 from mmovseg.registry import TRANSFORMS
+
+
+def load_photos(sources, *args, **options):
+    names = make_names(sources)
+    return photo_stream.load_photos(sources, names, *args, **options)
 
 
 def test_transforms_that_keep_numbers_do_not_mix_photos(monkeypatch):

@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from mmovseg.apis import photo_stream
+from mmovseg.apis.output_folder import make_names
 from mmovseg.apis.photo_pipeline import Photo
 from mmovseg.apis.photo_stream import (
     BadPhoto,
     LoadedPhoto,
     batch_by_size,
-    load_photos,
-    make_names,
 )
+
+
+def load_photos(sources, *args, **options):
+    names = make_names(sources)
+    return photo_stream.load_photos(sources, names, *args, **options)
 
 
 def arrays(count):
@@ -120,8 +125,3 @@ def test_the_longest_waiting_photo_goes_first():
     photos = make(odd, *[(96 + i, 32) for i in range(4)], even, even)
     # Six of other sizes wait: no full batch, so the first one goes.
     assert indices(batch_by_size(photos, 2))[:2] == [[0], [5, 6]]
-
-
-def test_names_differ_in_more_than_case(tmp_path):
-    sources = ['a/x.png', 'b/X.jpg', np.zeros(1), 'x.bmp']
-    assert make_names(sources) == ['x', 'X_2', 'image_2', 'x_3']
