@@ -4,7 +4,8 @@
     python demo/image_demo.py demo/images --config eovseg_r50_coco \
         --checkpoint eovseg_r50.pth --classes "cat, cup; mug, spoon, stuff: table"
 
-Without a photo it draws one, of shapes (--seed chooses it). Without a config it takes
+Without a photo it draws one, of shapes (--seed chooses it), into the folder photos of
+--out-dir. Without a config it takes
 a tiny EOV-Seg that comes with the package and knows such drawings only.
 
 Three files per photo go to --out-dir: NAME_overlay.png (the drawing), NAME_labels.png
@@ -14,8 +15,11 @@ instance map the ids of the best segments, a semantic one the class indices.
 --show-heatmaps adds NAME_heatmaps.png: where the model looked to classify its best
 segment of each class that you choose (red: most). DeOP can tell, EOV-Seg cannot.
 
+No file is overwritten but the results of the same photo. --out-dir must be another
+folder than that of the photos.
+
 Exit status: 0, or 1 if a photo could not be used (the others are done), or 2 if the
-config, the checkpoint or the classes are wrong.
+config, the checkpoint or the classes are wrong, or 3 if results cannot be written.
 """
 
 from __future__ import annotations
@@ -24,9 +28,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from PIL import Image
-
-from mmovseg.apis import ImageError, OVSegInferencer
+from mmovseg.apis import ImageError, OutputError, OVSegInferencer
+from mmovseg.apis.images import write_png
+from mmovseg.apis.output_folder import open_folder
 from mmovseg.datasets.shapeworld import draw_numbered
 
 PACKAGED = 'eovseg_tiny_shapeworld', 'shapeworld'  # config and checkpoint
@@ -74,9 +78,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def draw_photo(folder: str, seed: int) -> str:
     """Draw shapes as in the validation images of ShapeWorld; return the file."""
-    path = Path(folder) / f'shapeworld_{seed}.png'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw_numbered(seed, 'val', 0).image).save(path)
+    path = Path(folder) / 'photos' / f'shapeworld_{seed}.png'
+    if not path.exists():  # if it does, it is the same or the user's own
+        write_png(path, draw_numbered(seed, 'val', 0).image)
     return str(path)
 
 
@@ -87,6 +91,8 @@ def main(argv: list[str] | None = None) -> int:
         checkpoint = PACKAGED[1]
         print(f'The model is {config}, with the packaged checkpoint.')
     try:
+        with open_folder(args.out_dir, args.photos):
+            pass  # found out before the model is loaded
         inferencer = OVSegInferencer(
             config,
             checkpoint,
@@ -94,10 +100,13 @@ def main(argv: list[str] | None = None) -> int:
             vocabulary=args.classes,
             trust_checkpoint=args.trust_checkpoint,
         )
-    except (ValueError, FileNotFoundError, RuntimeError) as error:
+        photos = args.photos or [draw_photo(args.out_dir, args.seed)]
+    except OutputError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 3
+    except (ValueError, OSError, RuntimeError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
-    photos = args.photos or [draw_photo(args.out_dir, args.seed)]
     try:
         results = inferencer(
             photos,
@@ -110,6 +119,9 @@ def main(argv: list[str] | None = None) -> int:
     except ImageError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
+    except OutputError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 3
     except ValueError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2

@@ -98,14 +98,14 @@ class OutputFolder:
         """Refuse to put results among the photos.
 
         Args:
-            sources: Paths, arrays or Pillow images.
+            sources: Paths of photos or folders, arrays or Pillow images.
 
         Raises:
             OutputError: If a photo lies in this very folder. The next run would take
                 the drawings for photos.
         """
         paths = [Path(x) for x in map(_find_path, sources) if x is not None]
-        for parent in {path.parent for path in paths}:
+        for parent in {path if path.is_dir() else path.parent for path in paths}:
             if parent.is_dir() and parent.samefile(self.path):
                 folder = printable(self.path)
                 raise OutputError(

@@ -11,7 +11,7 @@ from mmengine.structures import BaseDataElement
 from PIL import Image
 
 from mmovseg.analysis.profiling import build_model
-from mmovseg.apis import ImageError, OVSegInferencer, init_model
+from mmovseg.apis import ImageError, OutputError, OVSegInferencer, init_model
 from mmovseg.registry import INFERENCERS
 from mmovseg.vocabulary import Vocabulary
 
@@ -446,3 +446,33 @@ def test_an_error_leaves_no_thread(inferencer, tmp_path, monkeypatch):
     # `caught` keeps the traceback, as a notebook does.
     names = [thread.name for thread in threading.enumerate()]
     assert not [name for name in names if name.startswith('mmovseg')], caught
+
+
+def test_one_call_per_frame_keeps_all_frames(inferencer, tmp_path):
+    names = []
+    for _ in range(3):
+        (frame,) = inferencer(halves(RED, GREEN), out_dir=tmp_path)['predictions']
+        names.append(frame['image'])
+    assert names == ['image_0', 'image_1', 'image_2']
+    assert len(list(tmp_path.glob('image_*.json'))) == 3
+
+
+def test_results_never_go_among_the_photos(inferencer, tmp_path, monkeypatch):
+    Image.fromarray(halves(RED, GREEN)).save(tmp_path / 'a.png')
+    monkeypatch.setattr(inferencer, 'forward', None)  # told before it is needed
+    for inputs in (tmp_path, tmp_path / 'a.png', [halves(RED, RED), tmp_path]):
+        with pytest.raises(OutputError, match='the photos are in it'):
+            inferencer(inputs, out_dir=tmp_path)
+    assert [x.name for x in tmp_path.iterdir()] == ['a.png']
+
+
+def test_a_second_run_replaces_its_own_files_alone(heat_inferencer, tmp_path):
+    photo, out = tmp_path / 'a.png', tmp_path / 'out'
+    Image.fromarray(halves(RED, BLUE)).save(photo)
+    heat_inferencer(photo, out_dir=out, show_heatmaps='red')
+    (out / 'b.json').write_text('of the user')
+    result = heat_inferencer(photo, out_dir=out, task='semantic')
+    assert result['predictions'][0]['image'] == 'a'
+    files = sorted(x.name for x in out.iterdir())
+    assert files == ['a.json', 'a_labels.png', 'a_overlay.png', 'b.json']
+    assert '"semantic"' in (out / 'a.json').read_text()

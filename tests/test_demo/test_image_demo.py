@@ -143,7 +143,7 @@ def test_folder_with_one_bad_file(demo, config, tmp_path, capsys):
     assert len(list(out.iterdir())) == 6
     printed = capsys.readouterr()
     assert '2 photos done' in printed.out
-    assert 'broken.jpg is truncated or damaged' in printed.err
+    assert 'broken.jpg is cut off' in printed.err
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,41 @@ def test_checkpoint_with_code_is_refused(demo, config, tmp_path, capsys):
 
 def test_no_usable_photo(demo, config, tmp_path, capsys):
     (tmp_path / 'a.png').write_bytes(b'')
-    arguments = ['--config', config, '--device', 'cpu', '--out-dir', str(tmp_path)]
+    out = tmp_path / 'out'
+    arguments = ['--config', config, '--device', 'cpu', '--out-dir', str(out)]
     assert demo.main([str(tmp_path / 'a.png'), *arguments]) == 1
+    assert not out.exists()
     assert 'a.png is empty' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('out', ['photos', 'a_file', 'a_file/below'])
+def test_a_wrong_folder_for_results_is_told_first(
+    demo, config, tmp_path, capsys, monkeypatch, out
+):
+    """Before the model is built, and with a status of its own."""
+    (tmp_path / 'photos').mkdir()
+    (tmp_path / 'a_file').touch()
+    photo = tmp_path / 'photos' / 'a.png'
+    photo.write_bytes(PHOTOS[0].read_bytes())
+    monkeypatch.setattr(demo, 'OVSegInferencer', None)
+    for given in (photo, photo.parent):
+        arguments = [str(given), '--config', config, '--out-dir', str(tmp_path / out)]
+        assert demo.main(arguments) == 3
+        assert f'the folder {tmp_path / out}: ' in capsys.readouterr().err
+    assert os.listdir(photo.parent) == ['a.png']
+
+
+def test_a_disk_that_fills_has_a_status_of_its_own(
+    demo, config, tmp_path, capsys, monkeypatch
+):
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(os, 'replace', full)
+    arguments = [str(PHOTOS[0]), '--config', config, '--out-dir', str(tmp_path / 'out')]
+    assert demo.main([*arguments, '--device', 'cpu']) == 3
+    assert 'No space left' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
 
 
 # The packaged model; an untrained one stands in for it.
@@ -201,7 +233,7 @@ def test_nothing_to_name_at_all(demo, packaged, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert 'eovseg_tiny_shapeworld, with the packaged checkpoint' in printed
     assert 'drawings, label maps, lists: outputs' in printed
-    photo = np.asarray(Image.open(tmp_path / 'outputs/shapeworld_20.png'))
+    photo = np.asarray(Image.open(tmp_path / 'outputs/photos/shapeworld_20.png'))
     assert (photo == draw_numbered(20, 'val', 0).image).all()
     record = json.loads((tmp_path / 'outputs/shapeworld_20.json').read_text())
     assert record['segments']
