@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
 from ..models.backbones import CLIPConvBackbone, CLIPViTBackbone
-from ..models.clip import fused_attention
 from ..models.ensembles import GeometricEnsemble
 from ..models.fusion import MaskFusion
 from ..models.heads import LiteDecoder, TDEEHead
@@ -75,10 +74,7 @@ class PlainEOVSeg(nn.Module):
         """The test vocabulary of the model."""
         return self.model.vocabulary
 
-    # The released code feeds its attention sequence-first, which PyTorch always
-    # computes with the fused kernel.
     @torch.no_grad()
-    @fused_attention()
     def infer(
         self, inputs: Tensor, text: TextEmbeddings, data_samples: list | None = None
     ) -> MaskPrediction:

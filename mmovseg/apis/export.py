@@ -17,7 +17,6 @@ from torch.export import Dim, ExportedProgram
 from torch.func import functional_call
 
 from ..fileio import write_atomic
-from ..models.clip import fused_attention
 from ..models.structures import TextEmbeddings
 from ..vocabulary import Vocabulary
 from .photo_pipeline import find_pipeline
@@ -157,7 +156,7 @@ def export_program(model: BaseModel, *, text_input: bool = False) -> ExportedPro
         arguments += _example_text(text)
         names = Dim('names', min=2)
         shapes += [{0: names}, {0: names}, {0: Dim('classes', min=2)}]
-    with torch.no_grad(), fused_attention():
+    with torch.no_grad():
         return torch.export.export(graph, arguments, dynamic_shapes=tuple(shapes))
 
 

@@ -13,7 +13,6 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from ..models.clip import fused_attention
 from ..models.segmentors import OVSegmentor
 from ..models.structures import MaskPrediction, TextEmbeddings
 
@@ -212,7 +211,7 @@ def _make_infer(mode: FastMode, dynamic: bool):
             # What may have a program, or a recording, of its own.
             every = not dynamic or mode.graphs
             model.compiled_runs[tuple(inputs.shape) if every else len(inputs)] += 1
-            with fused_attention(), _compiler_settings():
+            with _compiler_settings():
                 outputs = core(model, inputs, text)
         if mode.graphs:  # which write the next results to the same place
             outputs = [x if x is None else x.clone() for x in outputs]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +10,8 @@ import open_clip
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .ops import PatchConv, has_size
 
 TINY_CLIP_DIR = Path(__file__).parent / 'tiny_clip'
 SHAPEWORLD = 'shapeworld'  # tag of the packaged weights of tiny CLIPs
@@ -120,7 +120,7 @@ def create_visual_transformer(
             f'{model_name!r} has no vision transformer of open_clip; use '
             'CLIPConvBackbone.'
         )
-    visual.conv1 = _PatchConv.take(visual.conv1)
+    visual.conv1 = PatchConv.from_conv(visual.conv1)
     _put_tokens_first(visual.transformer)
     return visual
 
@@ -130,7 +130,9 @@ def _put_tokens_first(transformer: nn.Module) -> None:
 
     Attention turns ``[B, L, C]`` around without a copy, and its first product then
     takes every token of a batch alone, in half precision with a copy of the weights: on
-    a CPU a batch is ten times as slow so in bfloat16, 1.3 times in float32. Towers with
+    a CPU a batch is ten times as slow so in bfloat16, 1.3 times in float32. And in
+    evaluation it would take a kernel that builds the matrix of all pairs of tokens, and
+    thrice the time of the fused one, which is the one for training. Towers with
     open_clip's own attention, which knows no other order, stay as they are.
     """
     attentions = [block.attn for block in transformer.resblocks]
@@ -140,62 +142,27 @@ def _put_tokens_first(transformer: nn.Module) -> None:
             attention.batch_first = False
 
 
-class _PatchConv(nn.Conv2d):
-    """The convolution of patches that do not overlap, on a CPU as a matrix product.
-
-    Convolutions with such kernels are slow there, a hundred times so in bfloat16.
-    """
-
-    @classmethod
-    def take(cls, conv: nn.Conv2d) -> _PatchConv:
-        """Make one with the weights of an ordinary convolution without bias."""
-        own = cls(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,
-            stride=conv.stride,
-            bias=False,
-            device='meta',
-        )
-        own.weight = conv.weight
-        return own.train(conv.training)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Embed patches of ``[B, 3, H, W]``, whole ones only."""
-        if images.device.type != 'cpu' or torch.compiler.is_compiling():
-            return super().forward(images)
-        tall, wide = self.kernel_size
-        rows, columns = images.shape[-2] // tall, images.shape[-1] // wide
-        images = images[..., : rows * tall, : columns * wide]
-        images = images.unflatten(3, (columns, wide))  # [B, 3, H, w, p]
-        images = images.unflatten(2, (rows, tall))  # [B, 3, h, p, w, p]
-        patches = images.permute(0, 2, 4, 1, 3, 5).flatten(3)  # [B, h, w, 3 * p * p]
-        tokens = F.linear(patches, self.weight.flatten(1))  # [B, h, w, C]
-        return tokens.permute(0, 3, 1, 2)
-
-
 def freeze(module: nn.Module) -> nn.Module:
     """Switch off gradients and training behaviour of a module, in place."""
     return module.requires_grad_(False).eval()
 
 
-@contextmanager
-def fused_attention() -> Iterator[None]:
-    """Keep ``nn.MultiheadAttention`` from its way for evaluation, for a while.
+def embed_patches(visual: nn.Module, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """Make the tokens of a CLIP ViT, before positions are added.
 
-    On the CPU that builds the matrix of all pairs of tokens, and takes thrice the time
-    of the fused kernel, which is the way for training. Inside torch.compile it does
-    nothing, as no graph can switch: who compiles does it around the call.
+    Args:
+        visual: From :func:`create_visual_transformer`.
+        images: ``[B, 3, H, W]``; a rest narrower than a patch is dropped.
+
+    Returns:
+        Class token and patches, ``[B, 1 + L, C]``; height and width of the grid of
+        L patches.
     """
-    if torch.compiler.is_compiling():
-        yield
-        return
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
+    tokens = visual.conv1(images)  # [B, C, h, w]
+    grid = (tokens.shape[-2], tokens.shape[-1])
+    tokens = tokens.flatten(2).transpose(1, 2)
+    first = visual.class_embedding.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
+    return torch.cat([first, tokens], 1), grid
 
 
 def resize_position_embedding(
@@ -213,9 +180,8 @@ def resize_position_embedding(
     """
     head, grid = embedding[:1], embedding[1:]
     side = round(len(grid) ** 0.5)
-    # A graph for all sizes resizes always, and has no guard against this one.
-    if not torch.compiler.is_compiling() and (side, side) == tuple(size):
-        return embedding
     grid = grid.T.reshape(1, -1, side, side)
+    if has_size(grid, size):
+        return embedding
     grid = F.interpolate(grid, size=size, mode=mode, align_corners=False)
     return torch.cat([head, grid.flatten(2)[0].T])

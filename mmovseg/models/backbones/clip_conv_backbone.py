@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModule
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmovseg.registry import MODELS
 
 from ..clip import create_clip
 from ..ops import (
     FoldedNorms,
+    attention_pool,
     keep_layout,
     mask_pool,
     resize_masks,
@@ -127,46 +127,9 @@ class CLIPConvBackbone(BaseModule):
         """
         if self.is_resnet:
             masks = resize_masks(mask_logits, features.shape[-2:]) > 0
-            return attention_pool(self.visual.attnpool, features, masks)
+            return attention_pool(features, masks, self.visual.attnpool)
         pooled = mask_pool(features, mask_logits)  # [B, N, C]
         batch, queries, channels = pooled.shape
         pooled = pooled.reshape(-1, channels, 1, 1)
         pooled = self.visual.head(self.visual.trunk.forward_head(pooled))
         return pooled.reshape(batch, queries, -1)
-
-
-def attention_pool(pool: nn.Module, features: Tensor, masks: Tensor) -> Tensor:
-    """Run CLIP's attention pooling with one key mask per region.
-
-    All regions share query, keys and values; only the mask differs, so the products
-    are computed once per image. There is a single query, so the keys' projection is
-    applied to it, and not to every position; its bias adds the same to all scores.
-
-    Args:
-        pool: ``attnpool`` of a CLIP ResNet.
-        features: The last map, ``[B, C, h, w]``.
-        masks: bool, ``[B, N, h, w]``.
-
-    Returns:
-        Region embeddings, ``[B, N, D]``; meaningless for a mask without a position.
-    """
-    _, channels, height, width = features.shape
-    position = pool.positional_embedding
-    side = round((len(position) - 1) ** 0.5)
-    grid = position[1:].T.reshape(1, channels, side, side)
-    grid = resize_masks(grid, (height, width))
-    tokens = (features + grid).flatten(2).transpose(1, 2)  # [B, hw, C]
-    query = features.mean((-2, -1)) + position[0]  # [B, C]
-    heads = pool.num_heads
-
-    q = pool.q_proj(query).unflatten(-1, (heads, -1))  # [B, heads, C / heads]
-    project = pool.k_proj.weight.unflatten(0, (heads, -1))
-    q = torch.einsum('bhd,hdc->bhc', q, project) * q.shape[-1] ** -0.5
-    v = pool.v_proj(tokens).unflatten(-1, (heads, -1)).transpose(1, 2)
-    scores = (q @ tokens.transpose(1, 2)).unsqueeze(2)  # [B, heads, 1, hw]
-    masks = masks.flatten(2).unsqueeze(1)  # [B, 1, N, hw]
-    # The lowest number instead of -inf: a mask without pixels stays finite.
-    lowest = torch.finfo(scores.dtype).min
-    attention = F.softmax(scores.masked_fill(~masks, lowest), dim=-1)
-    regions = (attention @ v).transpose(1, 2).flatten(2)  # [B, N, C]
-    return pool.c_proj(regions)

@@ -5,29 +5,14 @@ from __future__ import annotations
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from mmovseg.registry import MODELS
 
 from ..clip import (
     create_visual_transformer,
-    fused_attention,
+    embed_patches,
     resize_position_embedding,
 )
-
-
-class _Intermediates(nn.Module):
-    """Give a tower's last intermediate map a ``forward``, for functional_call."""
-
-    def __init__(self, visual: nn.Module) -> None:
-        super().__init__()
-        self.visual = visual
-
-    def forward(self, images: Tensor) -> Tensor:
-        output = self.visual.forward_intermediates(
-            images, indices=1, intermediates_only=True
-        )
-        return output['image_intermediates'][0]
 
 
 @MODELS.register_module()
@@ -68,7 +53,7 @@ class CLIPViTBackbone(BaseModule):
                 f'got {num_blocks}.'
             )
         visual.prune_intermediate_layers([num_blocks - 1], prune_norm=True)
-        self.intermediates = _Intermediates(visual)
+        self.intermediates = nn.ModuleDict(dict(visual=visual))  # as in checkpoints
         self.embed_dims = visual.positional_embedding.shape[-1]
         self.stride = visual.patch_size[0]
 
@@ -80,7 +65,6 @@ class CLIPViTBackbone(BaseModule):
         return super().train(False)
 
     @torch.no_grad()
-    @fused_attention()
     def forward(self, images: Tensor) -> Tensor:
         """Compute the patch tokens after the last kept block.
 
@@ -91,7 +75,9 @@ class CLIPViTBackbone(BaseModule):
         Returns:
             ``[B, C, H / stride, W / stride]``, without the class token.
         """
-        name = 'visual.positional_embedding'
-        grid = (images.shape[-2] // self.stride, images.shape[-1] // self.stride)
-        table = resize_position_embedding(self.intermediates.get_parameter(name), grid)
-        return functional_call(self.intermediates, {name: table}, (images,))
+        visual = self.intermediates.visual
+        tokens, grid = embed_patches(visual, images)
+        table = resize_position_embedding(visual.positional_embedding, grid)
+        tokens = tokens + table.to(tokens.dtype)
+        tokens = visual.transformer(visual.ln_pre(tokens))
+        return tokens[:, 1:].transpose(1, 2).unflatten(2, grid).contiguous()

@@ -14,7 +14,7 @@ from mmovseg.registry import MODELS
 
 from ..clip import (
     create_visual_transformer,
-    fused_attention,
+    embed_patches,
     resize_position_embedding,
 )
 from ..layers import PatchSeveranceLayer, token_masks
@@ -116,7 +116,6 @@ class DenseCLIPViT(BaseModule):
         return self
 
     @torch.no_grad()
-    @fused_attention()
     def encode_image(self, images: Tensor) -> Tensor:
         """Embed whole images as CLIP does, without severance and prompts.
 
@@ -128,7 +127,6 @@ class DenseCLIPViT(BaseModule):
         """
         return F.normalize(self.visual(images), dim=-1)
 
-    @fused_attention()
     def forward(self, images: Tensor, mask_logits: Tensor | None = None) -> Tensor:
         """Embed every patch.
 
@@ -144,11 +142,7 @@ class DenseCLIPViT(BaseModule):
             ValueError: If severance needs masks and there are none.
         """
         visual, prompt = self.visual, self.visual_prompt
-        tokens = visual.conv1(images)  # [B, C, h, w]
-        grid = (tokens.shape[-2], tokens.shape[-1])
-        tokens = tokens.flatten(2).transpose(1, 2)
-        first = visual.class_embedding.to(tokens.dtype).expand(tokens.shape[0], 1, -1)
-        tokens = torch.cat([first, tokens], 1)  # [B, 1 + L, C]
+        tokens, grid = embed_patches(visual, images)
         table = visual.positional_embedding
         tokens = tokens + resize_position_embedding(table, grid, mode='bicubic')
         if prompt is not None:
@@ -159,7 +153,7 @@ class DenseCLIPViT(BaseModule):
             if prompt is not None:
                 tokens = prompt.before_block(tokens, index, grid)
             layer = self._severance.get(index)
-            if layer is None or layer.is_plain:
+            if layer is None or layer.is_identity:
                 tokens = block(tokens.transpose(0, 1)).transpose(0, 1)
                 continue
             if layer.needs_masks:  # which know of patches alone

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..ops import layer_norm_float32, make_masks, mask_sum, resize_masks
+from ..ops import (
+    layer_norm_float32,
+    make_masks,
+    mask_sum,
+    resize_masks,
+    self_attention,
+)
 from .dynamic_depthwise_attention import DynamicDepthwiseAttention
 from .init import init_linear
 
@@ -90,7 +96,7 @@ class DecoderStage(nn.Module):
         # No gradient through the mask.
         masks = resize_masks(mask_logits.detach(), level.shape[-2:]) > 0
         kernels = self.interact(kernels, masks, level)
-        attended, _ = self.self_attention(kernels, kernels, kernels, need_weights=False)
+        attended = self_attention(kernels, self.self_attention)
         kernels = self.attention_norm(kernels + attended)
         kernels = self.ffn_norm(kernels + self.ffn(kernels))
         return kernels, make_masks(self.mask_kernels(kernels), pixels)

@@ -65,7 +65,7 @@ class PatchSeveranceLayer(nn.Module):
         self.residual_scale = residual_scale
 
     @property
-    def is_plain(self) -> bool:
+    def is_identity(self) -> bool:
         """Whether the block stays as it is."""
         plain = self.mode == 'generalized' and self.alpha == 0
         return plain and self.residual_scale == 1

@@ -4,7 +4,8 @@ One file per operation. ``dispatch.py`` decides which form runs; inside ``with
 plain():`` it is the formula.
 """
 
-from .attention import attend, cross_attention
+from .attention import attend, cross_attention, self_attention
+from .attention_pool import attention_pool
 from .best_probability import best_probability
 from .conv_coordinates import conv_coordinates
 from .conv_norm import conv_norm, fold_norm
@@ -15,6 +16,7 @@ from .folded_norms import FoldedNorms, fold_norms
 from .layout import keep_layout, to_channels_last
 from .make_masks import make_masks
 from .mask_pool import MapToPool, mask_pool, mask_sum
+from .patch_conv import PatchConv
 from .precision import (
     at_least_float32,
     layer_norm_float32,
@@ -28,8 +30,10 @@ from .upsampled_map import upsample_to_pool
 __all__ = [
     'FoldedNorms',
     'MapToPool',
+    'PatchConv',
     'at_least_float32',
     'attend',
+    'attention_pool',
     'best_probability',
     'conv_coordinates',
     'conv_norm',
@@ -47,6 +51,7 @@ __all__ = [
     'mask_sum',
     'plain',
     'resize_masks',
+    'self_attention',
     'soft_masks',
     'to_autocast',
     'to_channels_last',

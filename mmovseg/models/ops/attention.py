@@ -28,6 +28,21 @@ def attend(query: Tensor, key: Tensor, value: Tensor, num_heads: int) -> Tensor:
     return mixed.transpose(1, 2).flatten(2)
 
 
+def self_attention(tokens: Tensor, attention: nn.MultiheadAttention) -> Tensor:
+    """Let tokens attend to each other, by a module's projections.
+
+    Args:
+        tokens: ``[B, N, C]``.
+        attention: With ``batch_first``.
+
+    Returns:
+        ``[B, N, C]``.
+    """
+    if in_graph():  # which has no kernel for what the module calls in evaluation
+        return _attend_batch_first(tokens, tokens, tokens, attention)
+    return attention(tokens, tokens, tokens, need_weights=False)[0]
+
+
 def cross_attention(
     query: Tensor, key: Tensor, value: Tensor, attention: nn.MultiheadAttention
 ) -> Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmovseg.models.ops import attend, cross_attention
+from mmovseg.models.ops import attend, cross_attention, self_attention
 
 
 @pytest.mark.parametrize('batch', [1, 2])
@@ -31,3 +31,13 @@ def test_a_graph_attends_as_the_module_does(batch, seed, monkeypatch):
         torch.autograd.grad(found.square().sum(), inputs),
         torch.autograd.grad(expected.square().sum(), inputs),
     )
+
+
+@torch.no_grad()
+def test_a_graph_has_no_kernel_of_evaluation(seed, monkeypatch):
+    attention = nn.MultiheadAttention(6, 2, batch_first=True).eval()
+    tokens = torch.randn(2, 4, 6)
+    expected = self_attention(tokens, attention)
+    monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)
+    monkeypatch.setattr(torch, '_native_multi_head_attention', None)
+    torch.testing.assert_close(self_attention(tokens, attention), expected)
