@@ -16,7 +16,7 @@ _PART_LIBRARIES = {*_TORCH, 'mmengine', 'scipy', 'open_clip', 'timm'}
 _DATA_LIBRARIES = {*_TORCH, 'mmengine', 'mmcv', 'mmdet', 'mmseg'}
 _ALL = {
     *(_PART | {'engine', 'datasets', 'evaluation', 'targets', 'version'}),
-    *('fileio', 'background_worker'),
+    *('fileio', 'background_worker', 'checkpoints', 'command_line'),
     *('backbones', 'text', 'necks', 'heads', 'losses', 'fusion', 'segmentors'),
     'ensembles',
 }
@@ -27,6 +27,7 @@ RULES = {
     'background_worker': (set(), set()),
     'vocabulary': ({'fileio'}, set()),
     'version': (set(), set()),
+    'command_line': (set(), set()),
     'registry': (set(), {'mmengine'}),
     'structures': ({'ops'}, _TORCH),
     'ops': (set(), _TORCH),
@@ -41,7 +42,8 @@ RULES = {
     'losses': (_PART, _PART_LIBRARIES - {'open_clip'}),
     'fusion': (_PART, _PART_LIBRARIES - {'open_clip'}),
     'segmentors': (_BASICS | {'targets', 'ensembles'}, _PART_LIBRARIES - {'open_clip'}),
-    'engine': ({'registry', 'fileio'}, {*_TORCH, 'mmengine'}),
+    'engine': ({'registry', 'fileio', 'checkpoints'}, {*_TORCH, 'mmengine'}),
+    'checkpoints': ({'version'}, {*_TORCH, 'mmengine', 'safetensors'}),
     'datasets': (
         {'registry', 'vocabulary', 'fileio'},
         _DATA_LIBRARIES | {'PIL', 'cv2', 'scipy', 'pycocotools'},

@@ -5,22 +5,7 @@ import os
 import os.path as osp
 import sys
 
-from mmengine.config import DictAction
-from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner, find_latest_checkpoint
-
-from mmovseg.apis.checkpoint import (
-    get_state_dict,
-    load_state_dict,
-    read_checkpoint,
-)
-from mmovseg.apis.init_from import InitFromHook, find_shared_weights
-from mmovseg.apis.runtime import (
-    adapt_to_device,
-    leave_process_group,
-    load_run_config,
-    use_safe_checkpoints,
-)
+from mmovseg.command_line import exit_on_error
 
 
 def parse_args():
@@ -60,7 +45,6 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
         metavar='KEY=VALUE',
         help='override config values, e.g. train_dataloader.batch_size=2',
     )
@@ -72,6 +56,27 @@ def parse_args():
     args = parser.parse_args()
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+from mmengine.runner import Runner
+
+from mmovseg.apis.init_from import (
+    CheckWeightsHook,
+    InitFromHook,
+    find_shared_weights,
+    unwrap,
+)
+from mmovseg.apis.runtime import (
+    adapt_to_device,
+    is_first_process,
+    leave_process_group,
+    load_run_config,
+)
+from mmovseg.checkpoints import CheckpointError, DownloadError
+from mmovseg.engine import WorkDirError, lock_work_dir
 
 
 def build_config(args):
@@ -98,52 +103,44 @@ def build_config(args):
     if args.resume == 'auto':
         cfg.resume, cfg.load_from = True, None
     elif args.resume is not None:
-        if not osp.isfile(args.resume):
-            raise FileNotFoundError(f'--resume: there is no {args.resume!r}.')
         cfg.resume, cfg.load_from = True, args.resume
     if args.init_from and cfg.get('load_from'):
         raise ValueError(
             f'--init-from starts a training, but {cfg.load_from!r} is to be loaded '
             '(--resume, load_from): give one of them.'
         )
+    path = cfg.get('load_from')
+    if path and '://' not in path and not osp.isfile(path):
+        option = 'load_from' if args.resume is None else '--resume'
+        raise FileNotFoundError(f'{option}: there is no {path!r}.')
     adapt_to_device(cfg)
     return cfg
 
 
-def check_weights(runner, cfg):
-    """Refuse weights of another model, which the runner would skip with a warning."""
-    path = cfg.get('load_from')
-    if cfg.get('resume') and path is None:
-        path = find_latest_checkpoint(runner.work_dir)
-    if path is not None:
-        state = get_state_dict(read_checkpoint(path), str(path))
-        load_state_dict(unwrap(runner.model), state, name=str(path))
-
-
-def unwrap(model):
-    return model.module if is_model_wrapper(model) else model
+def build_runner(cfg, init_from):
+    """Build what can be wrong, so that mistakes end before the training starts."""
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(CheckWeightsHook())
+    if init_from:
+        found = find_shared_weights(unwrap(runner.model), init_from)
+        runner.register_hook(InitFromHook(*found))
+    _ = runner.train_loop
+    if cfg.get('val_cfg'):
+        _ = runner.val_loop
+    return runner
 
 
 def main():
     args = parse_args()
-    use_safe_checkpoints()
-    try:
+    with exit_on_error(WorkDirError):
         cfg = build_config(args)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
-    runner = Runner.from_cfg(cfg)
+        if is_first_process(args.launcher):
+            lock_work_dir(cfg.work_dir)
+        runner = build_runner(cfg, args.init_from)
     try:
-        check_weights(runner, cfg)
-        if args.init_from:
-            found = find_shared_weights(unwrap(runner.model), args.init_from)
-            runner.register_hook(InitFromHook(*found))
-        # Built here, where their mistakes are reported, not in runner.train().
-        _ = runner.train_loop
-        if cfg.get('val_cfg'):
-            _ = runner.val_loop
-    except (OSError, ValueError) as error:
+        runner.train()
+    except (CheckpointError, DownloadError, WorkDirError) as error:
         sys.exit(f'error: {error}')
-    runner.train()
     leave_process_group()
 
 

@@ -1,5 +1,6 @@
 """Inference and drawing; importing this package registers what it can."""
 
+from ..checkpoints import use_safe_checkpoints
 from ..evaluation import BackgroundEvaluator
 from .checkpoint import load_checkpoint, read_checkpoint
 from .config import check_config, load_config
@@ -17,6 +18,8 @@ from .visualization import (
     draw_semantic,
     side_by_side,
 )
+
+use_safe_checkpoints()
 
 __all__ = [
     'BackgroundEvaluator',

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
-import pickle
-import re
-import warnings
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from mmengine.fileio import get_local_path
-from mmengine.logging import HistoryBuffer
 from torch import Tensor, nn
+
+from ..checkpoints import CheckpointError, read_path
 
 # What stands for a file that comes with the package. Towers that are packaged too are
 # not in it; tools/shapeworld/export_checkpoint.py makes it.
@@ -57,9 +52,10 @@ def read_checkpoint(
     all that a pickle may hold, so that reading runs no code of the file.
 
     Args:
-        path: A ``.safetensors`` file, a file written by ``torch.save`` (MMEngine's
-            runner included), a ``.pkl`` file of numpy arrays (detectron2's model zoo),
-            a URL of these, or ``'shapeworld'``, the packaged checkpoint.
+        path: A file of safetensors, one written by ``torch.save`` (MMEngine's runner
+            included), a pickle of numpy arrays (detectron2's model zoo), a URL of
+            these, which is fetched once, or ``'shapeworld'``, the packaged checkpoint.
+            What a file holds decides, not its name.
         trust_checkpoint: Unpickle whatever the file holds. Such a file can run any
             code: only for files of people you trust.
 
@@ -68,11 +64,11 @@ def read_checkpoint(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, is no checkpoint, or needs trust.
+        DownloadError: If a URL gives no file; it is an OSError.
+        CheckpointError: If the file is damaged, is no checkpoint, or needs trust; it is
+            a ValueError.
     """
-    path = find_checkpoint(path)
-    with get_local_path(path) as local:
-        return _read(Path(local), path, trust_checkpoint)
+    return read_path(find_checkpoint(path), trust=trust_checkpoint)
 
 
 def get_state_dict(checkpoint: Mapping[str, Any], name: str = '') -> dict[str, Tensor]:
@@ -89,14 +85,42 @@ def get_state_dict(checkpoint: Mapping[str, Any], name: str = '') -> dict[str, T
     Raises:
         ValueError: If there are no weights.
     """
-    state = checkpoint
+    state: Any = checkpoint
     for key in ('state_dict', 'model'):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
+    name = name or 'The checkpoint'
     found = dict(state) if isinstance(state, Mapping) else {}
-    if not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise ValueError(f'{name or "The checkpoint"} holds no weights of a model.')
-    return {str(key).removeprefix('module.'): value for key, value in found.items()}
+    if not any(isinstance(value, Tensor) for value in found.values()):
+        raise CheckpointError(f'{name} holds no weights of a model.')
+    strange = [
+        f'{key}: {kind}' for key, value in found.items() if (kind := _strange(value))
+    ]
+    if strange:
+        lines = list_names('neither plain tensors', strange)
+        raise CheckpointError('\n'.join([f'{name} holds more than weights:', *lines]))
+    weights: dict[str, Tensor] = {}
+    for key, value in found.items():
+        short = str(key).removeprefix('module.')
+        if short in weights:
+            raise CheckpointError(f'{name} holds {short} twice, with "module." too.')
+        weights[short] = value.detach()  # without what a file has tied to it
+    return weights
+
+
+def _strange(value: Any) -> str:
+    """Say why a value cannot be the weights of a model; empty if it can."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    if type(value) not in (Tensor, nn.Parameter):
+        return type(value).__name__
+    if value.is_meta:
+        return 'a tensor without values (meta)'
+    if value.is_nested or value.layout != torch.strided:
+        return f'a tensor of layout {str(value.layout).removeprefix("torch.")}'
+    if value.is_quantized or value.is_complex():
+        return f'a tensor of type {str(value.dtype).removeprefix("torch.")}'
+    return ''
 
 
 def load_checkpoint(
@@ -141,23 +165,37 @@ def load_state_dict(
     allow_missing: Sequence[str] = (),
 ) -> None:
     """Load weights if all of them fit; see :func:`load_checkpoint`."""
+    check_state_dict(model, state, name=name, allow_missing=allow_missing)
+    model.load_state_dict(dict(state), strict=not allow_missing)
+
+
+def check_state_dict(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    name: str,
+    allow_missing: Sequence[str] = (),
+) -> None:
+    """Refuse weights that do not fit a model; see :func:`load_checkpoint`."""
     own = model.state_dict()
-    prefixes = tuple(allow_missing)
-    missing = [k for k in own if k not in state and not k.startswith(prefixes or ' ')]
+    prefixes = tuple(allow_missing) or ' '
+    missing = [k for k in own if k not in state and not k.startswith(prefixes)]
     unexpected = [key for key in state if key not in own]
     shapes = list_other_shapes(own, state)
-    if not (missing or unexpected or shapes):
-        model.load_state_dict(dict(state), strict=not prefixes)
+    if missing or unexpected or shapes:
+        lines = [
+            f'{name} holds the weights of another model '
+            f'({len(state)} names in the file, {len(own)} in {type(model).__name__}):',
+            *list_names('other shape', shapes),
+            *list_names('missing in the file', missing),
+            *list_names('not in the model', unexpected),
+            *converter_hint(unexpected),
+        ]
+    elif values := list_bad_values(own, state):
+        lines = [f'{name} holds weights that cannot be used:', *values]
+    else:
         return
-    lines = [
-        f'{name} holds the weights of another model '
-        f'({len(state)} names in the file, {len(own)} in {type(model).__name__}):',
-        *list_names('other shape', shapes),
-        *list_names('missing in the file', missing),
-        *list_names('not in the model', unexpected),
-        *converter_hint(unexpected),
-    ]
-    raise ValueError('\n'.join(lines))
+    raise CheckpointError('\n'.join(lines))
 
 
 def list_other_shapes(
@@ -171,6 +209,51 @@ def list_other_shapes(
     ]
 
 
+def list_bad_values(
+    own: Mapping[str, Tensor], state: Mapping[str, Tensor]
+) -> list[str]:
+    """Describe the weights of a file that the model cannot hold, in lines of text.
+
+    Args:
+        own: Weights of the model, of any floating type, and its integer buffers.
+        state: Weights of a file, of the same shapes.
+    """
+    kinds, values = [], []
+    for key, value in state.items():
+        target = own.get(key)
+        if target is None:
+            continue
+        kind = f'{key}: {value.dtype} in the file, {target.dtype} here'
+        if not target.is_floating_point():
+            back = value.to(target.dtype).to(value.dtype)
+            if not torch.equal(back, value):
+                kinds.append(kind.replace('torch.', ''))
+        elif not value.is_floating_point():
+            kinds.append(kind.replace('torch.', ''))
+        elif bad := count_not_finite(value, target):
+            values.append(f'{key}: {bad} of {value.numel()}')
+    title = 'NaN or infinite, as after a training that diverged'
+    return [*list_names('other type', kinds), *list_names(title, values)]
+
+
+def count_not_finite(value: Tensor, target: Tensor | None = None) -> int:
+    """Count the values that are NaN or infinite, but for those of the model itself.
+
+    Args:
+        value: Of a file.
+        target: The model's own, which may have such values (masks of attention), and
+            whose type may not reach as far.
+    """
+    if target is not None:
+        value = value.to(target.dtype)
+    if math.isfinite(value.sum(dtype=torch.float64)):  # one pass, and no copy
+        return 0
+    bad = ~value.isfinite()
+    if target is not None and not target.is_meta:
+        bad &= target.isfinite().to(bad.device)
+    return int(bad.sum())
+
+
 def converter_hint(names: Iterable[str]) -> Iterable[str]:
     """Yield a line that names the converter, if names are those of an official file."""
     names = list(names)
@@ -182,105 +265,10 @@ def converter_hint(names: Iterable[str]) -> Iterable[str]:
             )
 
 
-def list_names(title: str, names: Sequence[str]) -> Iterable[str]:
+def list_names(title: str, names: Sequence[str]) -> Iterator[str]:
     """Yield the lines of a list for an error message, cut if it is long."""
     if names:
         yield f'  {title} ({len(names)}):'
         yield from (f'    {name}' for name in names[:MAX_NAMES])
     if len(names) > MAX_NAMES:
         yield f'    ... and {len(names) - MAX_NAMES} more'
-
-
-def _read(path: Path, name: str, trust: bool) -> dict[str, Any]:
-    """Read a local file; ``name`` is what the user called it."""
-    if not path.is_file():
-        raise FileNotFoundError(f'Checkpoint {name} does not exist.')
-    if path.stat().st_size == 0:
-        raise ValueError(f'Checkpoint {name} is empty.')
-    with path.open('rb') as file:
-        magic = file.read(2)
-    if path.suffix != '.safetensors' and magic != b'PK' and magic[:1] != b'\x80':
-        raise ValueError(f'{name} is no checkpoint: neither torch.save nor a pickle.')
-    try:
-        if path.suffix == '.safetensors':
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        if path.suffix == '.pkl':
-            return _read_arrays(path, trust)
-        if trust:
-            warnings.warn(f'Unpickling {name}, which can run any code.', stacklevel=3)
-            return torch.load(path, map_location='cpu', weights_only=False)
-        with torch.serialization.safe_globals(_safe_globals()):
-            return torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        found = re.search(r'GLOBAL (\S+)', str(error))
-        what = f' ({found[1]})' if found else ''
-        raise ValueError(
-            f'{name} is refused: it holds Python objects{what}, which can run code '
-            'while being loaded. If you trust where it comes from, pass '
-            'trust_checkpoint=True (demo/image_demo.py: --trust-checkpoint).'
-        ) from None
-    except Exception as error:  # a damaged file can raise anything
-        raise ValueError(
-            f'{name} is damaged or no checkpoint ({type(error).__name__}: {error}).'
-        ) from error
-
-
-def _read_arrays(path: Path, trust: bool) -> Any:
-    """Read a plain pickle of numpy arrays as tensors."""
-    with path.open('rb') as file:
-        # latin1: arrays that Python 2 has pickled.
-        reader = pickle.Unpickler if trust else _ArrayUnpickler
-        content = reader(file, encoding='latin1').load()
-
-    def to_tensors(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: to_tensors(item) for key, item in value.items()}
-        is_array = isinstance(value, np.ndarray) and value.dtype != object
-        return torch.from_numpy(value.copy()) if is_array else value
-
-    return to_tensors(content)
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Refuse everything but dicts, plain values and numpy arrays."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what a pickled array is rebuilt with."""
-        core = np._core if hasattr(np, '_core') else np.core
-        allowed = {
-            ('_codecs', 'encode'): codecs.encode,
-            ('collections', 'OrderedDict'): OrderedDict,
-            ('numpy', 'dtype'): np.dtype,
-            ('numpy', 'ndarray'): np.ndarray,
-            ('numpy.core.multiarray', '_reconstruct'): core.multiarray._reconstruct,
-            ('numpy.core.multiarray', 'scalar'): core.multiarray.scalar,
-        }
-        found = allowed.get((module.replace('numpy._core', 'numpy.core'), name))
-        if found is None:
-            raise pickle.UnpicklingError(f'Unsupported: GLOBAL {module}.{name}')
-        return found
-
-
-def _safe_globals() -> list[Any]:
-    """What MMEngine's runner puts into checkpoints besides tensors."""
-    core = np._core if hasattr(np, '_core') else np.core
-    functions = [core.multiarray._reconstruct, core.multiarray.scalar]
-    dtypes = {type(np.dtype(x)) for x in '?bhilqBHILQefdSU'}
-    allowed: list[Any] = [HistoryBuffer, np.ndarray, np.dtype, *functions, *dtypes]
-    # A checkpoint may have been written under the other major version of numpy.
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        allowed += [
-            (function, f'{module}.{function.__name__}') for function in functions
-        ]
-    # HistoryBuffer pickles its own methods by getattr; nothing else may be fetched.
-    allowed.append((_get_history_method, 'builtins.getattr'))
-    allowed.append((_get_history_method, '__builtin__.getattr'))
-    return allowed
-
-
-def _get_history_method(owner: Any, name: str) -> Any:
-    if owner is not HistoryBuffer or name.startswith('_'):
-        raise pickle.UnpicklingError('Unsupported: GLOBAL builtins.getattr')
-    return getattr(owner, name)

@@ -12,13 +12,46 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from ..checkpoints import CheckpointError
 from .checkpoint import (
+    check_state_dict,
     converter_hint,
     get_state_dict,
+    list_bad_values,
     list_names,
     list_other_shapes,
     read_checkpoint,
 )
+
+
+class CheckWeightsHook(Hook):
+    """Refuse what the runner has read if it does not fit, before it is loaded.
+
+    MMEngine warns, and trains what did not fit from random numbers.
+    """
+
+    priority = 'VERY_HIGH'  # before hooks that take the weights, as that of averages
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check the weights, and what a training needs to go on."""
+        name = runner._load_from or f'The last checkpoint of {runner.work_dir}'
+        meta = checkpoint.get('meta')
+        found = {*(meta if isinstance(meta, dict) else ()), *checkpoint}
+        lacking = sorted({'iter', 'epoch', 'message_hub'} - found)
+        if runner._resume and lacking:
+            raise CheckpointError(
+                f'{name} holds weights, but not what a training needs to go on '
+                f'({", ".join(lacking)}): start a new one from it (--init-from).'
+            )
+        state = get_state_dict(checkpoint, name)
+        check_state_dict(unwrap(runner.model), state, name=name)
+        # Where MMEngine looks, however the file names it.
+        checkpoint['state_dict'] = state
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the model inside a wrapper, such as that of several processes."""
+    return model.module if is_model_wrapper(model) else model
 
 
 class InitFromHook(Hook):
@@ -35,9 +68,7 @@ class InitFromHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Load the weights into the model."""
         if runner.iter == 0:
-            model = runner.model
-            model = model.module if is_model_wrapper(model) else model
-            model.load_state_dict(self.weights, strict=False)
+            unwrap(runner.model).load_state_dict(self.weights, strict=False)
             runner.logger.info(self.report)
         self.weights.clear()
 
@@ -75,17 +106,19 @@ def find_shared_weights(
             if name in shared and not torch.equal(value, shared[name])
         ]
         rest = [name for name in state if name not in own]
-        if shapes or other or not found:
+        values = [] if shapes else list_bad_values(own, found)
+        if shapes or other or values or not found:
             lines = [
                 f'{path} does not fit {type(model).__name__} or the files before it:',
                 *list_names('other shape', shapes),
+                *values,
                 *list_names(
                     'other values; start that stage from the other file', other
                 ),
                 *(list_names('not in the model', rest) if not found else ()),
                 *converter_hint(rest),
             ]
-            raise ValueError('\n'.join(lines))
+            raise CheckpointError('\n'.join(lines))
         shared.update(found)
         origin.update(dict.fromkeys(found, f'from {path}'))
         if rest:

@@ -1,22 +1,31 @@
-"""What tools/train.py and tools/test.py share: configs, devices, checkpoints."""
+"""What tools/train.py and tools/test.py share: configs and devices."""
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.logging import print_log
-from mmengine.runner import CheckpointLoader
 
+from ..checkpoints import use_safe_checkpoints
 from ..fileio import did_you_mean
-from .checkpoint import read_checkpoint
 from .config import RUNNER_KEYS, load_config
 
+__all__ = [
+    'adapt_to_device',
+    'is_first_process',
+    'leave_process_group',
+    'load_run_config',
+    'parse_options',
+    'use_safe_checkpoints',
+]
 # Rank, world size and local rank as each launcher passes them.
 _LAUNCHER_VARIABLES = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
@@ -29,20 +38,41 @@ _LAUNCHER_VARIABLES = {
 }
 
 
-def load_run_config(config: str, options: dict[str, Any] | None = None) -> Config:
+def parse_options(options: Sequence[str]) -> dict[str, Any]:
+    """Parse the words after ``--cfg-options`` as MMEngine's tools do.
+
+    Args:
+        options: Words such as ``'model.fusion.iou_thr=0.7'``.
+
+    Raises:
+        ValueError: If one is no pair of key and value.
+    """
+    for option in options:
+        if not option.partition('=')[0] or '=' not in option:
+            raise ValueError(f'--cfg-options {option!r}: expected KEY=VALUE.')
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args(['--cfg-options', *options]).cfg_options
+
+
+def load_run_config(
+    config: str, options: Sequence[str] | Mapping[str, Any] | None = None
+) -> Config:
     """Load a config with command-line options, and check both.
 
     Args:
         config: Config file, or the name of a packaged one.
-        options: ``--cfg-options``, dotted keys to values.
+        options: ``--cfg-options``: words, or dotted keys to values.
 
     Raises:
         FileNotFoundError: If there is no such config.
         ValueError: If a key of the config is misspelt, or an option starts with a key
             that neither the config nor the runner has.
     """
+    if options and not isinstance(options, Mapping):
+        options = parse_options(options)
     known = {*load_config(config), *RUNNER_KEYS, 'sync_bn', 'find_unused_parameters'}
-    for option in options or {}:
+    for option in options or ():
         key = option.split('.')[0]
         if key not in known:
             hint = did_you_mean(key, known)
@@ -90,6 +120,12 @@ def adapt_to_device(cfg: Config) -> None:
         )
 
 
+def is_first_process(launcher: str) -> bool:
+    """Return whether this is the first process of a run, before they are connected."""
+    names = _LAUNCHER_VARIABLES.get(launcher)
+    return names is None or int(os.environ.get(names[0], 0)) == 0
+
+
 def _init_gloo(launcher: str, timeout: float) -> None:
     names = _LAUNCHER_VARIABLES[launcher]
     missing = [name for name in names if name not in os.environ]
@@ -119,20 +155,3 @@ def leave_process_group() -> None:
     if is_distributed():
         torch.distributed.barrier()  # or a slower process would miss a faster one
         torch.distributed.destroy_process_group()
-
-
-def use_safe_checkpoints() -> None:
-    """Make MMEngine's runner read local checkpoints with :func:`read_checkpoint`.
-
-    Its own loader falls back to a full unpickle, with a warning, when a file holds
-    anything but tensors and known types.
-    """
-    CheckpointLoader.register_scheme('', load_from_local, force=True)
-
-
-def load_from_local(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU, whatever ``map_location`` asks for.
-
-    Models and optimizers copy to their own device when they load a state.
-    """
-    return read_checkpoint(filename)

@@ -1,5 +1,8 @@
 """Datasets, samplers and transforms that mmdet and mmseg lack."""
 
+# First, as all others import what this imports quietly.
+from . import quiet_imports  # noqa: F401, I001
+
 from .aspect_batch_sampler import AspectBatchSampler
 from .cityscapes_panoptic_dataset import CityscapesPanopticDataset
 from .class_crops import ClassCrops

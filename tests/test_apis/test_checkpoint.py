@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -213,3 +214,64 @@ def test_a_pickle_of_arrays_with_code_is_refused(tmp_path):
     path.write_bytes(pickle.dumps(content))
     with pytest.raises(ValueError, match=r'R-103.pkl is refused.*posix.system'):
         read_checkpoint(path)
+
+
+class Normed(nn.Module):
+    """Has an integer buffer, and one that is infinite by design."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(2)
+        mask = torch.full((2, 2), float('-inf')).triu(1)
+        self.register_buffer('mask', mask)
+
+
+def changed(name, value):
+    return {**Normed().state_dict(), name: value}
+
+
+@pytest.mark.parametrize(
+    ('state', 'message'),
+    [
+        (changed('norm.weight', torch.tensor([1.0, torch.nan])), 'NaN.*norm.weight: 1'),
+        (changed('norm.bias', torch.tensor([1.0, -torch.inf])), 'NaN.*norm.bias: 1'),
+        (
+            changed('norm.bias', torch.full((2,), 1e300, dtype=torch.float64)),
+            'norm.bias: 2 of 2',
+        ),
+        (changed('mask', torch.full((2, 2), -torch.inf)), 'mask: 3 of 4'),
+        (changed('norm.weight', torch.ones(2).int()), 'norm.weight: int32 in the file'),
+        (changed('norm.weight', torch.ones(2).bool()), 'norm.weight: bool in the file'),
+        (changed('norm.weight', torch.ones(2).cfloat()), 'norm.weight: .*complex64'),
+        (changed('norm.num_batches_tracked', torch.tensor(1.5)), 'float32 in the file'),
+        (changed('norm.weight', torch.ones(2).to_sparse()), 'weight: .*sparse_coo'),
+        (changed('norm.weight', torch.ones(2, device='meta')), 'weight: .*meta'),
+        (changed('norm.weight', 'text'), 'norm.weight: str'),
+        (changed('module.mask', torch.ones(2, 2)), 'mask twice'),
+        (
+            changed(
+                'norm.weight',
+                torch.quantize_per_tensor(torch.ones(2), 1.0, 0, torch.quint8),
+            ),
+            'weight: .*quint8',
+        ),
+    ],
+)
+def test_weights_that_are_no_weights_are_named(tmp_path, state, message):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(state_dict=state), path)
+    model = Normed()
+    with pytest.raises(ValueError, match=r'a\.pth') as error:
+        load_checkpoint(model, path)
+    assert re.search(message, str(error.value).replace('\n', ' '))
+    assert torch.equal(model.norm.weight, torch.ones(2))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_load(tmp_path, dtype):
+    """Also where all weights were converted, the counter of batches too."""
+    state = {key: value.to(dtype) for key, value in Normed().state_dict().items()}
+    torch.save(state, tmp_path / 'a.pth')
+    model = Normed()
+    load_checkpoint(model, tmp_path / 'a.pth')
+    assert model.norm.weight.dtype == torch.float32 and model.norm.weight.sum() == 2

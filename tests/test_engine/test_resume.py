@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import uuid
 from pathlib import Path
@@ -12,7 +13,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmovseg.apis.runtime import use_safe_checkpoints
+from mmovseg.engine import WorkDirError
 
 HERE = Path(__file__).parent
 
@@ -45,7 +46,6 @@ def run(work_dir, num_workers=0, resume=False, kill_at=None):
     cfg.train_dataloader.num_workers = num_workers
     # MMEngine keeps one visualizer of a name per process, with its first folder.
     cfg.experiment_name = cfg.visualizer.name = uuid.uuid4().hex
-    use_safe_checkpoints()
     runner = Runner.from_cfg(cfg)
     if kill_at is not None:
         runner.register_hook(KillAt(kill_at))
@@ -111,6 +111,26 @@ def test_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     assert torch.load(last, weights_only=False)['meta']['iter'] == 8
     assert run(tmp_path, resume=True) is not None
     assert {path.name for path in tmp_path.glob('iter_*')} == {'iter_12.pth'}
+
+
+def test_a_copied_folder_resumes_and_deletes_its_own_checkpoints(tmp_path):
+    first, copy = tmp_path / 'first', tmp_path / 'copy'
+    run(first, kill_at=9)
+    shutil.copytree(first, copy)
+    (copy / 'iter_8.pth').unlink()
+    with pytest.raises(WorkDirError, match=r'iter_8\.pth.*not in .*copy'):
+        run(copy, resume=True)
+    checkpoint = torch.load(first / 'iter_8.pth', weights_only=False)
+    checkpoint['state_dict']['layer.weight'] += 1
+    torch.save(checkpoint, copy / 'iter_8.pth')
+    before = (first / 'iter_8.pth').read_bytes()
+    resumed = run(copy, resume=True)
+    assert (first / 'iter_8.pth').read_bytes() == before
+    assert Path((first / 'last_checkpoint').read_text()) == first / 'iter_8.pth'
+    assert Path((copy / 'last_checkpoint').read_text()) == copy / 'iter_12.pth'
+    assert not torch.equal(
+        resumed['layer.weight'], run(first, resume=True)['layer.weight']
+    )
 
 
 def test_hook_keeps_the_newest_checkpoints(whole):

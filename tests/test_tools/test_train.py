@@ -148,6 +148,45 @@ def test_weights_of_another_model_are_refused(tmp_path, main, option):
     assert 'other.' in str(error.value)
 
 
+def test_nothing_is_run_or_resumed_that_is_no_training(tmp_path, main):
+    """A pickle in load_from, Python in a checkpoint's config, weights alone."""
+    options = ['--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=2']
+    main(*options)
+    checkpoint = torch.load(tmp_path / 'iter_2.pth', weights_only=False)
+    ran = tmp_path / 'ran'
+    checkpoint['meta']['config'] = f'open({str(ran)!r}, "w")'
+    torch.save(checkpoint, tmp_path / 'a.pth')
+    main('--resume', tmp_path / 'a.pth', *options[:-1], 'train_cfg.max_iters=3')
+    assert (tmp_path / 'iter_3.pth').is_file() and not ran.exists()
+    checkpoint['more'] = torch.nn.Linear
+    torch.save(checkpoint, tmp_path / 'a.pth')
+    with pytest.raises(SystemExit, match=r'a\.pth is refused.*Linear'):
+        main(*options, f'load_from={tmp_path / "a.pth"}')
+    torch.save(checkpoint['state_dict'], tmp_path / 'a.pth')
+    with pytest.raises(SystemExit, match=r'a\.pth holds weights.*--init-from'):
+        main('--resume', tmp_path / 'a.pth', *options)
+
+
+def test_a_folder_in_use_is_named(tmp_path, main):
+    lock = ROOT / 'mmovseg/engine/work_dir_lock.py'
+    script = f"""
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location('lock', {str(lock)!r})
+lock = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(lock)
+lock.lock_work_dir({str(tmp_path)!r})
+print(flush=True)
+sys.stdin.read()
+"""
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with subprocess.Popen([sys.executable, '-c', script], **pipes) as other:
+        other.stdout.readline()
+        with pytest.raises(SystemExit, match=rf'in use.*process {other.pid} '):
+            main('--work-dir', tmp_path)
+        other.stdin.close()
+    assert [path.name for path in tmp_path.iterdir()] == ['.train.lock']
+
+
 def test_a_training_starts_from_another_one_unless_it_resumes(tmp_path, main, capsys):
     weight = torch.tensor([[3.0, -2.0]])
     torch.save({'layer.weight': weight, 'head.x': weight}, tmp_path / 'stage.pth')
