@@ -3,9 +3,12 @@
 import importlib.util
 import warnings
 
+from .moved import install as _find_moved_modules
 from .version import __version__
 
 __all__ = ['__version__']
+
+_find_moved_modules()
 
 # OpenMMLab's packages exist under two sets of names, so they are extras, not
 # dependencies; the vocabularies work without them.

@@ -28,6 +28,7 @@ RULES = {
     'vocabulary': ({'fileio'}, set()),
     'version': (set(), set()),
     'command_line': (set(), set()),
+    'moved': (set(), set()),
     'registry': (set(), {'mmengine'}),
     'structures': ({'ops'}, _TORCH),
     'ops': (set(), _TORCH),

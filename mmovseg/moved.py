@@ -1,0 +1,61 @@
+"""Modules that have moved: their old names still work, with a warning."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+MOVED = {
+    f'mmovseg.apis.{name}': f'mmovseg.analysis.{name}'
+    for name in (
+        'dataset_validation',
+        'export_check',
+        'leaderboard',
+        'profiling',
+        'result_drawing_hook',
+        'roofline',
+        'run_card',
+        'run_card_hook',
+        'vocabulary_report',
+    )
+} | {'mmovseg.apis.background_evaluator': 'mmovseg.evaluation.background_evaluator'}
+
+
+class _MovedFinder(MetaPathFinder):
+    """Finds a moved module under its old name."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
+        if fullname not in MOVED:
+            return None
+        return ModuleSpec(fullname, _MovedLoader())
+
+
+class _MovedLoader(Loader):
+    """Loads the module itself, so that its classes are the same ones."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        new = MOVED[spec.name]
+        message = f'{spec.name} has moved to {new}.'
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        module = importlib.import_module(new)
+        self._spec = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec  # which the import has changed
+
+
+def install() -> None:
+    """Let imports find moved modules; calling it again changes nothing."""
+    if not any(isinstance(finder, _MovedFinder) for finder in sys.meta_path):
+        sys.meta_path.append(_MovedFinder())
