@@ -16,8 +16,7 @@ from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ..apis.config import load_config, without_downloads
 from ..models.backbones import CLIPViTBackbone
@@ -306,16 +305,28 @@ def count_macs() -> Iterator[Callable[[], float]]:
     Yields:
         A function that returns the count so far.
     """
-    # Fused kernels hide what they compute, so attention takes the plain path.
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    formulas = {torch.ops.torchvision.deform_conv2d: _deform_conv_flops}
-    counter = FlopCounterMode(display=False, custom_mapping=formulas)
-    try:
-        with sdpa_kernel(SDPBackend.MATH), counter:
-            yield lambda: counter.get_total_flops() / 2
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
+    aten = torch.ops.aten
+    # Fused kernels hide what they compute; PyTorch counts those of GPUs itself.
+    formulas = {
+        torch.ops.torchvision.deform_conv2d: _deform_conv_flops,
+        aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
+        aten._native_multi_head_attention: _native_attention_flops,
+    }
+    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
+        yield lambda: counter.get_total_flops() / 2
+
+
+def _attention_flops(
+    query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
+) -> int:
+    """Count queries by keys and weights by values."""
+    return sdpa_flop_count(query, key, value)
+
+
+def _native_attention_flops(query_shape: Sequence[int], *_: Any, **__: Any) -> int:
+    """Count four projections, queries by keys and weights by values."""
+    batch, length, channels = query_shape
+    return 2 * batch * length * channels * (4 * channels + 2 * length)
 
 
 def _deform_conv_flops(
