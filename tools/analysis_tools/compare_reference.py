@@ -114,7 +114,7 @@ def build(size, semantic, fast=None):
     model = build_model(SIZES[size].config)
     model.fusion.instance, model.fusion.semantic = False, semantic
     # Random rows stand for the text, and the tower is most of the memory.
-    model.text_classifier.clip = None
+    model.text_classifier.drop_text_tower()
     plain = PlainEOVSeg(model)
     if fast is not None:
         try:

@@ -2,5 +2,6 @@
 
 from .prompt_learner import PromptLearner
 from .text_classifier import TextClassifier
+from .text_tower import TextTower
 
-__all__ = ['PromptLearner', 'TextClassifier']
+__all__ = ['PromptLearner', 'TextClassifier', 'TextTower']

@@ -11,7 +11,18 @@ from mmovseg.registry import MODELS
 
 @MODELS.register_module()
 class PromptLearner(BaseModule):
-    """Learned vectors around the tokens of a name: ``prefix name suffix .``.
+    """Learn vectors that stand around the tokens of a name.
+
+    A learned vector has no token, so its place gets a negative id. With
+    ``prefix_length=2``, ``suffix_length=1`` and the name ``traffic light``::
+
+        prompt   start  learned  learned  traffic  light  learned  .    end
+        tokens   49406  -1       -2       4399     1395   -3       269  49407
+        vector   table  prefix0  prefix1  table    table  suffix0  table table
+
+    :meth:`surround` makes such ids from those of a name. :meth:`forward` replaces the
+    vectors at the negative ones, ``-1 - i`` by the learned vector ``i``. The end of the
+    text still has the largest id, where CLIP looks for it.
 
     Args:
         prefix_length: Vectors before the name.
@@ -54,27 +65,20 @@ class PromptLearner(BaseModule):
         """Keep what the constructor drew."""
 
     def surround(self, name: list[int]) -> list[int]:
-        """Put the learned vectors around a name, as negative token ids.
-
-        Args:
-            name: Token ids of a name.
-        """
+        """Put the places of the learned vectors around the token ids of a name."""
         ids = [-1 - place for place in range(self.num_all)]
         return [*ids[: self.num_before], *name, *ids[self.num_before :]]
 
-    def table(self, tokens: Tensor, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """Gather the vectors that tokens stand for in a small token table.
+    def forward(self, vectors: Tensor, tokens: Tensor) -> Tensor:
+        """Put the learned vectors in their places.
 
         Args:
-            tokens: Token ids, those of :meth:`surround` negative, ``[P, T]``.
-            embedding: The text tower's own token table, ``[V, C]``.
+            vectors: One per token, ``[P, T, C]``; those of negative ids do not matter.
+            tokens: Token ids, ``[P, T]``.
 
         Returns:
-            The rows that occur, ``[n, C]``, and the tokens as their indices,
-            ``[P, T]``. The order of ids is kept, so the largest stays the largest.
+            ``[P, T, C]``.
         """
-        ids, indices = tokens.unique(return_inverse=True)  # sorted, learned ones first
         learned = torch.cat([x for x in (self.prefix, self.suffix) if x is not None])
-        known = embedding[ids[ids >= 0]]
-        rows = torch.cat([learned[-1 - ids[ids < 0]].to(known.dtype), known])
-        return rows, indices
+        chosen = learned.to(vectors.dtype)[(-1 - tokens).clamp(min=0)]
+        return torch.where((tokens < 0).unsqueeze(-1), chosen, vectors)

@@ -1,11 +1,15 @@
-"""Text matrices on disk: shared by processes, never trusted blindly."""
+"""Text matrices in memory and on disk, shared by threads and by processes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -13,6 +17,65 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ...fileio import write_atomic
+
+
+class MemoryCache:
+    """Keep what was used last, for any number of threads.
+
+    A copy has the same values at first, and then its own.
+
+    Args:
+        size: Values kept; the one not used for longest goes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.__setstate__((size, OrderedDict()))
+
+    def __getstate__(self) -> tuple[int, OrderedDict]:
+        with self._lock:
+            return self.size, OrderedDict(self._values)
+
+    def __setstate__(self, state: tuple[int, OrderedDict]) -> None:
+        self.size, self._values = state
+        self._lock = threading.Lock()  # of the values
+        self._making = threading.Lock()
+
+    def get(self, key: Hashable) -> Any | None:
+        """Return a value, or None."""
+        with self._lock:
+            if key not in self._values:
+                return None
+            self._values.move_to_end(key)
+            return self._values[key]
+
+    def put(self, key: Hashable, value: Any) -> None:
+        """Keep a value."""
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            while len(self._values) > self.size:
+                self._values.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget all values."""
+        with self._lock:
+            self._values.clear()
+
+    def get_or_make(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return a value; one thread makes it while others that need it wait.
+
+        Args:
+            key: Of the value.
+            make: Called without arguments where there is no value.
+        """
+        value = self.get(key)
+        if value is None:
+            with self._making:
+                value = self.get(key)
+                if value is None:
+                    value = make()
+                    self.put(key, value)
+        return value
 
 
 def default_cache_dir() -> Path:

@@ -1,33 +1,38 @@
-"""From a vocabulary to a text matrix."""
+"""From a vocabulary to text embeddings."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
-import open_clip
 import torch
 import torch.nn.functional as F
-from mmengine.dist import is_main_process
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.func import functional_call
-from tqdm import tqdm
 
 from ...registry import MODELS
 from ...vocabulary import Vocabulary, get_templates
-from ..clip import create_clip, register_tiny_models, resolve_model_name
 from ..structures import TextEmbeddings
-from .text_cache import default_cache_dir, hash_tensor, read_matrix, write_matrix
+from .text_cache import (
+    MemoryCache,
+    default_cache_dir,
+    hash_tensor,
+    read_matrix,
+    write_matrix,
+)
+from .text_tower import TextTower
 
-BATCH_SIZE = 128  # Prompts per call of encode_text. Larger ones are not faster.
-CHUNK_SIZE = 1024  # Names whose prompt features are in memory together.
 MEMORY_SIZE = 32  # Vocabularies kept in memory; the least recently used one goes.
-PROGRESS_PROMPTS = 500  # A progress bar from here on; about 5 s of RN50 on 2 cores.
 CACHE_FORMAT = 1  # Raise when the same key would stand for other numbers.
+
+
+class _Weights(NamedTuple):
+    """Which weights the rows of the names depend on."""
+
+    state: tuple = ()  # changes when they may have changed
+    fingerprint: str = ''  # changes when they have
 
 
 class _Entry(NamedTuple):
@@ -39,12 +44,11 @@ class _Entry(NamedTuple):
 class TextClassifier(BaseModule):
     """Turn a vocabulary into one unit row per name and a learned row for void.
 
-    Every name is put into every template and encoded by a frozen CLIP text tower;
-    the unit features of the templates are averaged and normalised. That happens once
-    per vocabulary: the matrix is cached in memory and on disk, under a hash of the
-    names, the templates and the weights and the structure of the text tower. So
-    loading other weights needs no clean-up, and processes and models can share a
-    folder. (Weights edited through ``parameter.data`` go unnoticed.)
+    A :class:`TextTower` encodes the names, once per vocabulary: the matrix is cached in
+    memory and on disk, under a hash of the names, the templates and the weights and
+    the structure of the text tower. So loading other weights needs no clean-up, and
+    threads, processes and models can share what was encoded. (Weights edited through
+    ``parameter.data`` go unnoticed.)
 
     Only ``void_embedding`` and the prompt learner, if there is one, are trained. The
     tower has no gradient, stays in eval mode and is not touched by ``init_weights()``.
@@ -95,47 +99,21 @@ class TextClassifier(BaseModule):
         if cache_dir == 'default':
             cache_dir = default_cache_dir()
         self.cache_dir = None if cache_dir is None else Path(cache_dir)
-        register_tiny_models()
-        resolved = resolve_model_name(model_name, pretrained)
-        config = open_clip.get_model_config(resolved) or {}
-        text_config = config.get('text_cfg', {})
-        if text_config.get('hf_tokenizer_name') or text_config.get('hf_model_name'):
-            raise ValueError(
-                f'{model_name!r} does not use the tokenizer of CLIP, which is the only '
-                'one supported; choose another CLIP model.'
-            )
-        self.clip: nn.Module | None = create_clip(model_name, pretrained)
-        self.embed_dims: int = config['embed_dim']
-        # Here, not in the tower, because it outlives drop_text_tower().
-        self.logit_scale = nn.Parameter(
-            self.clip.logit_scale.detach().clone(), requires_grad=False
-        )
-        del self.clip.visual, self.clip.logit_scale
+        self.model_name = model_name
+        tower = TextTower(model_name, pretrained, templates=self.templates)
+        self.tower: TextTower | None = tower
+        self.embed_dims = tower.embed_dims
+        self._structure = tower.structure
+        # Modules of the tower are registered here: checkpoints have these names.
+        self.clip: nn.Module | None = tower.clip
+        self.logit_scale = nn.Parameter(tower.logit_scale, requires_grad=False)
         self.void_embedding = nn.Embedding(1, self.embed_dims)
         nn.init.normal_(self.void_embedding.weight, std=void_std)
-
-        self.model_name = model_name
-        self._tokenizer = open_clip.get_tokenizer(resolved)
-        self._context_names = _find_context_names(self.clip, text_config)
         self.prompt_learner: nn.Module | None = None
         if prompt_learner is not None:
-            self.prompt_learner = self._build_learner(prompt_learner)
-        # What shapes and weights do not tell: heads, activation, pooling.
-        self._structure = json.dumps(
-            [text_config, config.get('quick_gelu', False)], sort_keys=True
-        )
-        self._weight_state: tuple | None = None
-        self._fingerprint = ''
-        self._memory: OrderedDict[Vocabulary, _Entry] = OrderedDict()
-
-    def _build_learner(self, config: dict) -> nn.Module:
-        if self._context_names is None:
-            raise ValueError(
-                f'No prompt can be learnt for {self.model_name!r}: its text tower does '
-                'not read the feature at the end of the text, as CLIP does.'
-            )
-        table = _TextEncoder(self.clip).get_parameter(self._context_names.table)
-        return MODELS.build(config, default_args=dict(channels=table.shape[1]))
+            self.prompt_learner = tower.learn_prompt(prompt_learner)
+        self._weights = _Weights()
+        self._memory = MemoryCache(MEMORY_SIZE)
 
     def train(self, mode: bool = True) -> TextClassifier:
         """Switch the mode; the text tower stays in eval."""
@@ -163,10 +141,10 @@ class TextClassifier(BaseModule):
             RuntimeError: If the text tower was dropped and the vocabulary is new.
         """
         void = self.void_embedding.weight
-        if self._is_learning():
+        if self.tower is not None and self._is_learning():
             class_ids = (*vocabulary.class_ids, len(vocabulary))
             entry = _Entry(
-                self._encode_names(vocabulary),
+                self.tower.encode(vocabulary),
                 torch.tensor(class_ids, device=void.device),
             )
         else:
@@ -196,9 +174,9 @@ class TextClassifier(BaseModule):
         Afterwards only vocabularies that are cached, in memory or on disk, can be
         used. The weights must be loaded before.
         """
-        if self.clip is not None:
-            self._check_weights()
-            self.clip = None
+        if self.tower is not None:
+            self._fingerprint(self.tower)
+            self.clip = self.tower = None
 
     def _has_trainable_prompt(self) -> bool:
         learner = self.prompt_learner
@@ -212,57 +190,60 @@ class TextClassifier(BaseModule):
             self.training and torch.is_grad_enabled() and self._has_trainable_prompt()
         )
 
-    def _encoder_parts(self) -> list[nn.Module]:
-        """What the rows of the names depend on."""
-        return [part for part in (self.clip, self.prompt_learner) if part is not None]
-
     def _lookup(self, vocabulary: Vocabulary) -> _Entry:
-        self._check_weights()
+        tower = self.tower  # whatever another thread does with it
+        fingerprint = self._fingerprint(tower)
+        key = (fingerprint, vocabulary)
         device = self.void_embedding.weight.device
-        entry = self._memory.get(vocabulary)
+
+        def make() -> _Entry:
+            class_ids = (*vocabulary.class_ids, len(vocabulary))
+            weight = self._read_or_encode(vocabulary, tower, fingerprint)
+            return _Entry(weight, torch.tensor(class_ids))
+
         # Tensors born in inference mode could never take part in training.
         with torch.inference_mode(False), torch.no_grad():
-            if entry is None:
-                class_ids = (*vocabulary.class_ids, len(vocabulary))
-                entry = _Entry(
-                    self._read_or_encode(vocabulary), torch.tensor(class_ids)
-                )
+            entry = self._memory.get_or_make(key, make)
             if entry.weight.device != device or entry.class_ids.device != device:
                 entry = _Entry(entry.weight.to(device), entry.class_ids.to(device))
-        self._memory[vocabulary] = entry
-        self._memory.move_to_end(vocabulary)
-        if len(self._memory) > MEMORY_SIZE:
-            self._memory.popitem(last=False)
+                self._memory.put(key, entry)
         return entry
 
-    def _check_weights(self) -> None:
-        """Renew the fingerprint and empty the memory if the weights have changed."""
-        if self.clip is None:
-            return
+    def _fingerprint(self, tower: TextTower | None) -> str:
+        """Return the hash of the weights; forget all vocabularies if it is another."""
+        known = self._weights
+        if tower is None:
+            return known.fingerprint
+        parts = [x for x in (tower.clip, tower.prompt_learner) if x is not None]
         # Far cheaper than a hash, and it notices loading into any parent or child.
         state = tuple(
             (p.data_ptr(), p.dtype, 0 if p.is_inference() else p._version)
-            for part in self._encoder_parts()
+            for part in parts
             for p in part.parameters()
         )
-        if state == self._weight_state:
-            return
-        digest = hashlib.sha256()
-        for part in self._encoder_parts():
-            for name, tensor in sorted(part.state_dict().items()):
-                digest.update(f'{name} {tensor.dtype} {tuple(tensor.shape)};'.encode())
-                hash_tensor(digest, tensor)
-        if digest.hexdigest() != self._fingerprint:
-            self._memory.clear()
-        self._weight_state, self._fingerprint = state, digest.hexdigest()
+        if state != known.state:
+            digest = hashlib.sha256()
+            for part in parts:
+                for name, tensor in sorted(part.state_dict().items()):
+                    about = f'{name} {tensor.dtype} {tuple(tensor.shape)};'
+                    digest.update(about.encode())
+                    hash_tensor(digest, tensor)
+            new = _Weights(state, digest.hexdigest())
+            if new.fingerprint != known.fingerprint:
+                self._memory.clear()
+            # Replaced as one: another thread sees the old pair or the new one.
+            self._weights = known = new
+        return known.fingerprint
 
-    def _read_or_encode(self, vocabulary: Vocabulary) -> Tensor:
+    def _read_or_encode(
+        self, vocabulary: Vocabulary, tower: TextTower | None, fingerprint: str
+    ) -> Tensor:
         path = None
         # A prompt that is still being trained would leave a file at every validation.
         if self.cache_dir is not None and not self._has_trainable_prompt():
             content = [
                 CACHE_FORMAT,
-                self._fingerprint,
+                fingerprint,
                 self._structure,
                 self.templates,
                 vocabulary.all_names,
@@ -273,126 +254,12 @@ class TextClassifier(BaseModule):
             weight = read_matrix(path, shape)
             if weight is not None:
                 return weight
-        if self.clip is None:
+        if tower is None:
             raise RuntimeError(
                 f'{vocabulary!r} is not cached and the text tower was dropped; encode '
                 'it before drop_text_tower(), or build the model again.'
             )
-        weight = self._encode_names(vocabulary)
+        weight = tower.encode(vocabulary)
         if path is not None:
             write_matrix(path, weight)
         return weight
-
-    def _encode_names(self, vocabulary: Vocabulary) -> Tensor:
-        """Encode all names, each distinct one once; ``[V, D]``, float32."""
-        row = {
-            name: index
-            for index, name in enumerate(dict.fromkeys(vocabulary.all_names))
-        }
-        tokens = self._tokenize(list(row), vocabulary)  # [S * T, context]
-        num_templates = len(self.templates)
-        rows = []
-        with tqdm(
-            total=len(tokens),
-            desc='Text embeddings',
-            unit='prompt',
-            disable=len(tokens) <= PROGRESS_PROMPTS or not is_main_process(),
-        ) as progress:
-            for chunk in tokens.split(CHUNK_SIZE * num_templates):
-                features = self._encode_tokens(chunk, progress)
-                features = F.normalize(features, dim=-1)
-                features = features.view(-1, num_templates, self.embed_dims)
-                rows.append(F.normalize(features.mean(1), dim=-1))
-        return torch.cat(rows)[[row[name] for name in vocabulary.all_names]]
-
-    def _tokenize(self, names: list[str], vocabulary: Vocabulary) -> Tensor:
-        """Tokenize names x templates; ``[S * T, context]``, end-of-text included."""
-        prompts = [t.replace('{}', name) for name in names for t in self.templates]
-        context = self._tokenizer.context_length
-        # The tokenizer cuts silently. One place more shows which prompts are too long.
-        tokens = self._tokenizer(prompts, context_length=context + 1)
-        if self.prompt_learner is not None:
-            tokens = self._surround(tokens)
-        too_long = tokens[:, context].nonzero().flatten()
-        if len(too_long):
-            prompt = int(too_long[0])
-            name = names[prompt // len(self.templates)]
-            class_id = vocabulary.class_ids[vocabulary.all_names.index(name)]
-            raise ValueError(
-                f'Class {vocabulary.names[class_id]!r}: the prompt {prompts[prompt]!r} '
-                f'does not fit into the {context} tokens of {self.model_name!r}; '
-                f'shorten the name {name!r}.'
-            )
-        return tokens[:, :context]
-
-    def _surround(self, tokens: Tensor) -> Tensor:
-        """Put the learned prompt around names; ``[P, context + 1]``."""
-        start, stop, end, *_ = self._tokenizer(['.'])[0].tolist()
-        result = torch.zeros_like(tokens)
-        for row, name in zip(result, tokens.tolist(), strict=True):
-            length = name.index(end) if end in name else len(name)
-            ids = [start, *self.prompt_learner.surround(name[1:length]), stop, end]
-            ids = ids[: len(row)]
-            row[: len(ids)] = torch.tensor(ids)
-        return result
-
-    def _encode_tokens(self, tokens: Tensor, progress: tqdm) -> Tensor:
-        """Encode prompts in batches of similar length; ``[P, D]``, float32."""
-        encoder = _TextEncoder(self.clip)
-        device = next(encoder.parameters()).device
-        lengths = tokens.argmax(-1) + 1  # the end-of-text token has the largest id
-        features = torch.empty(len(tokens), self.embed_dims, device=device)
-        for batch in lengths.argsort(stable=True).split(BATCH_SIZE):
-            text = tokens[batch].to(device)
-            replaced = {}
-            if self._context_names is not None:
-                # The tower is causal, so what follows the end has no influence.
-                length = int(lengths[batch].max())
-                text = text[:, :length]
-                table, position, mask = self._context_names
-                replaced = {
-                    position: encoder.get_parameter(position)[:length],
-                    mask: encoder.get_buffer(mask)[:length, :length],
-                }
-                if self.prompt_learner is not None:
-                    embedding = encoder.get_parameter(table)
-                    replaced[table], text = self.prompt_learner.table(text, embedding)
-            # Cached for good, so not in the reduced precision of the moment.
-            with torch.autocast(device.type, enabled=False):
-                encoded = functional_call(encoder, replaced, (text,))
-            features[batch.to(device)] = encoded.float()
-            progress.update(len(batch))
-        return features
-
-
-class _TextEncoder(nn.Module):
-    """``encode_text`` as ``forward``, the method that functional_call calls."""
-
-    def __init__(self, clip: nn.Module) -> None:
-        super().__init__()
-        self.clip = clip
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.clip.encode_text(tokens)
-
-
-class _ContextNames(NamedTuple):
-    """Tensors of the text tower by their names in :class:`_TextEncoder`."""
-
-    table: str  # token embeddings
-    position: str
-    mask: str  # causal
-
-
-def _find_context_names(clip: nn.Module, config: dict) -> _ContextNames | None:
-    """Name the tensors that follow the tokens; None if cutting is not exact."""
-    if config.get('embed_cls') or config.get('pool_type', 'argmax') != 'argmax':
-        return None  # the feature is not read at the end-of-text token
-    known = {name for name, _ in [*clip.named_parameters(), *clip.named_buffers()]}
-    for prefix in ('', 'text.'):  # open_clip's CLIP and CustomTextCLIP
-        # Without a causal mask the padding has influence, and there is no attn_mask.
-        names = (f'{prefix}positional_embedding', f'{prefix}attn_mask')
-        if known.issuperset(names):
-            table = f'clip.{prefix}token_embedding.weight'
-            return _ContextNames(table, f'clip.{names[0]}', f'clip.{names[1]}')
-    return None

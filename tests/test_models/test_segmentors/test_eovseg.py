@@ -261,7 +261,7 @@ def test_text_is_encoded_once_per_vocabulary(root, monkeypatch):
     model.test_step(dict(inputs=images(1), data_samples=None))
     calls = []
     monkeypatch.setattr(
-        model.text_classifier.clip, 'encode_text', lambda *_: calls.append(1)
+        model.text_classifier.tower, 'encode', lambda *_: calls.append(1)
     )
     model.test_step(dict(inputs=images(2), data_samples=None))
     assert not calls

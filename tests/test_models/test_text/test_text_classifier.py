@@ -10,7 +10,7 @@ from golden_utils import fill
 from torch import nn
 
 from mmovseg.models import TextClassifier
-from mmovseg.models.text import text_classifier as module
+from mmovseg.models.text import TextTower, text_classifier, text_tower
 from mmovseg.registry import MODELS
 from mmovseg.vocabulary import Vocabulary, get_templates
 
@@ -24,15 +24,14 @@ def build(name='tiny-rn', templates=TEMPLATES, cache_dir=None, seed=0):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The token tensors that any open_clip model was asked to encode."""
-    shapes = []
-    for cls in (open_clip.CLIP, open_clip.CustomTextCLIP):
+    """The token tensors that any text tower was asked to encode."""
+    shapes, original = [], TextTower._encode_batch
 
-        def spy(self, text, *args, original=cls.encode_text, **kwargs):
-            shapes.append(tuple(text.shape))
-            return original(self, text, *args, **kwargs)
+    def spy(self, tokens):
+        shapes.append(tuple(tokens.shape))
+        return original(self, tokens)
 
-        monkeypatch.setattr(cls, 'encode_text', spy)
+    monkeypatch.setattr(TextTower, '_encode_batch', spy)
     return shapes
 
 
@@ -95,8 +94,8 @@ def slow_oracle(classifier, names, templates):
     ],
 )
 def test_equals_one_prompt_at_a_time(odd_clips, name, monkeypatch):
-    monkeypatch.setattr(module, 'BATCH_SIZE', 4)  # more than one batch
-    monkeypatch.setattr(module, 'CHUNK_SIZE', 3)  # more than one chunk
+    monkeypatch.setattr(text_tower, 'BATCH_SIZE', 4)  # more than one batch
+    monkeypatch.setattr(text_tower, 'CHUNK_SIZE', 3)  # more than one chunk
     names = ['dog', 'a rather long name of a thing', 'crème brûlée', '人', 'wall-other']
     voc = Vocabulary.from_names([f'{names[0]}; {names[1]}', *names[2:]])
     classifier = build(name)
@@ -175,7 +174,7 @@ def test_second_call_encodes_nothing(vocabulary, tiny_clip, calls):
 
 
 def test_memory_is_bounded(tiny_clip, calls, monkeypatch):
-    monkeypatch.setattr(module, 'MEMORY_SIZE', 2)
+    monkeypatch.setattr(text_classifier, 'MEMORY_SIZE', 2)
     classifier = build()
     for name in ('a', 'b', 'a', 'c', 'a', 'b'):  # c drops b, as a was used again
         classifier(Vocabulary.from_names([name]))
@@ -193,7 +192,7 @@ def test_doubled_names_are_encoded_once(tiny_clip, calls):
 def test_tokens_are_cut_to_the_longest_prompt_of_the_batch(
     odd_clips, calls, monkeypatch
 ):
-    monkeypatch.setattr(module, 'BATCH_SIZE', 2)
+    monkeypatch.setattr(text_tower, 'BATCH_SIZE', 2)
     voc = Vocabulary.from_names(['one two three', 'dog', 'one two', 'cat'])
     build(templates='simple').encode(voc)
     # start + "a photo of a" + name + "." + end; short prompts share a batch
@@ -431,7 +430,7 @@ def test_model_built_in_inference_mode_works(vocabulary, tiny_clip):
 
 
 def test_5000_names(tiny_clip, monkeypatch):
-    monkeypatch.setattr(module, 'BATCH_SIZE', 512)
+    monkeypatch.setattr(text_tower, 'BATCH_SIZE', 512)
     voc = Vocabulary.from_names(f'name {i}; {i} other' for i in range(2500))
     classifier = build(templates='plain')
     text = classifier(voc)
