@@ -163,9 +163,12 @@ class TextClassifier(BaseModule):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that the rows of names depend on: weights, templates, prompt."""
-        self._check_weights()
-        content = [self._fingerprint, self._structure, list(self.templates)]
+        """A hash of what the rows of names depend on: weights, templates, prompt."""
+        content = [
+            self._hash_weights(self.tower),
+            self._structure,
+            list(self.templates),
+        ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def drop_text_tower(self) -> None:
@@ -175,7 +178,7 @@ class TextClassifier(BaseModule):
         used. The weights must be loaded before.
         """
         if self.tower is not None:
-            self._fingerprint(self.tower)
+            self._hash_weights(self.tower)
             self.clip = self.tower = None
 
     def _has_trainable_prompt(self) -> bool:
@@ -192,7 +195,7 @@ class TextClassifier(BaseModule):
 
     def _lookup(self, vocabulary: Vocabulary) -> _Entry:
         tower = self.tower  # whatever another thread does with it
-        fingerprint = self._fingerprint(tower)
+        fingerprint = self._hash_weights(tower)
         key = (fingerprint, vocabulary)
         device = self.void_embedding.weight.device
 
@@ -209,7 +212,7 @@ class TextClassifier(BaseModule):
                 self._memory.put(key, entry)
         return entry
 
-    def _fingerprint(self, tower: TextTower | None) -> str:
+    def _hash_weights(self, tower: TextTower | None) -> str:
         """Return the hash of the weights; forget all vocabularies if it is another."""
         known = self._weights
         if tower is None:
