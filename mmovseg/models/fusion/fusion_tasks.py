@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor
 
-from ..ops import to_device_async
+from ..ops import BestClass, first_argmax, mask_area, to_device_async
 
 if TYPE_CHECKING:
     from ...vocabulary import Vocabulary
-
-BLOCK = 128  # classes that a label map is made of first
 
 
 class FusionTask:
@@ -33,16 +31,16 @@ class FusionTask:
         if places != list(range(len(queries))):
             self.places = to_device_async(places, device, torch.int64)
 
-    def own(self, strip: Tensor) -> Tensor:
+    def pick(self, strip: Tensor) -> Tensor:
         """Pick the masks of this task."""
         return strip if self.places is None else strip[self.places]
 
-    def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
+    def add(self, rows: slice, signed_masks: Tensor, masks: Tensor) -> None:
         """Take in a strip.
 
         Args:
             rows: Its rows of the output.
-            margins: Positive where a pixel is inside a mask, ``[n, r, W]``.
+            signed_masks: Positive where a pixel is inside a mask, ``[n, r, W]``.
             masks: Probabilities, ``[n, r, W]``.
         """
         raise NotImplementedError
@@ -79,21 +77,19 @@ class PanopticTask(FusionTask):
         )  # [H, W]
         self.areas = torch.zeros(3, num, dtype=torch.int64, device=device)
 
-    def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
+    def add(self, rows: slice, signed_masks: Tensor, masks: Tensor) -> None:
         """Assign the pixels of a strip."""
         if not self.kept:
             return
-        masks = self.own(masks)  # [n, r, W]
+        masks = self.pick(masks)  # [n, r, W]
         winner = first_argmax(masks * self.scores)  # [r, W]
         # Not logit >= 0: the sigmoid of a tiny negative logit rounds to 0.5.
         inside = masks.gather(0, winner[None])[0] >= 0.5
         flat, ones = winner.flatten(), torch.ones_like(winner).flatten()
-        won, own, both = self.areas
-        won.scatter_add_(0, flat, ones)
-        # Counted as floats, exactly in rows: comparisons are slow to become bool here.
-        halves = torch.ge(masks, 0.5, out=torch.empty_like(masks))
-        own += halves.sum(-1).sum(-1, dtype=torch.float64).long()
-        both.scatter_add_(0, flat, inside.flatten().long())
+        area, won_area, kept_area = self.areas
+        area += mask_area(masks)
+        won_area.scatter_add_(0, flat, ones)
+        kept_area.scatter_add_(0, flat, inside.flatten().long())
         self.owner[rows] = winner.int().masked_fill_(~inside, len(self.kept))
 
     def result(self) -> PixelData:
@@ -104,9 +100,11 @@ class PanopticTask(FusionTask):
         segments: dict[int, dict[str, Any]] = {}
         stuff_ids: dict[int, int] = {}  # label -> id
         areas = zip(*self.areas.tolist(), strict=True)
-        for i, (won, own, both) in enumerate(areas):
+        for i, (area, won_area, kept_area) in enumerate(areas):
             _, label, score = self.kept[i]
-            if not (won and own and both) or won / own < self.iou_thr:
+            if not (area and won_area and kept_area):
+                continue
+            if won_area / area < self.iou_thr:
                 continue
             is_thing = bool(self.vocabulary.is_thing[label])
             code = label + divisor * (len(segments) + 1)
@@ -118,7 +116,7 @@ class PanopticTask(FusionTask):
                 dict(id=code, category_id=label, isthing=is_thing, score=0.0, area=0),
             )
             segment['score'] = max(segment['score'], score)
-            segment['area'] += both
+            segment['area'] += kept_area
         largest = divisor * (len(self.kept) + 1)
         dtype = torch.int32 if largest < 2**31 else torch.int64
         codes = to_device_async(table, self.device, dtype)
@@ -164,12 +162,12 @@ class InstanceTask(FusionTask):
         self.counts = torch.zeros(num, height, dtype=torch.int32, device=device)
         self.columns = torch.zeros(num, width, dtype=torch.bool, device=device)
 
-    def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
+    def add(self, rows: slice, signed_masks: Tensor, masks: Tensor) -> None:
         """Measure the masks of a strip."""
         if not self.found:
             return
-        inside = self.own(margins) > 0  # [n, r, W]
-        self.sums[:, rows] = (self.own(masks) * inside).sum(-1)
+        inside = self.pick(signed_masks) > 0  # [n, r, W]
+        self.sums[:, rows] = (self.pick(masks) * inside).sum(-1)
         self.counts[:, rows] = inside.sum(-1, dtype=torch.int32)
         self.columns |= inside.any(1)
         self.masks[:, rows] = inside[self.owners]
@@ -205,42 +203,18 @@ class SemanticTask(FusionTask):
         max_pixels: int,
     ) -> None:
         scores = probs[:, :-1].T.contiguous()  # [K, N]
-        self.blocks = _blocks_of_classes(scores)
+        self.best_class = BestClass(scores)
         self.vocabulary = vocabulary
         self.queries = range(len(probs))
         # The scores of all classes exist only for this many pixels at a time.
         self.chunk = max(1, max_pixels // len(vocabulary))
         self.labels = torch.zeros(size, dtype=torch.int64, device=probs.device)
 
-    def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
+    def add(self, rows: slice, signed_masks: Tensor, masks: Tensor) -> None:
         """Label the pixels of a strip."""
-        labels = [
-            self._label(pixels) for pixels in masks.flatten(1).split(self.chunk, 1)
-        ]
+        parts = masks.flatten(1).split(self.chunk, 1)
+        labels = [self.best_class(part) for part in parts]
         self.labels[rows] = torch.cat(labels).view(masks.shape[1:])
-
-    def _label(self, pixels: Tensor) -> Tensor:
-        """Find the best class of masks ``[N, p]``, the first of equal ones: ``[p]``.
-
-        A pixel is decided by the likely classes alone where they beat the sum over
-        masks of the largest probability that any other class has there.
-        """
-        likely, *others = self.blocks
-        values = likely.scores @ pixels  # [b, p]
-        labels = likely.labels[first_argmax(values)]
-        if not others:
-            return labels
-        (other,) = others
-        best = values.amax(0)
-        bound = (other.peaks @ pixels) * (1 + 1e-4)  # more than rounding adds
-        # The pixels left to decide, with every NaN.
-        left = (~(bound < best)).nonzero().flatten()
-        best, before = best[left], labels[left]
-        values = other.scores @ pixels[:, left]
-        found, values = other.labels[first_argmax(values)], values.amax(0)
-        wins = (values > best) | ((values == best) & (found < before))
-        labels[left] = torch.where(wins, found, before)
-        return labels
 
     def result(self) -> PixelData:
         """Put the map where mmdet and where mmseg look for it."""
@@ -249,25 +223,6 @@ class SemanticTask(FusionTask):
             meta['ignore_index'] = len(self.vocabulary)  # mmdet's 255 is a class here
         labels = self.labels[None]
         return PixelData(metainfo=meta, sem_seg=labels, data=labels)
-
-
-class _Block(NamedTuple):
-    """Some classes in the order of their labels."""
-
-    scores: Tensor  # [b, N]
-    labels: Tensor  # [b]
-    peaks: Tensor  # the largest score that a query gives one of them, [N]
-
-
-def _blocks_of_classes(scores: Tensor) -> list[_Block]:
-    """Part classes ``[K, N]`` into those with large probabilities and the others."""
-    size = len(scores)
-    # On a GPU looking for pixels left to decide would wait for it.
-    if size > 2 * BLOCK and not scores.is_cuda:
-        size = BLOCK
-    order = scores.amax(1).argsort(descending=True, stable=True)
-    parts = [part.sort().values for part in (order[:size], order[size:]) if len(part)]
-    return [_Block(scores[part], part, scores[part].amax(0)) for part in parts]
 
 
 class ProposalTask(FusionTask):
@@ -284,9 +239,9 @@ class ProposalTask(FusionTask):
         shape = (len(self.queries), *self.size)
         self.masks = torch.zeros(shape, dtype=torch.bool, device=device)
 
-    def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
+    def add(self, rows: slice, signed_masks: Tensor, masks: Tensor) -> None:
         """Copy a strip."""
-        self.masks[:, rows] = self.own(margins) > 0
+        self.masks[:, rows] = self.pick(signed_masks) > 0
 
     def result(self) -> InstanceData:
         """Return the masks."""
@@ -318,17 +273,17 @@ class HeatmapTask(FusionTask):
         height = self.sizes['ori_shape'][0]
         self.areas = torch.zeros(len(self.queries), height, device=device)
 
-    def add(self, rows: slice, margins: Tensor, masks: Tensor) -> None:
+    def add(self, rows: slice, signed_masks: Tensor, masks: Tensor) -> None:
         """Sum up the masks of a strip."""
-        self.areas[:, rows] = self.own(masks).sum(-1)
+        self.areas[:, rows] = self.pick(masks).sum(-1)
 
     def result(self) -> BaseDataElement:
         """Choose the queries; the maps stay as small as they are."""
         weight = self.probs * self.areas.sum(1, keepdim=True)  # [N, K]
-        own = self.probs == self.probs.amax(1, keepdim=True)
+        is_best = self.probs == self.probs.amax(1, keepdim=True)
         # Without the large background masks, which add a little of every class.
-        first = torch.where(own, weight, -1.0)
-        queries = torch.where(own.any(0), first.argmax(0), weight.argmax(0))  # [K]
+        first = torch.where(is_best, weight, -1.0)
+        queries = torch.where(is_best.any(0), first.argmax(0), weight.argmax(0))  # [K]
         scores = self.probs.gather(0, queries[None])[0]
         return BaseDataElement(
             metainfo=self.sizes, queries=queries, scores=scores, **self.maps
@@ -348,29 +303,6 @@ def label_divisor(num_classes: int) -> int:
     while divisor <= num_classes:
         divisor *= 10
     return divisor
-
-
-def first_argmax(values: Tensor) -> Tensor:
-    """Argmax over the first axis; the first of equal values wins.
-
-    The same as ``argmax(0)``, which PyTorch has not vectorised for a leading axis on
-    the CPU: this is 4 times as fast there.
-
-    Args:
-        values: float32 or wider, ``[N, ...]``, with N below 2**24.
-
-    Returns:
-        Indices, int64, ``[...]``.
-    """
-    if values.is_cuda:
-        return values.argmax(0)
-    num = len(values)
-    countdown = torch.arange(num, 0, -1, dtype=values.dtype, device=values.device)
-    countdown = countdown.view(-1, *[1] * (values.dim() - 1))
-    # Ones and zeros of the same type: comparisons are slow to become bool here.
-    is_best = torch.eq(values, values.amax(0), out=torch.empty_like(values))
-    best = is_best.mul_(countdown).amax(0)
-    return (num - best.long()).clamp_(max=num - 1)  # clamped: NaN equals nothing
 
 
 def _extent(used: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from ...registry import MODELS
-from ..ops import to_device_async, without_autocast
+from ..ops import mask_strips, to_device_async, without_autocast
 from ..structures import MaskPrediction
 from .fusion_tasks import (
     FusionTask,
@@ -21,8 +21,6 @@ from .fusion_tasks import (
     ProposalTask,
     SemanticTask,
 )
-from .strip_probabilities import StripProbabilities
-from .strip_resize import StripResize
 
 if TYPE_CHECKING:
     from ...vocabulary import Vocabulary
@@ -208,33 +206,26 @@ class MaskFusion(BaseModule):
         queries = sorted({query for task in tasks for query in task.queries})
         for task in tasks:
             task.start(queries, mask_logits.device)
-        probabilities = self.resize_probabilities and not self.one_step_resize
-        resize = self._make_resize(mask_logits, sizes, probabilities)
+        if not queries:
+            return tasks
         if len(queries) < len(mask_logits):
             index = to_device_async(queries, mask_logits.device, torch.int64)
             mask_logits = mask_logits[index]
-        for rows in resize.strips(len(queries), self.max_pixels) if queries else ():
-            strip = resize(mask_logits, rows)  # [n, r, W]
+        probabilities = self.resize_probabilities and not self.one_step_resize
+        for rows, strip in mask_strips(
+            mask_logits,
+            **sizes,
+            max_values=self.max_pixels,
+            one_step=self.one_step_resize,
+            probabilities=probabilities,
+        ):
             if probabilities:
-                margins, masks = strip - 0.5, strip
+                signed_masks, masks = strip - 0.5, strip
             else:
-                margins, masks = strip, strip.sigmoid()
+                signed_masks, masks = strip, strip.sigmoid()
             for task in tasks:
-                task.add(rows, margins, masks)
+                task.add(rows, signed_masks, masks)
         return tasks
-
-    def _make_resize(
-        self,
-        mask_logits: Tensor,
-        sizes: dict[str, tuple[int, int]],
-        probabilities: bool,
-    ) -> StripProbabilities | StripResize:
-        map_size = (mask_logits.shape[-2], mask_logits.shape[-1])
-        device = mask_logits.device
-        if probabilities:
-            return StripProbabilities(map_size, device=device, **sizes)
-        one_step = self.one_step_resize
-        return StripResize(map_size, device=device, one_step=one_step, **sizes)
 
     def _make_tasks(
         self,

@@ -6,16 +6,20 @@ plain():`` it is the formula.
 
 from .attention import attend, cross_attention, self_attention
 from .attention_pool import attention_pool
+from .best_class import BestClass
 from .best_probability import best_probability
 from .conv_coordinates import conv_coordinates
 from .conv_norm import conv_norm, fold_norm
 from .convolve_channels import convolve_channels
 from .deform_conv import deform_conv, deform_conv_norm
 from .dispatch import plain
+from .first_argmax import first_argmax
 from .folded_norms import FoldedNorms, fold_norms
 from .layout import keep_layout, to_channels_last
 from .make_masks import make_masks
+from .mask_area import mask_area
 from .mask_pool import MapToPool, mask_pool, mask_sum
+from .mask_strips import mask_strips
 from .patch_conv import PatchConv
 from .precision import (
     at_least_float32,
@@ -28,6 +32,7 @@ from .to_device_async import to_device_async
 from .upsampled_map import upsample_to_pool
 
 __all__ = [
+    'BestClass',
     'FoldedNorms',
     'MapToPool',
     'PatchConv',
@@ -41,13 +46,16 @@ __all__ = [
     'cross_attention',
     'deform_conv',
     'deform_conv_norm',
+    'first_argmax',
     'fold_norm',
     'fold_norms',
     'has_size',
     'keep_layout',
     'layer_norm_float32',
     'make_masks',
+    'mask_area',
     'mask_pool',
+    'mask_strips',
     'mask_sum',
     'plain',
     'resize_masks',
