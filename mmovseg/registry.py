@@ -6,6 +6,9 @@ members, so ``type='mmovseg.VASNeck'`` works in any OpenMMLab config without
 MMEngine warns about a default scope that lacks one.
 """
 
+import inspect
+from typing import Any
+
 from mmengine import registry as root
 from mmengine.registry import Registry
 
@@ -40,3 +43,20 @@ TASK_UTILS = _node(root.TASK_UTILS)
 VISBACKENDS = _node(root.VISBACKENDS)
 VISUALIZERS = _node(root.VISUALIZERS)
 WEIGHT_INITIALIZERS = _node(root.WEIGHT_INITIALIZERS)
+
+
+def build_part(config: dict, **known: Any) -> Any:
+    """Build a part of a model, and tell it what the model knows and the part asks for.
+
+    Args:
+        config: Config of the part. What it says wins.
+        known: Arguments that the model can give. A part gets those that its
+            constructor names.
+    """
+    kind = config['type']
+    if isinstance(kind, str):
+        kind = MODELS.get(kind)
+    if kind is not None:
+        taken = inspect.signature(kind).parameters
+        known = {name: value for name, value in known.items() if name in taken}
+    return MODELS.build(config, default_args=known)

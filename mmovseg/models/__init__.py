@@ -4,6 +4,7 @@ Every registered part is importable from here, for configs that import their typ
 """
 
 from .backbones import *  # noqa: F403
+from .decoders import *  # noqa: F403
 from .ensembles import *  # noqa: F403
 from .fusion import *  # noqa: F403
 from .heads import *  # noqa: F403

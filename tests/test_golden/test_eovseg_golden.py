@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from golden_utils import reference_state_dict, relative_error, unpack
+from golden_utils import check_tap, reference_state_dict, relative_error, unpack
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 
@@ -75,16 +75,6 @@ def front(model, text, inputs):
     spatial = model.spatial_backbone(inputs)
     upsampled = model.decoder.spatial_upsample(spatial)
     return features, spatial, model.neck(features, text), upsampled
-
-
-def check_tap(golden, name, value, tolerance):
-    """Compare with a recorded summary: 16 values and the mean of each channel."""
-    assert list(value.shape) == golden[f'tap/{name}/shape'].tolist()
-    dims = (0, 2, 3) if value.dim() == 4 else tuple(range(value.dim() - 1))
-    first = value.flatten()[:16]
-    assert relative_error(first, golden[f'tap/{name}/first16']) < tolerance
-    means = value.double().mean(dims)
-    assert relative_error(means, golden[f'tap/{name}/chmean']) < tolerance
 
 
 @torch.no_grad()

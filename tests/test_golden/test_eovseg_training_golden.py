@@ -4,26 +4,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from golden_utils import GOLDEN, converter, reference_state_dict, relative_error
+from golden_utils import (
+    GOLDEN,
+    RecordedRandom,
+    converter,
+    reference_state_dict,
+    relative_error,
+)
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement, InstanceData
 
 from mmovseg.models.structures import TextEmbeddings
 from mmovseg.models.targets import collect_targets
 from mmovseg.registry import MODELS
-
-
-class RecordedRandom:
-    """Serve torch.rand from the recorded stream, and note every call."""
-
-    def __init__(self):
-        self.stream = np.random.RandomState(0)
-        self.shapes = []
-
-    def __call__(self, *shape, **kwargs):
-        shape = tuple(shape[0]) if not isinstance(shape[0], int) else shape
-        self.shapes.append(shape)
-        return torch.from_numpy(self.stream.random_sample(shape).astype(np.float32))
 
 
 @pytest.fixture(scope='module')

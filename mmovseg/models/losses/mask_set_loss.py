@@ -36,6 +36,8 @@ class MaskSetLoss(BaseModule):
         num_points: P, points per mask.
         oversample_ratio: Uniform points looked at for the mask losses, per P.
         importance_ratio: Share of P with the most uncertain of them, in [0, 1].
+        last_first: Draw the points of the last stage first, as Mask2Former's and
+            FC-CLIP's code does. It changes random numbers only.
         init_cfg: MMEngine's initialisation config.
 
     Raises:
@@ -54,6 +56,7 @@ class MaskSetLoss(BaseModule):
         num_points: int = 12544,
         oversample_ratio: float = 3.0,
         importance_ratio: float = 0.75,
+        last_first: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -70,6 +73,7 @@ class MaskSetLoss(BaseModule):
             raise ValueError(
                 f'oversample_ratio must be at least 1, got {oversample_ratio}.'
             )
+        self.last_first = last_first
         self.class_weight = class_weight
         self.mask_weight = mask_weight
         self.dice_weight = dice_weight
@@ -100,7 +104,10 @@ class MaskSetLoss(BaseModule):
         losses = {}
         # Half precision loses points near mask borders and overflows in the sums.
         with without_autocast(logits.device):
-            for index, stage in enumerate(stages):
+            indexed = list(enumerate(stages))
+            if self.last_first:
+                indexed = indexed[-1:] + indexed[:-1]
+            for index, stage in indexed:
                 pairs = self.match(stage, targets)
                 mask, dice = self.mask_losses(stage.mask_logits, targets, pairs)
                 ce = class_loss(stage.class_logits, targets, pairs, self.void_weight)

@@ -20,6 +20,7 @@ from .make_masks import make_masks
 from .mask_area import mask_area
 from .mask_pool import MapToPool, mask_pool, mask_sum
 from .mask_strips import mask_strips
+from .ms_deform_attn import ms_deform_attn
 from .patch_conv import PatchConv
 from .precision import (
     at_least_float32,
@@ -28,6 +29,7 @@ from .precision import (
     without_autocast,
 )
 from .resize_masks import has_size, resize_masks, soft_masks
+from .resized_masks import resized_masks
 from .to_device_async import to_device_async
 from .upsampled_map import upsample_to_pool
 
@@ -57,8 +59,10 @@ __all__ = [
     'mask_pool',
     'mask_strips',
     'mask_sum',
+    'ms_deform_attn',
     'plain',
     'resize_masks',
+    'resized_masks',
     'self_attention',
     'soft_masks',
     'to_autocast',

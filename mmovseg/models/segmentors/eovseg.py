@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mmovseg.registry import MODELS
+from mmovseg.registry import MODELS, build_part
 
 from ..ensembles import build_ensemble
 from ..ops import resize_masks
@@ -75,16 +75,10 @@ class EOVSeg(OVSegmentor):
             )
         self.check_embed_dims(self.backbone.embed_dims)
         text_channels = self.text_classifier.embed_dims
-        self.neck = MODELS.build(
-            neck,
-            default_args=dict(
-                in_channels=self.backbone.out_channels, text_channels=text_channels
-            ),
+        self.neck = build_part(
+            neck, in_channels=self.backbone.out_channels, text_channels=text_channels
         )
-        self.decoder = MODELS.build(
-            decoder,
-            default_args=dict(embed_channels=text_channels, **spatial),
-        )
+        self.decoder = build_part(decoder, embed_channels=text_channels, **spatial)
         self.ensemble = build_ensemble(ensemble, default='GeometricEnsemble')
 
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
