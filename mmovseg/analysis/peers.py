@@ -7,7 +7,6 @@ given, as after the first image: random unit vectors stand for text embeddings.
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,9 +22,6 @@ from torch import Tensor, nn
 from ..registry import MODELS
 from ..vocabulary import Vocabulary
 from .profiling import build_model, draw_masks, random_text, run_model
-
-ROOT = Path(__file__).resolve().parents[2]
-FCCLIP = 'projects/fcclip/configs/fcclip_convnext-l_zs-ade20k.py'
 
 
 class MissingPackageError(Exception):
@@ -107,15 +103,6 @@ def _build_ours(
     run = partial(run_model, model, text=text)
     task = 'panoptic' if panoptic else 'semantic'
     return System(model, run, task, backbone)
-
-
-def _build_fcclip(vocabulary: Vocabulary, valid_masks: int, device: str) -> System:
-    if not (ROOT / FCCLIP).is_file():
-        raise MissingPackageError('needs the folder projects of a checkout')
-    _import_ops()
-    if str(ROOT) not in sys.path:
-        sys.path.append(str(ROOT))  # for the import of projects.fcclip
-    return _build_ours(str(ROOT / FCCLIP), vocabulary, valid_masks, device)
 
 
 def _build_mmdet(name: str, vocabulary: Vocabulary, _: int, device: str) -> System:
@@ -232,7 +219,7 @@ PEERS = {
     'san-l14': Peer(
         partial(_build_san, 'san/san-vit-l14_coco-stuff164k-640x640.py'), 'eovseg-l'
     ),
-    'fcclip-l': Peer(_build_fcclip, 'eovseg-l'),
+    'fcclip-l': Peer(partial(_build_ours, 'fcclip_convnext-l_zs-ade20k'), 'eovseg-l'),
     'mask2former-r50': Peer(
         partial(
             _build_mmdet,
