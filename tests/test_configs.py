@@ -30,14 +30,18 @@ def leaves(root):
 
 
 def distinct(paths):
-    """Of leaves whose models differ in vocabularies only, take that of fewest names."""
+    """Of leaves whose small models differ in vocabularies only, take one.
+
+    It is the one of fewest names.
+    """
     found = {}
     for path in paths:
         model = Config.fromfile(path).model
         lists = {model.pop('train_vocabulary'), model.pop('test_vocabulary')}
         size = sum(len(Vocabulary.load(name).all_names) for name in lists)
-        if size < found.get(str(model), (float('inf'),))[0]:
-            found[str(model)] = size, path
+        model = str(made_small(model))
+        if size < found.get(model, (float('inf'),))[0]:
+            found[model] = size, path
     return [path for _, path in found.values()]
 
 

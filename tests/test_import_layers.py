@@ -18,6 +18,7 @@ _ALL = {
     *(_PART | {'engine', 'datasets', 'evaluation', 'targets', 'version'}),
     *('fileio', 'background_worker', 'checkpoints', 'command_line'),
     *('backbones', 'text', 'necks', 'heads', 'losses', 'fusion', 'segmentors'),
+    'decoders',
     'ensembles',
 }
 # Layer: (layers of mmovseg it may import, other packages it may import). None: any.
@@ -39,6 +40,7 @@ RULES = {
     'backbones': (_PART, _PART_LIBRARIES),
     'text': (_PART | {'fileio'}, _PART_LIBRARIES | {'safetensors', 'tqdm'}),
     'necks': (_PART, _PART_LIBRARIES - {'open_clip'}),
+    'decoders': (_PART, _PART_LIBRARIES - {'open_clip'}),
     'heads': (_PART, _PART_LIBRARIES - {'open_clip'}),
     'losses': (_PART, _PART_LIBRARIES - {'open_clip'}),
     'fusion': (_PART, _PART_LIBRARIES - {'open_clip'}),

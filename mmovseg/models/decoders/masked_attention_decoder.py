@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
 from ..layers import sine_position
-from ..ops import make_masks, resize_masks, resized_masks
+from ..ops import make_masks, masked_attention, resize_masks, resized_masks
 from ..structures import MaskPrediction, TextEmbeddings
 
 
@@ -197,41 +196,9 @@ class MaskedAttentionLayer(nn.Module):
         # A query whose mask is empty attends everywhere.
         inside = inside | ~inside.any(-1, keepdim=True)
         query = queries + query_pos
-        update = attend(self.cross_attention, query, keys, values, inside)
+        update = masked_attention(query, keys, values, self.cross_attention, inside)
         queries = self.norm1(queries + update)
         query = queries + query_pos
-        update = attend(self.self_attention, query, query, queries)
+        update = masked_attention(query, query, queries, self.self_attention)
         queries = self.norm2(queries + update)
         return self.norm3(queries + self.ffn(queries))
-
-
-def attend(
-    attention: nn.MultiheadAttention,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor | None = None,
-) -> Tensor:
-    """Run an attention with one mask for all of its heads.
-
-    Args:
-        attention: The weights.
-        query: ``[B, N, C]``.
-        key: ``[B, L, C]``.
-        value: ``[B, L, C]``.
-        mask: True where a query may attend, ``[B, N, L]``; None for everywhere.
-
-    Returns:
-        ``[B, N, C]``.
-    """
-    weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
-    query, key, value = (
-        F.linear(x, weight, bias)
-        .unflatten(-1, (attention.num_heads, -1))
-        .transpose(1, 2)  # [B, heads, N or L, c]
-        for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
-    )
-    if mask is not None:
-        mask = mask.unsqueeze(1)
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return attention.out_proj(mixed.transpose(1, 2).flatten(2))

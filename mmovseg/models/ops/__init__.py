@@ -4,7 +4,7 @@ One file per operation. ``dispatch.py`` decides which form runs; inside ``with
 plain():`` it is the formula.
 """
 
-from .attention import attend, cross_attention, self_attention
+from .attention import attend, cross_attention, masked_attention, self_attention
 from .attention_pool import attention_pool
 from .best_class import BestClass
 from .best_probability import best_probability
@@ -59,6 +59,7 @@ __all__ = [
     'mask_pool',
     'mask_strips',
     'mask_sum',
+    'masked_attention',
     'ms_deform_attn',
     'plain',
     'resize_masks',

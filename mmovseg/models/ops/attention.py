@@ -8,7 +8,13 @@ from torch import Tensor, nn
 from .dispatch import in_graph
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, num_heads: int) -> Tensor:
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    num_heads: int,
+    mask: Tensor | None = None,
+) -> Tensor:
     """Mix values by the likeness of queries and keys, which are projected already.
 
     Args:
@@ -16,6 +22,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, num_heads: int) -> Tensor:
         key: ``[B, L, C]``.
         value: ``[B, L, C]``.
         num_heads: Parts of the channels.
+        mask: True where a query may attend, in all heads, ``[B, T, L]``; None for
+            everywhere.
 
     Returns:
         ``[B, T, C]``.
@@ -24,7 +32,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, num_heads: int) -> Tensor:
         x.unflatten(-1, (num_heads, -1)).transpose(1, 2)  # [B, heads, T or L, c]
         for x in (query, key, value)
     )
-    mixed = F.scaled_dot_product_attention(query, key, value)
+    if mask is not None:
+        mask = mask.unsqueeze(1)
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return mixed.transpose(1, 2).flatten(2)
 
 
@@ -64,8 +74,37 @@ def cross_attention(
     return attention(query, key, value)[0]
 
 
+def masked_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention: nn.MultiheadAttention,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Let queries attend to some keys, by a module's projections.
+
+    The module itself would repeat the mask for every head.
+
+    Args:
+        query: ``[B, T, C]``.
+        key: ``[B, L, C]``.
+        value: ``[B, L, C]``.
+        attention: With ``batch_first``.
+        mask: True where a query may attend, in all heads, ``[B, T, L]``; None for
+            everywhere.
+
+    Returns:
+        ``[B, T, C]``.
+    """
+    return _attend_batch_first(query, key, value, attention, mask)
+
+
 def _attend_batch_first(
-    query: Tensor, key: Tensor, value: Tensor, attention: nn.MultiheadAttention
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention: nn.MultiheadAttention,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """Do what the module does, up to rounding, for batches of any length.
 
@@ -76,4 +115,4 @@ def _attend_batch_first(
         F.linear(x, weight, bias)
         for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
     )
-    return attention.out_proj(attend(query, key, value, attention.num_heads))
+    return attention.out_proj(attend(query, key, value, attention.num_heads, mask))

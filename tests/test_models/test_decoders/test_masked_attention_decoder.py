@@ -3,7 +3,6 @@ import torch
 import torch.nn.functional as F
 
 from mmovseg.models import MaskedAttentionDecoder, ops
-from mmovseg.models.decoders.masked_attention_decoder import attend
 from mmovseg.models.structures import TextEmbeddings
 
 
@@ -44,18 +43,6 @@ def test_inference_gives_the_last_prediction_of_training(decoder, text):
     with ops.plain():
         [last] = decoder(*maps, text, all_stages=False)
     torch.testing.assert_close(last.mask_logits, stages[-1].mask_logits)
-
-
-@torch.no_grad()
-def test_attention_is_that_of_pytorch_with_one_mask_for_all_heads(decoder):
-    attention = decoder.layers[0].cross_attention
-    query, key, value = torch.randn(3, 2, 6, 32)
-    mask = torch.rand(2, 6, 6) > 0.5
-    mask |= torch.eye(6, dtype=torch.bool)  # nobody attends to nothing
-    found = attend(attention, query, key, value, mask)
-    outside = (~mask).repeat_interleave(4, 0)  # [B * heads, N, L]
-    expected, _ = attention(query, key, value, attn_mask=outside)
-    torch.testing.assert_close(found, expected)
 
 
 @torch.no_grad()

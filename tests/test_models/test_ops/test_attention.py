@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmovseg.models.ops import attend, cross_attention, self_attention
+from mmovseg.models.ops import attend, cross_attention, masked_attention, self_attention
 
 
 @pytest.mark.parametrize('batch', [1, 2])
@@ -41,3 +41,16 @@ def test_a_graph_has_no_kernel_of_evaluation(seed, monkeypatch):
     monkeypatch.setattr(torch.compiler, 'is_compiling', lambda: True)
     monkeypatch.setattr(torch, '_native_multi_head_attention', None)
     torch.testing.assert_close(self_attention(tokens, attention), expected)
+
+
+@torch.no_grad()
+def test_one_mask_serves_all_heads(seed):
+    attention = nn.MultiheadAttention(6, 2, batch_first=True)
+    nn.init.normal_(attention.in_proj_bias)
+    query, key, value = (torch.randn(3, n, 6) for n in (4, 7, 7))
+    mask = torch.rand(3, 4, 7) > 0.5
+    mask[..., 2] = True  # nobody attends to nothing
+    outside = (~mask).repeat_interleave(2, 0)  # [B * heads, T, L]
+    expected, _ = attention(query, key, value, attn_mask=outside)
+    found = masked_attention(query, key, value, attention, mask)
+    torch.testing.assert_close(found, expected)
