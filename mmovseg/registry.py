@@ -12,6 +12,8 @@ from typing import Any
 from mmengine import registry as root
 from mmengine.registry import Registry
 
+from . import processes  # noqa: F401 (whoever uses a part of ours has its workers guarded)
+
 
 def _node(parent: Registry, *locations: str) -> Registry:
     return Registry(

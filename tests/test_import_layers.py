@@ -16,7 +16,7 @@ _PART_LIBRARIES = {*_TORCH, 'mmengine', 'scipy', 'open_clip', 'timm'}
 _DATA_LIBRARIES = {*_TORCH, 'mmengine', 'mmcv', 'mmdet', 'mmseg'}
 _ALL = {
     *(_PART | {'engine', 'datasets', 'evaluation', 'targets', 'version'}),
-    *('fileio', 'background_worker', 'checkpoints', 'command_line'),
+    *('fileio', 'background_worker', 'checkpoints', 'command_line', 'processes'),
     *('backbones', 'text', 'necks', 'heads', 'losses', 'fusion', 'segmentors'),
     'decoders',
     'ensembles',
@@ -30,7 +30,8 @@ RULES = {
     'version': (set(), set()),
     'command_line': (set(), set()),
     'moved': (set(), set()),
-    'registry': (set(), {'mmengine'}),
+    'processes': (set(), set()),
+    'registry': ({'processes'}, {'mmengine'}),
     'structures': ({'ops'}, _TORCH),
     'ops': (set(), _TORCH),
     'clip': ({'ops'}, {*_TORCH, 'open_clip', 'safetensors'}),
