@@ -6,7 +6,7 @@ import torch
 from golden_utils import reference_state_dict
 
 from mmovseg.analysis.profiling import build_model
-from mmovseg.models.layers import DecoderStage
+from mmovseg.models.decoders.lite_decoder import DecoderStage
 from mmovseg.models.structures import TextEmbeddings
 
 

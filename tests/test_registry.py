@@ -13,7 +13,7 @@ NAMES = {
     'MODELS': [
         *('CLIPConvBackbone', 'CLIPViTBackbone', 'EOVSeg', 'LiteDecoder', 'MaskFusion'),
         *('MaskSetLoss', 'TDEEHead', 'TextClassifier', 'VASNeck', 'TimmViTBackbone'),
-        *('CrossAttentionDecoder', 'MaskEmbedHead', 'SDIHead'),
+        *('MaskEmbedHead', 'GeometricEnsemble'),
     ],
     'DATASETS': ['PanopticDataset'],
     'DATA_SAMPLERS': ['SeededSampler'],

@@ -10,8 +10,13 @@ _base_ = [
     '../_base_/schedules/adamw_tiny.py',
     '../_base_/default_runtime.py',
 ]
+custom_imports = dict(imports=['projects.eovseg_ablations'])
 model = dict(
-    neck=dict(num_levels=_base_.model.decoder.num_stages),  # as many as there may be
+    neck=dict(
+        type='MultiScaleNeck',
+        num_levels=_base_.model.decoder.num_stages,  # as many as there may be
+    ),
+    decoder=dict(type='MultiScaleDecoder'),
     train_vocabulary=_base_.train_vocabulary,
     test_vocabulary=_base_.vocabulary,
 )

@@ -10,9 +10,10 @@ _base_ = [
     '../_base_/schedules/adamw_tiny.py',
     '../_base_/default_runtime.py',
 ]
+custom_imports = dict(imports=['projects.eovseg_ablations'])
 model = dict(
     neck=dict(text_channels=None),
-    decoder=dict(early_fusion=True, head=dict(type='MaskEmbedHead')),
+    decoder=dict(type='EarlyFusionDecoder', head=dict(type='MaskEmbedHead')),
     train_vocabulary=_base_.train_vocabulary,
     test_vocabulary=_base_.vocabulary,
 )

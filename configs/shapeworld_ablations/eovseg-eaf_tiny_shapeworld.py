@@ -10,8 +10,9 @@ _base_ = [
     '../_base_/schedules/adamw_tiny.py',
     '../_base_/default_runtime.py',
 ]
+custom_imports = dict(imports=['projects.eovseg_ablations'])
 model = dict(
-    decoder=dict(early_fusion=True, head=dict(type='MaskEmbedHead')),
+    decoder=dict(type='EarlyFusionDecoder', head=dict(type='MaskEmbedHead')),
     train_vocabulary=_base_.train_vocabulary,
     test_vocabulary=_base_.vocabulary,
 )

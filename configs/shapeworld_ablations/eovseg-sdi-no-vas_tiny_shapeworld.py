@@ -10,6 +10,7 @@ _base_ = [
     '../_base_/schedules/adamw_tiny.py',
     '../_base_/default_runtime.py',
 ]
+custom_imports = dict(imports=['projects.eovseg_ablations'])
 model = dict(
     neck=dict(text_channels=None),
     decoder=dict(

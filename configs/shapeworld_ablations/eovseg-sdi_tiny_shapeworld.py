@@ -10,6 +10,7 @@ _base_ = [
     '../_base_/schedules/adamw_tiny.py',
     '../_base_/default_runtime.py',
 ]
+custom_imports = dict(imports=['projects.eovseg_ablations'])
 model = dict(
     decoder=dict(
         head=dict(type='SDIHead', num_queries=_base_.model.decoder.num_queries)

@@ -14,7 +14,7 @@ from mmseg.datasets import BaseSegDataset
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..apis.config import check_config, find_config
+from ..apis.config import check_config, read_config
 from ..apis.images import write_png
 from ..apis.visualization import draw_panoptic, draw_semantic, side_by_side
 from ..datasets import PanopticDataset
@@ -66,7 +66,7 @@ def load_data_config(
         FileNotFoundError: If there is no such config.
         ValueError: If a key is misspelt.
     """
-    cfg = Config.fromfile(find_config(config))
+    cfg = read_config(config)
     cfg.merge_from_dict(dict(cfg_options or {}))
     check_config({'model': {}, **cfg})
     return cfg

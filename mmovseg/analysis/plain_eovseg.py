@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
 from ..models.backbones import CLIPConvBackbone, CLIPViTBackbone
+from ..models.decoders import LiteDecoder
+from ..models.decoders.lite_decoder import ChannelLayerNorm
 from ..models.ensembles import GeometricEnsemble
 from ..models.fusion import MaskFusion
-from ..models.heads import LiteDecoder, TDEEHead
-from ..models.layers.channel_layer_norm import ChannelLayerNorm
+from ..models.heads import TDEEHead
 from ..models.necks import VASNeck
 from ..models.segmentors import EOVSeg
 from ..models.structures import MaskPrediction, TextEmbeddings
@@ -434,8 +435,6 @@ def _check(model: EOVSeg) -> None:
     if not changed:
         options = {
             'neck.text_channels': model.neck.selection is None,
-            'neck.num_levels': len(model.neck.levels) > 0,
-            'decoder.early_fusion': model.decoder.early_fusion is not None,
             'decoder.head': type(model.decoder.heads[0]) is not TDEEHead,
             'fusion.resize_probabilities': model.fusion.resize_probabilities,
         }

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.utils import import_modules_from_strings
 
 from ..fileio import closest, did_you_mean
+from ..models import moved
 from ..models.clip import SHAPEWORLD, resolve_model_name
 from ..registry import MODELS
 from ..vocabulary import Vocabulary
@@ -60,7 +63,7 @@ def load_config(
         ValueError: If a key is misspelt; the message names it.
     """
     if isinstance(config, (str, Path)):
-        cfg = Config.fromfile(find_config(str(config)))
+        cfg = read_config(config)
     elif isinstance(config, Config):
         cfg = copy.deepcopy(config)
     elif isinstance(config, Mapping):
@@ -69,8 +72,25 @@ def load_config(
         raise TypeError(f'A config is a path, name or dict, got {type(config)}.')
     if cfg_options:
         cfg.merge_from_dict(dict(cfg_options))
+        if cfg.get('custom_imports'):  # the options may have added some
+            import_modules_from_strings(**cfg.custom_imports)
     check_config(cfg)
     return cfg
+
+
+def read_config(config: str | Path) -> Config:
+    """Read a config, which may import projects of this clone from any folder.
+
+    Args:
+        config: A path, or the name of a packaged config.
+
+    Raises:
+        FileNotFoundError: If there is neither such a file nor such a packaged config.
+    """
+    root = Path(__file__).parents[2]
+    if (root / 'projects').is_dir() and str(root) not in sys.path:
+        sys.path.append(str(root))
+    return Config.fromfile(find_config(str(config)))
 
 
 def check_config(cfg: Mapping[str, Any]) -> None:
@@ -215,6 +235,9 @@ def _check_component(config: Any, path: str) -> Iterator[str]:
         if isinstance(kind, str) and '.' in kind and not kind.startswith('mmovseg.'):
             foreign = f'{place}.'
             continue
+        if moved.has_moved(kind):
+            yield f'{place}.type: {kind} has moved to {moved.PROJECT}. {moved.HINT}'
+            continue
         accepted = _accepted_keys(kind)
         if accepted is None:
             close = closest(str(kind), MODELS.module_dict)
@@ -226,6 +249,7 @@ def _check_component(config: Any, path: str) -> Iterator[str]:
                 continue
             close = closest(key, accepted)
             hint = f'did you mean {close!r}?' if close else f'known: {accepted}'
+            hint = moved.explain_argument(_type_of(part), key) or hint
             yield f'{place}.{key}: {kind} has no such argument; {hint}'
 
 

@@ -3,6 +3,7 @@
 Every registered part is importable from here, for configs that import their types.
 """
 
+from . import moved  # noqa: F401
 from .backbones import *  # noqa: F403
 from .decoders import *  # noqa: F403
 from .ensembles import *  # noqa: F403
@@ -10,5 +11,6 @@ from .fusion import *  # noqa: F403
 from .heads import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .necks import *  # noqa: F403
+from .proposals import *  # noqa: F403
 from .segmentors import *  # noqa: F403
 from .text import *  # noqa: F403

@@ -34,12 +34,12 @@ class MaskProposals(NamedTuple):
 
     Attributes:
         mask_logits: ``[B, N, h, w]``, positive inside the mask.
-        regions: Embeddings of the queries in CLIP's space, ``[B, N, D]``; None for a
-            network without class branch.
+        region_embeds: Embeddings of the queries in CLIP's space, ``[B, N, D]``; None
+            for a network without class branch.
     """
 
     mask_logits: Tensor
-    regions: Tensor | None = None
+    region_embeds: Tensor | None = None
 
 
 class MaskTarget(NamedTuple):
@@ -68,11 +68,11 @@ class TextEmbeddings(NamedTuple):
     class_ids: Tensor
     num_classes: int | None = None
 
-    def logits(self, regions: Tensor, scale: Tensor | float) -> Tensor:
+    def logits(self, region_embeds: Tensor, scale: Tensor | float) -> Tensor:
         """Score regions by cosine similarity; a class takes its best synonym.
 
         Args:
-            regions: Region embeddings of any length, ``[..., D]``.
+            region_embeds: Region embeddings of any length, ``[..., D]``.
             scale: Factor of the cosine, already exponentiated.
 
         Returns:
@@ -85,10 +85,11 @@ class TextEmbeddings(NamedTuple):
             num_classes = int(self.class_ids[-1])
         # Half precision would divide the zeros of an empty mask by zero, and round
         # logits of up to 100 to multiples of a half.
-        with without_autocast(regions.device):
-            regions = at_least_float32(regions)
-            weight = self.weight.to(regions.dtype)
-            scores = scale * (F.normalize(regions, dim=-1) @ weight.T)  # [..., V + 1]
+        with without_autocast(region_embeds.device):
+            region_embeds = at_least_float32(region_embeds)
+            weight = self.weight.to(region_embeds.dtype)
+            cosines = F.normalize(region_embeds, dim=-1) @ weight.T  # [..., V + 1]
+            scores = scale * cosines
         best = scores.new_zeros(*scores.shape[:-1], num_classes + 1)
         index = self.class_ids.expand_as(scores)
         return best.scatter_reduce(-1, index, scores, 'amax', include_self=False)

@@ -151,15 +151,19 @@ def test_one_image_at_a_time(tool, trained):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'model.decoder.early_fusion': True}, 'decoder.early_fusion, decoder.head'),
-        ({'model.neck.num_levels': 2}, 'neck.num_levels of this EOVSeg'),
+        ({'model.decoder.type': 'EarlyFusionDecoder'}, 'decoder of this EOVSeg'),
+        ({'model.neck.type': 'MultiScaleNeck'}, 'neck, decoder of this EOVSeg'),
         ({'model.ensemble.type': 'ArithmeticEnsemble'}, 'ensemble of this EOVSeg'),
         ({'model.fusion.resize_probabilities': True}, 'fusion.resize_probabilities'),
     ],
 )
 def test_ablations_are_refused(tool, options, message):
-    if 'early_fusion' in message:
-        options |= {'model.decoder.head.type': 'MaskEmbedHead'}
+    options = options | {'custom_imports.imports': 'projects.eovseg_ablations'}
+    if 'model.decoder.type' in options:
+        options['model.decoder.head.type'] = 'MaskEmbedHead'
+    if 'model.neck.type' in options:
+        options['model.neck.num_levels'] = 2
+        options['model.decoder.type'] = 'MultiScaleDecoder'
     with pytest.raises(ValueError, match=message):
         tool.PlainEOVSeg(build_model(TINY, options))
 

@@ -13,7 +13,7 @@ from mmovseg.analysis.profiling import build_model, random_text
 from mmovseg.apis import fast_mode, init_model
 from mmovseg.apis.fast_mode import FastMode, make_fast, read_parts, warm_up
 from mmovseg.datasets.shapeworld import draw_numbered
-from mmovseg.models.layers import DecoderStage
+from mmovseg.models.decoders.lite_decoder import DecoderStage
 
 EOVSEG, DEOP = 'eovseg_tiny_shapeworld', 'deop_tiny_shapeworld-zs'
 

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement, PixelData
 
-from mmovseg.models.heads import MaskFormerProposals, MMDetProposals
+from mmovseg.models.proposals import MaskFormerProposals, MMDetProposals
 from mmovseg.registry import MODELS
 
 pytestmark = pytest.mark.ops
@@ -100,7 +100,7 @@ def test_maskformer_without_encoder_equals_our_own(seed):
     theirs.head.load_state_dict(weights)
     images = torch.randn(2, 3, 64, 96)
     [expected], [result] = ours.eval()(images), theirs.eval()(images)
-    assert result.regions is None and theirs.embed_channels is None
+    assert result.region_embeds is None and theirs.embed_channels is None
     torch.testing.assert_close(result.mask_logits, expected.mask_logits)
 
 

@@ -1,5 +1,6 @@
-"""Decoders: from features and text to masks and class logits."""
+"""Decoders: mask features become masks and class logits."""
 
+from .lite_decoder import LiteDecoder
 from .masked_attention_decoder import MaskedAttentionDecoder
 
-__all__ = ['MaskedAttentionDecoder']
+__all__ = ['LiteDecoder', 'MaskedAttentionDecoder']

@@ -1,4 +1,4 @@
-"""Region embeddings from image features alone."""
+"""Region embeddings from mask features alone."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ..ops import mask_pool
 
 @MODELS.register_module()
 class MaskEmbedHead(BaseModule):
-    """Embed each mask from image features, in CLIP's text space.
+    """Embed each mask from mask features, in CLIP's text space.
 
     For models without a spatial branch, and for those whose decoder has fused it into
-    the image features (``early_fusion``).
+    the mask features.
 
     Args:
-        channels: Width C of image features and object kernels.
+        channels: Width C of mask features and object kernels.
         spatial_channels: None; there are no spatial features left to embed.
         embed_channels: Width D of the text embeddings.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Attributes:
         logit_scale: Learned log of the cosine's factor.
@@ -45,7 +45,8 @@ class MaskEmbedHead(BaseModule):
         if spatial_channels is not None:
             raise ValueError(
                 'MaskEmbedHead takes no spatial features: give the model '
-                'spatial_backbone=None, or its decoder early_fusion=True.'
+                'spatial_backbone=None, or an EarlyFusionDecoder '
+                '(projects/eovseg_ablations).'
             )
         self.mask_proj = pool_projection(channels, channels)
         self.embed = embedding_mlp(channels, embed_channels)
@@ -53,18 +54,22 @@ class MaskEmbedHead(BaseModule):
         self.apply(init_linear)
 
     def forward(
-        self, pixels: Tensor, spatial: None, mask_logits: Tensor, kernels: Tensor
+        self,
+        mask_features: Tensor,
+        spatial: None,
+        mask_logits: Tensor,
+        kernels: Tensor,
     ) -> Tensor:
         """Embed regions.
 
         Args:
-            pixels: Image features, ``[B, C, h, w]``.
+            mask_features: ``[B, C, h, w]``.
             spatial: Not used; the heads of a decoder are called alike.
             mask_logits: ``[B, N, h, w]``.
             kernels: Object kernels, ``[B, N, C]``.
 
         Returns:
-            Region embeddings, not normalised, ``[B, N, D]``.
+            Region embeddings, not normalized, ``[B, N, D]``.
         """
-        mask = self.mask_proj(mask_pool(pixels, mask_logits))
-        return self.embed(mask + kernels)
+        mask_embeds = self.mask_proj(mask_pool(mask_features, mask_logits))
+        return self.embed(mask_embeds + kernels)

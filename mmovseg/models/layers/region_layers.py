@@ -35,10 +35,11 @@ def initial_logit_scale() -> nn.Parameter:
     return nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
 
-def check_spatial_channels(spatial_channels: int | None, head: str) -> None:
-    """Raise a ValueError if a head that needs spatial features gets none."""
+def check_spatial_channels(spatial_channels: int | None, head: str) -> int:
+    """Return the channels that a head needs; raise a ValueError if there are none."""
     if spatial_channels is None:
         raise ValueError(
-            f'{head} needs spatial features: give the model a spatial_backbone (and '
-            'no early_fusion in the decoder), or take head.type MaskEmbedHead.'
+            f'{head} needs spatial features: give the model a spatial_backbone (and a '
+            'decoder that leaves them to the head), or take head.type MaskEmbedHead.'
         )
+    return spatial_channels

@@ -79,9 +79,13 @@ class DeOP(OVSegmentor):
 
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
+        # The frozen proposal network finds masks, whatever they show.
         with torch.no_grad():
             mask_logits = self.proposals(inputs)[-1].mask_logits
-        features = self.backbone(inputs, mask_logits)
-        regions, heatmaps = self.head(features, mask_logits)
-        class_logits = text.logits(regions, LOGIT_SCALE)
+        # One pass through CLIP embeds every patch; severed blocks keep patches apart.
+        features = self.backbone(inputs, mask_logits)  # [B, D, h, w]
+        # The head pools the patches that stand for a proposal.
+        region_embeds, heatmaps = self.head(features, mask_logits)
+        # The embeddings of the proposals are compared with the names.
+        class_logits = text.logits(region_embeds, LOGIT_SCALE)
         return [MaskPrediction(class_logits, mask_logits, heatmaps)]

@@ -83,14 +83,19 @@ class EOVSeg(OVSegmentor):
 
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
+        # The frozen CLIP gives four maps, strides 4, 8, 16 and 32.
         features = self.backbone(inputs)
-        pixels = self.neck(features, text)
+        # The neck makes one map of them, and weighs it by the vocabulary.
+        mask_features = self.neck(features, text)  # [B, C, H / 4, W / 4]
+        # The first blocks of a second CLIP tell where things are.
         spatial = None
         if self.spatial_backbone is not None:
             spatial = self.spatial_backbone(inputs)
-        stages = self.decoder(pixels, spatial, text, all_stages=self.training)
+        # The decoder finds masks, and compares what is inside with the names.
+        stages = self.decoder(mask_features, spatial, text, all_stages=self.training)
         if self.training or self.ensemble is None:
             return stages
+        # At inference the frozen CLIP has a say in the names, too.
         return [self.mix_zero_shot(stages[-1], features[-1], text)]
 
     def mix_zero_shot(
@@ -108,13 +113,15 @@ class EOVSeg(OVSegmentor):
 
         Source: EOV-Seg, appendix, inference details.
         """
+        # CLIP embeds the same masks, from its own last map, and scores the names.
         masks = resize_masks(prediction.mask_logits, features.shape[-2:])
-        regions = self.backbone.pool_masks(features, masks)
+        region_embeds = self.backbone.pool_masks(features, masks)
         scale = self.text_classifier.logit_scale.exp().clamp(max=100)
         class_logits = self.ensemble(
             prediction.class_logits,
-            text.logits(regions, scale)[..., :-1],
+            text.logits(region_embeds, scale)[..., :-1],
             self.seen,
+            # A mask can be smaller than a position of that map.
             valid=(masks > 0).any(-1).any(-1),
         )
         return prediction._replace(class_logits=class_logits)

@@ -35,7 +35,7 @@ class SimBaseline(ZeroShotMaskFormer):
         fusion: See :class:`OVSegmentor`.
         train_vocabulary: See :class:`OVSegmentor`.
         test_vocabulary: See :class:`OVSegmentor`.
-        data_preprocessor: See :class:`OVSegmentor`; its normalisation is undone for
+        data_preprocessor: See :class:`OVSegmentor`; its normalization is undone for
             the crops, which have CLIP's.
         init_cfg: See :class:`OVSegmentor`.
 
@@ -89,7 +89,7 @@ class SimBaseline(ZeroShotMaskFormer):
             255 * torch.tensor(x).view(-1, 1, 1)
             for x in (visual.image_mean, visual.image_std)
         )
-        # From the preprocessor's normalisation to CLIP's in one step.
+        # From the preprocessor's normalization to CLIP's in one step.
         mean = getattr(self.data_preprocessor, 'mean', torch.zeros(1))
         std = getattr(self.data_preprocessor, 'std', torch.ones(1))
         self.register_buffer('to_clip_scale', std / clip_std, persistent=False)
@@ -121,8 +121,10 @@ class SimBaseline(ZeroShotMaskFormer):
             masks = self._binarise(prediction.mask_logits[index], padded)
             masks = masks[:, :height, :width]
             valid = masks.flatten(1).any(1)
-            regions = self._embed_crops(images[index, :, :height, :width], masks, valid)
-            crop_logits = text.logits(regions, LOGIT_SCALE)[:, :-1]
+            region_embeds = self._embed_crops(
+                images[index, :, :height, :width], masks, valid
+            )
+            crop_logits = text.logits(region_embeds, LOGIT_SCALE)[:, :-1]
             own_logits = prediction.class_logits[index]
             class_logits.append(self._mix(own_logits, crop_logits, valid))
         return prediction._replace(class_logits=torch.stack(class_logits))
@@ -140,7 +142,7 @@ class SimBaseline(ZeroShotMaskFormer):
     @torch.no_grad()
     def _embed_crops(self, image: Tensor, masks: Tensor, valid: Tensor) -> Tensor:
         """Embed all valid proposals of an image; ``[N, D]``, zeros for the others."""
-        regions = image.new_zeros(len(masks), self.backbone.embed_dims)
+        region_embeds = image.new_zeros(len(masks), self.backbone.embed_dims)
         index = valid.nonzero().flatten()
         boxes = mask_boxes(masks[index]).tolist()
         for start in range(0, len(boxes), self.crop_batch_size):
@@ -148,8 +150,9 @@ class SimBaseline(ZeroShotMaskFormer):
             crops = crop_masks(
                 image, masks[index[part]], boxes[part], self.backbone.image_size
             )
-            regions[index[part]] = self.backbone.encode_image(crops).to(regions.dtype)
-        return regions
+            embeds = self.backbone.encode_image(crops)
+            region_embeds[index[part]] = embeds.to(region_embeds.dtype)
+        return region_embeds
 
     def _mix(self, own_logits: Tensor, crop_logits: Tensor, valid: Tensor) -> Tensor:
         """Combine the two class scores of one image.

@@ -82,13 +82,13 @@ class ZeroShotMaskFormer(OVSegmentor):
     ) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
         predictions = []
-        for mask_logits, regions in self.proposals(inputs):
-            if regions is None or text is None:
+        for mask_logits, region_embeds in self.proposals(inputs):
+            if region_embeds is None or text is None:
                 # Without classes, and so none more likely than another.
                 vocabulary = self.train_vocabulary if self.training else self.vocabulary
                 shape = (*mask_logits.shape[:2], len(vocabulary) + 1)
                 class_logits = mask_logits.new_zeros(shape)
             else:
-                class_logits = text.logits(regions, LOGIT_SCALE)
+                class_logits = text.logits(region_embeds, LOGIT_SCALE)
             predictions.append(MaskPrediction(class_logits, mask_logits))
         return predictions

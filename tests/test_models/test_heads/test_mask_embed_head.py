@@ -16,5 +16,5 @@ def test_embeds_the_pooled_mask_and_adds_the_kernel(seed):
 
 
 def test_spatial_features_that_would_be_lost_are_refused():
-    with pytest.raises(ValueError, match='early_fusion'):
+    with pytest.raises(ValueError, match='EarlyFusionDecoder'):
         MaskEmbedHead(8, 6, embed_channels=5)

@@ -71,7 +71,8 @@ def literal_scores(model, photo, ensemble):
     text = model.text_classifier(model.vocabulary)
     up = F.interpolate(proposals.mask_logits, (64, 96), mode='bilinear')
     masks = up[0, :, :56, :80].sigmoid()
-    own = (100 * F.normalize(proposals.regions[0], dim=-1) @ text.weight.T).softmax(-1)
+    region_embeds = F.normalize(proposals.region_embeds[0], dim=-1)
+    own = (100 * region_embeds @ text.weight.T).softmax(-1)
     photo = photo.flip(0).float()  # RGB
     scores = torch.zeros(4, 4)
     for n, mask in enumerate(masks):

@@ -34,7 +34,7 @@ class MaskFormerProposals(BaseModule):
         dropout: Probability, inside the transformer.
         embed_channels: D, the width of the text embeddings, to embed the queries for
             classification too; None leaves that branch out.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Raises:
         ValueError: If ``channels`` or ``num_layers`` is out of range, or the backbone
@@ -101,14 +101,14 @@ class MaskFormerProposals(BaseModule):
         Padding is treated as image, like in the released model.
 
         Args:
-            images: Normalised images, ``[B, 3, H, W]``; H and W multiples of 32.
+            images: Normalized images, ``[B, 3, H, W]``; H and W multiples of 32.
 
         Returns:
             In training one entry per decoder layer, else the last one alone. Masks are
-            ``[B, N, H / 4, W / 4]``, regions ``[B, N, D]`` or None.
+            ``[B, N, H / 4, W / 4]``, region embeddings ``[B, N, D]`` or None.
         """
         features = self.backbone(images)
-        pixels = self.pixel_decoder(features)
+        mask_features = self.pixel_decoder(features)
         memory = self.input_proj(features[-1])
         size, channels = memory.shape[-2:], memory.shape[1]
         values = memory.flatten(2).transpose(1, 2)  # [B, L, C]
@@ -120,12 +120,12 @@ class MaskFormerProposals(BaseModule):
         for index, layer in enumerate(self.layers):
             target = layer(target, query_pos, keys, values)
             if self.training or index == len(self.layers) - 1:
-                proposals.append(self._propose(self.norm(target), pixels))
+                proposals.append(self._propose(self.norm(target), mask_features))
         return proposals
 
-    def _propose(self, queries: Tensor, pixels: Tensor) -> MaskProposals:
+    def _propose(self, queries: Tensor, mask_features: Tensor) -> MaskProposals:
         kernels = self.mask_embed(queries)
-        mask_logits = make_masks(kernels, pixels)
+        mask_logits = make_masks(kernels, mask_features)
         if self.class_embed is None:
             return MaskProposals(mask_logits)
         return MaskProposals(mask_logits, self.class_embed(queries))

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmovseg.models.layers import DeformableUpsample
+from mmovseg.models.necks.vas_neck import DeformableUpsample
 
 
 def make(seed):

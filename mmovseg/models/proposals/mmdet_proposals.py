@@ -24,7 +24,7 @@ class MMDetProposals(BaseModule):
         backbone: Config of a backbone with maps of strides 4, 8, 16 and 32.
         head: Config of the head, as in mmdet's model files; ``in_channels`` may be
             left out. Types inside it are looked up in mmdet.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Attributes:
         embed_channels: Always None: the queries are not embedded for classification.
@@ -50,11 +50,11 @@ class MMDetProposals(BaseModule):
         """Propose masks.
 
         Args:
-            images: Normalised images, ``[B, 3, H, W]``; H and W multiples of 32.
+            images: Normalized images, ``[B, 3, H, W]``; H and W multiples of 32.
 
         Returns:
             In training one entry per prediction of the head, else the last one alone.
-            Masks are ``[B, N, H / 4, W / 4]``, regions None.
+            Masks are ``[B, N, H / 4, W / 4]``, region embeddings None.
         """
         # Images as large as the batch: no padding mask, as in the released proposals.
         size = tuple(images.shape[-2:])

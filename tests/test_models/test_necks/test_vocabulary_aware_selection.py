@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmovseg.models.layers import VocabularyAwareSelection
+from mmovseg.models.necks.vas_neck import VocabularyAwareSelection
 
 module = import_module('mmovseg.models.ops.best_probability')
 

@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
 
-from mmovseg.models.heads import MaskFormerProposals
 from mmovseg.models.layers import sine_position
+from mmovseg.models.proposals import MaskFormerProposals
 from mmovseg.registry import MODELS
 
 RESNET = dict(
@@ -84,7 +84,7 @@ def test_masks_are_products_of_query_and_pixel_embeddings(seed):
         # One call for both images is two calls.
         [together] = model(images)
         torch.testing.assert_close(together.mask_logits[b], mask_logits[0])
-        torch.testing.assert_close(together.regions[b], regions[0])
+        torch.testing.assert_close(together.region_embeds[b], regions[0])
 
 
 @torch.no_grad()
@@ -94,7 +94,7 @@ def test_training_gives_every_layer_and_inference_the_last(seed):
     stages = model(images)
     [last] = model.eval()(images)
     assert len(stages) == 3
-    assert all(stage.regions is None for stage in stages)
+    assert all(stage.region_embeds is None for stage in stages)
     torch.testing.assert_close(stages[-1].mask_logits, last.mask_logits)
     assert not torch.allclose(stages[0].mask_logits, last.mask_logits)
     # Each layer is judged by the norm and the embedding that the last one uses.
@@ -119,7 +119,9 @@ def test_a_resnet_of_mmseg_trains_its_convolutions_and_not_its_norms(seed):
     assert [m[0].in_channels for m in model.pixel_decoder.laterals] == [8, 16, 32]
     model.train()
     stages = model(torch.randn(2, 3, 64, 64))
-    sum(s.mask_logits.square().mean() + s.regions.sum() for s in stages).backward()
+    sum(
+        s.mask_logits.square().mean() + s.region_embeds.sum() for s in stages
+    ).backward()
     for name, parameter in model.named_parameters():
         frozen = '.bn' in name or 'downsample.1' in name
         frozen |= name.startswith('backbone.stem') and parameter.dim() == 1

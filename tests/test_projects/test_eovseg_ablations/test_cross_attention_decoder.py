@@ -1,6 +1,7 @@
 import torch
 
-from mmovseg.models.layers import CrossAttentionStage, sine_position
+from mmovseg.models.layers import sine_position
+from projects.eovseg_ablations.cross_attention_decoder import CrossAttentionStage
 
 
 def attend(stage, kernels, masks, features):
@@ -42,13 +43,13 @@ def test_queries_attend_to_pixels_inside_their_masks(seed):
 @torch.no_grad()
 def test_it_differs_from_the_other_stage_in_the_interaction_only(seed):
     stage = CrossAttentionStage(8, num_heads=2, ffn_channels=16).eval()
-    kernels, pixels = torch.randn(1, 3, 8), torch.randn(1, 8, 4, 4)
-    logits, level = torch.randn(1, 3, 4, 4), torch.randn(1, 8, 4, 4)
-    new, masks = stage(kernels, logits, pixels, level)
-    x = stage.interact(kernels, logits > 0, level)
+    kernels, features = torch.randn(1, 3, 8), torch.randn(1, 8, 4, 4)
+    logits = torch.randn(1, 3, 4, 4)
+    new, masks = stage(kernels, logits, features)
+    x = stage.interact(kernels, logits > 0, features)
     x = stage.attention_norm(x + stage.self_attention(x, x, x)[0])
     x = stage.ffn_norm(x + stage.ffn(x))
     torch.testing.assert_close(new, x)
-    expected = torch.einsum('bnc,bchw->bnhw', stage.mask_kernels(x), pixels)
+    expected = torch.einsum('bnc,bchw->bnhw', stage.mask_kernels(x), features)
     torch.testing.assert_close(masks, expected)
     assert not hasattr(stage, 'refine_kernels')

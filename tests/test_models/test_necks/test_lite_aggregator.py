@@ -1,6 +1,6 @@
 import torch
 
-from mmovseg.models.layers import LiteAggregator
+from mmovseg.models.necks.vas_neck import LiteAggregator
 
 
 def test_initialisation_leaves_no_zero_matrix_but_zero_offset_biases(seed):

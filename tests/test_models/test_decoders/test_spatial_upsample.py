@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmovseg.models.layers import SpatialUpsample
+from mmovseg.models.decoders.lite_decoder import SpatialUpsample
 from mmovseg.models.ops import mask_pool
 from mmovseg.models.ops import upsampled_map as module
 

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from mmovseg.models.layers import ChannelLayerNorm
+from mmovseg.models.decoders.lite_decoder import ChannelLayerNorm
 
 
 def test_normalises_each_position_over_channels(seed):

@@ -1,6 +1,6 @@
 import torch
 
-from mmovseg.models.layers import DynamicDepthwiseAttention
+from mmovseg.models.decoders.lite_decoder import DynamicDepthwiseAttention
 
 
 @torch.no_grad()
