@@ -23,7 +23,14 @@ MOVED = {
         'run_card_hook',
         'vocabulary_report',
     )
-} | {'mmovseg.apis.background_evaluator': 'mmovseg.evaluation.background_evaluator'}
+} | {
+    'mmovseg.models.heads.lite_decoder': 'mmovseg.models.decoders.lite_decoder',
+    **{
+        f'mmovseg.models.heads.{name}': f'mmovseg.models.proposals.{name}'
+        for name in ('mask_former_proposals', 'mmdet_proposals')
+    },
+    'mmovseg.apis.background_evaluator': 'mmovseg.evaluation.background_evaluator',
+}
 
 
 class _MovedFinder(MetaPathFinder):

@@ -18,7 +18,7 @@ _ALL = {
     *(_PART | {'engine', 'datasets', 'evaluation', 'targets', 'version'}),
     *('fileio', 'background_worker', 'checkpoints', 'command_line', 'processes'),
     *('backbones', 'text', 'necks', 'decoders', 'heads', 'proposals', 'losses'),
-    *('fusion', 'segmentors', 'moved', 'protocols'),
+    *('fusion', 'segmentors', 'moved_parts', 'protocols'),
     'ensembles',
 }
 # Layer: (layers of mmovseg it may import, other packages it may import). None: any.
@@ -37,7 +37,7 @@ RULES = {
     'clip': ({'ops'}, {*_TORCH, 'open_clip', 'safetensors'}),
     'layers': (_BASICS, _PART_LIBRARIES - {'open_clip'}),
     'targets': (_BASICS, _PART_LIBRARIES - {'open_clip'}),
-    'moved': ({'registry'}, set()),
+    'moved_parts': ({'registry'}, set()),
     'protocols': ({'ops', 'structures'}, _TORCH),
     'ensembles': ({'registry'}, _PART_LIBRARIES - {'open_clip'}),
     'backbones': (_PART, _PART_LIBRARIES),

@@ -13,7 +13,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.utils import import_modules_from_strings
 
 from ..fileio import closest, did_you_mean
-from ..models import moved
+from ..models import moved_parts
 from ..models.clip import SHAPEWORLD, resolve_model_name
 from ..registry import MODELS
 from ..vocabulary import Vocabulary
@@ -235,8 +235,8 @@ def _check_component(config: Any, path: str) -> Iterator[str]:
         if isinstance(kind, str) and '.' in kind and not kind.startswith('mmovseg.'):
             foreign = f'{place}.'
             continue
-        if moved.has_moved(kind):
-            yield f'{place}.type: {kind} has moved to {moved.PROJECT}. {moved.HINT}'
+        if moved_parts.has_moved(kind):
+            yield f'{place}.type: {moved_parts.explain_type(kind)}'
             continue
         accepted = _accepted_keys(kind)
         if accepted is None:
@@ -249,7 +249,7 @@ def _check_component(config: Any, path: str) -> Iterator[str]:
                 continue
             close = closest(key, accepted)
             hint = f'did you mean {close!r}?' if close else f'known: {accepted}'
-            hint = moved.explain_argument(_type_of(part), key) or hint
+            hint = moved_parts.explain_argument(_type_of(part), key) or hint
             yield f'{place}.{key}: {kind} has no such argument; {hint}'
 
 

@@ -3,7 +3,7 @@
 Every registered part is importable from here, for configs that import their types.
 """
 
-from . import moved  # noqa: F401
+from . import moved_parts  # noqa: F401
 from .backbones import *  # noqa: F403
 from .decoders import *  # noqa: F403
 from .ensembles import *  # noqa: F403

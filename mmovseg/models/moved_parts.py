@@ -33,9 +33,14 @@ def has_moved(kind: Any) -> bool:
     return kind in MOVED_TYPES and not isinstance(MODELS.get(kind), type)
 
 
+def explain_type(kind: str) -> str:
+    """Say where a type is."""
+    return f'{kind} has moved to {PROJECT}. {HINT}'
+
+
 def _refuse(name: str) -> Callable[..., Any]:
     def refuse(*args: Any, **kwargs: Any) -> None:
-        raise ValueError(f'{name} has moved to {PROJECT}. {HINT}')
+        raise ValueError(explain_type(name))
 
     return refuse
 
