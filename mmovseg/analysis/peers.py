@@ -189,6 +189,40 @@ def _build_transformers(
     return System(model, run, 'panoptic', backbone)
 
 
+def _build_eomt(width: int, depth: int, blocks: int, *given: Any) -> System:
+    vocabulary, _, device = given
+    library = importlib.import_module('transformers')
+    config = library.EomtConfig(
+        hidden_size=width,
+        num_hidden_layers=depth,
+        num_attention_heads=width // 64,
+        num_blocks=blocks,
+        num_labels=len(vocabulary),
+    )
+    model = library.EomtForUniversalSegmentation(config).eval().to(device)
+    # Training ends with plain attention in all blocks, as inference has it.
+    model.attn_mask_probs.zero_()
+    side = config.image_size
+    processor = library.EomtImageProcessor(
+        size=dict(shortest_edge=side, longest_edge=side)
+    )
+    stuff = [label for label, thing in enumerate(vocabulary.is_thing) if not thing]
+
+    def run(inputs: Tensor) -> list:
+        # Its squares, as its processor makes them: the longer side fits, the rest is 0.
+        size = tuple(inputs.shape[-2:])
+        height, width = (round(length * side / max(size)) for length in size)
+        images = F.interpolate(inputs, (height, width), mode='bilinear')
+        return processor.post_process_panoptic_segmentation(
+            model(F.pad(images, (0, side - width, 0, side - height))),
+            [size] * len(inputs),
+            threshold=0.0,  # as for the others
+            stuff_classes=stuff,
+        )
+
+    return System(model, run, 'panoptic', None)
+
+
 def _read_config(package: str, name: str) -> ConfigDict:
     """Return the model of a config that comes with mmdet or mmseg."""
     folder = Path(importlib.import_module(package).__file__).parent / '.mim/configs'
@@ -210,6 +244,9 @@ PEERS = {
     'eovseg-m': Peer(partial(_build_ours, 'eovseg_r50x4_zs-ade20k')),
     'eovseg-l': Peer(partial(_build_ours, 'eovseg_convnext-l_zs-ade20k')),
     'deop-b16': Peer(partial(_build_ours, 'deop_vit-b16_zs-ade20k-150'), 'eovseg-s'),
+    'deop-l14': Peer(
+        partial(_build_ours, 'deop_vit-l14-336_cocostuff-156'), 'eovseg-l'
+    ),
     'simbaseline-b16': Peer(
         partial(_build_ours, 'simbaseline_vit-b16_zs-ade20k-150'), 'eovseg-s'
     ),
@@ -232,5 +269,7 @@ PEERS = {
         'eovseg-s',
     ),
     'hf-mask2former-t': Peer(partial(_build_transformers, 'Mask2Former'), 'eovseg-s'),
+    'hf-eomt-b': Peer(partial(_build_eomt, 768, 12, 3), 'eovseg-s'),
+    'hf-eomt-l': Peer(partial(_build_eomt, 1024, 24, 4), 'eovseg-l'),
     'hf-oneformer-t': Peer(partial(_build_transformers, 'OneFormer'), 'eovseg-s'),
 }
