@@ -27,10 +27,8 @@ def draw_batch():
     tool = load_module(ROOT / 'tools/analysis_tools/benchmark_train.py')
 
     def draw(model, device):
-        args = SimpleNamespace(
-            shape=(64, 96), batch_size=2, targets=3, device=str(device)
-        )
-        return tool.draw_batch(model, args)
+        args = SimpleNamespace(shape=(64, 96), targets=3, device=str(device))
+        return tool.draw_batch(model, 2, args)
 
     return draw
 

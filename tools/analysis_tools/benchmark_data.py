@@ -11,11 +11,10 @@ import time
 
 import numpy as np
 from mmengine.config import DictAction
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from mmovseg.analysis.loaders import read_loader
 from mmovseg.analysis.profiling import wait_passively
-from mmovseg.apis.config import load_config
 from mmovseg.datasets.seeded_sampler import SeededIndex
 from mmovseg.registry import DATASETS
 
@@ -38,27 +37,6 @@ def parse_args():
     if args.images < 1 or (args.workers or 0) < 0:
         parser.error('--images must be at least 1, --workers 0.')
     return args
-
-
-def read_loader(args):
-    """Return the config of the loader: its data, and the pipeline to time."""
-    cfg = load_config(args.config, args.cfg_options)
-    init_default_scope(cfg.get('default_scope', 'mmovseg'))
-    key = f'{args.split}_dataloader'
-    if cfg.get(key) is None:
-        raise ValueError(f'{args.config} has no {key}: choose another --split.')
-    loader = cfg[key]
-    if args.data_of:
-        other = load_config(args.data_of)
-        if other.get(key) is None:
-            raise ValueError(f'{args.data_of} has no {key}: choose another --split.')
-        pipeline = loader.dataset.pipeline
-        loader.dataset = dict(other[key].dataset, pipeline=pipeline)
-    if args.workers is not None:
-        loader.num_workers = args.workers
-    if not loader.num_workers:
-        loader.persistent_workers = False
-    return loader
 
 
 def time_transforms(dataset, count):
@@ -98,7 +76,13 @@ def main():
     args = parse_args()
     wait_passively()
     try:
-        loader = read_loader(args)
+        loader = read_loader(
+            args.config,
+            args.split,
+            data_of=args.data_of,
+            workers=args.workers,
+            cfg_options=args.cfg_options,
+        )
         dataset = DATASETS.build(loader.dataset)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')

@@ -18,12 +18,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peers import PEERS, MissingPackageError, build_system, make_vocabulary
 
+from mmovseg.analysis.peers import (
+    PEERS,
+    MissingPackageError,
+    build_system,
+    make_vocabulary,
+)
+from mmovseg.analysis.profiling import count_macs, read_clock, wait_passively
+from mmovseg.analysis.roofline import Cost, count_bytes, measure_peak
+from mmovseg.analysis.run_card import describe_place, write_card
 from mmovseg.apis.fast_mode import make_fast
-from mmovseg.apis.profiling import count_macs, read_clock, wait_passively
-from mmovseg.apis.roofline import Cost, count_bytes, measure_peak
-from mmovseg.apis.run_card import describe_place, write_card
 
 # What a mode does: autocast, layout, parts of the fast mode (ours alone).
 MODES = {
@@ -183,8 +188,8 @@ def measure_system(name, mode_names, peaks, args, late):
             if work is None:
                 example = torch.randn(1, 3, *args.size, device=args.device)
                 work = count_work(system, example) if 'fast' not in mode else None
-        except MissingPackageError as error:
-            yield dict(row, reason=str(error))
+        except (FileNotFoundError, MissingPackageError) as error:
+            yield dict(row, reason=str(error))  # no such config, or not here
             return
         except Exception as error:  # one system that fails must not cost the others
             yield dict(row, reason=reason_of(error), failed=True)

@@ -2,21 +2,25 @@
 
 One step is what MMEngine's loop does for a batch, without reading it; --dtype names
 several precisions, which take turns. Weights and text are random, so nothing is
-downloaded. benchmark_data.py times the reading.
+downloaded. benchmark_data.py times the reading alone; --data-of reads batches here too,
+and says how long a step waits for them.
 Example: tools/analysis_tools/benchmark_train.py eovseg_r50_coco --threads 2
 """
 
 import argparse
 import logging
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement, InstanceData
 
+from mmovseg.analysis.loaders import read_loader
 from mmovseg.analysis.profiling import (
     build_model,
     random_text,
@@ -43,7 +47,7 @@ def parse_args():
         metavar=('H', 'W'),
         help='size of the crops [1024 1024]',
     )
-    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument('--batch-size', type=int, nargs='+', default=[1])
     parser.add_argument(
         '--targets', type=int, default=12, help='segments per image, boxes [12]'
     )
@@ -61,12 +65,20 @@ def parse_args():
     parser.add_argument('--warmup', type=int, default=1, help='steps not counted [1]')
     parser.add_argument('--repeat', type=int, default=5, help='steps counted [5]')
     parser.add_argument(
+        '--data-of',
+        metavar='CONFIG',
+        help="train on that config's data in this one's pipeline [drawn targets]",
+    )
+    parser.add_argument(
+        '--workers', type=int, help="processes that read --data-of [the config's]"
+    )
+    parser.add_argument(
         '--out', type=Path, help='write the seconds of all steps to this JSON file'
     )
     args = parser.parse_args()
     if any(x < 32 or x % 32 for x in args.shape):
         parser.error(f'--shape must be positive multiples of 32, got {args.shape}.')
-    if min(args.batch_size, args.targets, args.repeat) < 1 or args.warmup < 0:
+    if min(*args.batch_size, args.targets, args.repeat) < 1 or args.warmup < 0:
         parser.error(
             '--batch-size, --targets and --repeat must be at least 1, --warmup 0.'
         )
@@ -100,12 +112,12 @@ def build(dtype, args):
         logger.setLevel(level)
 
 
-def draw_batch(model, args):
+def draw_batch(model, batch_size, args):
     """Return images of noise, each with boxes of random classes as segments."""
     height, width = args.shape
     generator = torch.Generator().manual_seed(0)
     samples = []
-    for _ in range(args.batch_size):
+    for _ in range(batch_size):
         low = torch.rand(args.targets, 2, 1, generator=generator) * 0.7
         size = 0.05 + 0.25 * torch.rand(low.shape, generator=generator)
         edges = torch.cat([low, low + size], 2)
@@ -123,34 +135,149 @@ def draw_batch(model, args):
         sample = BaseDataElement(metainfo=dict(img_shape=(height, width)))
         sample.gt_instances = InstanceData(labels=labels, masks=masks)
         samples.append(sample.to(args.device))
-    shape = (args.batch_size, 3, height, width)
+    shape = (batch_size, 3, height, width)
     images = torch.randint(0, 256, shape, generator=generator)
     return dict(inputs=list(images.to(torch.uint8)), data_samples=samples)
 
 
+@contextmanager
+def watch_matching(model, read, seconds):
+    """Add the seconds of all assignments of a context to a dictionary."""
+    losses = [x for x in model.modules() if hasattr(x, 'match')]
+    for loss in losses:
+
+        def match(*args, original=loss.match):
+            start = read()
+            pairs = original(*args)
+            seconds['matching'] += read() - start
+            return pairs
+
+        loss.match = match
+    try:
+        yield
+    finally:
+        for loss in losses:
+            del loss.match
+
+
 def step(model, wrapper, batch, read):
-    """Train on a batch; return the seconds of the forward pass and of the rest."""
+    """Train on a batch; return seconds by part of the step.
+
+    Returns:
+        Of the forward pass, of the matching in it, of backward pass and update.
+    """
+    seconds = dict(forward=0.0, matching=0.0, backward=0.0)
     start = read()
-    with wrapper.optim_context(model):
+    with wrapper.optim_context(model), watch_matching(model, read, seconds):
         batch = model.data_preprocessor(batch, training=True)
         losses = model(**batch, mode='loss')
     loss, _ = model.parse_losses(losses)
     middle = read()
     wrapper.update_params(loss)
-    return middle - start, read() - middle
+    seconds.update(forward=middle - start, backward=read() - middle)
+    return seconds
 
 
-def measure(args):
-    """Return the seconds of all counted steps, by precision."""
-    models = {dtype: build(dtype, args) for dtype in args.dtype}
-    read = read_clock(torch.device(args.device))
-    seconds = {dtype: [] for dtype in models}
+def make_batches(model, batch_size, args):
+    """Yield batches for ever: drawn, or those of a loader."""
+    if not args.data_of:
+        while True:
+            yield draw_batch(model, batch_size, args)
+    options = {'train_dataloader.batch_size': batch_size}
+    loader = read_loader(
+        args.config, data_of=args.data_of, workers=args.workers, cfg_options=options
+    )
+    yield from Runner.build_dataloader(loader, seed=0)
+    raise ValueError(f'{args.data_of} has too few images for so many steps.')
+
+
+def measure(models, batch_size, args):
+    """Return the parts of all counted steps, and the memory, by precision."""
+    device = torch.device(args.device)
+    batches = {
+        dtype: make_batches(model, batch_size, args)
+        for dtype, (model, _) in models.items()
+    }
+    read = read_clock(device)
+    steps = {dtype: [] for dtype in models}
     for index in range(args.warmup + args.repeat):
         for dtype, (model, wrapper) in models.items():
-            found = step(model, wrapper, draw_batch(model, args), read)
+            start = read()
+            batch = next(batches[dtype])
+            data = read() - start
+            if device.type == 'cuda':
+                torch.cuda.reset_peak_memory_stats(device)
+            found = step(model, wrapper, batch, read)
+            if device.type == 'cuda':
+                # The weights of all precisions are there.
+                found['memory'] = torch.cuda.max_memory_allocated(device)
+            if args.data_of:
+                found['data'] = data
             if index >= args.warmup:
-                seconds[dtype].append(found)
-    return seconds
+                steps[dtype].append(found)
+    return steps
+
+
+def describe_steps(rows, batch_size):
+    """Return medians of the parts of steps, and the shares of some of a step."""
+    parts = {key: float(np.median([row[key] for row in rows])) for key in rows[0]}
+    totals = [row.get('data', 0) + row['forward'] + row['backward'] for row in rows]
+    total = float(np.median(totals))
+    return dict(
+        medians=parts,
+        images_per_second=batch_size / total,
+        steps_per_second=1 / total,
+        shares={
+            key: parts[key] / total
+            for key in ('data', 'matching', 'backward')
+            if key in parts
+        },
+    )
+
+
+def row_of(batch_size, dtype, found):
+    """Return a row of the table."""
+    if 'reason' in found:
+        return f'| {batch_size} | {dtype} | {found["reason"]} | | | | | | | |'
+    medians, shares = found['medians'], found['shares']
+    cells = [
+        str(batch_size),
+        dtype,
+        f'{medians["forward"]:.3f}',
+        f'{medians["backward"]:.3f}',
+        f'{found["images_per_second"]:.2f}',
+        f'{found["steps_per_second"]:.3f}',
+        *(
+            f'{100 * shares[key]:.0f} %' if key in shares else '–'
+            for key in ('data', 'matching', 'backward')
+        ),
+        f'{medians["memory"] / 2**20:.0f} MiB' if 'memory' in medians else '–',
+    ]
+    return f'| {" | ".join(cells)} |'
+
+
+def measure_all(args):
+    """Measure every batch size, and print its rows; return all numbers."""
+    models = {dtype: build(dtype, args) for dtype in args.dtype}
+    print(
+        '| batch | precision | forward, s | backward and update, s | images/s | '
+        'steps/s | data | matching | backward | memory |'
+    )
+    print('| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |')
+    runs = []
+    for batch_size in args.batch_size:
+        try:
+            steps = measure(models, batch_size, args)
+        except torch.OutOfMemoryError:
+            found = dict(reason='memory ran out')
+            print(row_of(batch_size, ', '.join(models), found), flush=True)
+            runs.append(dict(found, batch_size=batch_size))
+            continue
+        for dtype, rows in steps.items():
+            found = describe_steps(rows, batch_size)
+            print(row_of(batch_size, dtype, found), flush=True)
+            runs.append(dict(found, batch_size=batch_size, dtype=dtype, steps=rows))
+    return runs
 
 
 def main():
@@ -160,25 +287,19 @@ def main():
         torch.set_num_threads(args.threads)
     args.dtype = list(dict.fromkeys(args.dtype))
     place = describe_place()
-    try:
-        seconds = measure(args)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
     print(
-        f'{args.config}: steps of {args.batch_size} x {args.shape[0]} x '
-        f'{args.shape[1]}, {args.targets} targets, {args.device}, '
+        f'{args.config}: steps of {args.shape[0]} x {args.shape[1]}, '
+        f'{args.targets} targets, {args.device}, '
         f'{torch.get_num_threads()} threads, torch {torch.__version__}, median of '
         f'{args.repeat} steps in turns\n'
     )
-    print('| precision | forward, s | backward and update, s | images/s |')
-    print('| --- | ---: | ---: | ---: |')
-    for dtype, rows in seconds.items():
-        forward, backward = np.median(rows, axis=0)
-        speed = args.batch_size / np.median(np.sum(rows, axis=1))
-        print(f'| {dtype} | {forward:.3f} | {backward:.3f} | {speed:.2f} |')
+    try:
+        runs = measure_all(args)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {error}')
     if args.out:
         settings = dict(vars(args), out=str(args.out))
-        write_card(args.out, dict(settings=settings, runs=seconds, **place))
+        write_card(args.out, dict(settings=settings, runs=runs, **place))
 
 
 if __name__ == '__main__':
