@@ -49,7 +49,7 @@ def test_every_cell_is_timed_or_says_why_not(tool, monkeypatch, tmp_path, capsys
         assert row['images_per_second'] == pytest.approx(speed)
         assert row['share'] > 0
     reasons = {row['system']: row['reason'] for row in rows if 'reason' in row}
-    assert 'no-such-model' in reasons['no-such-model']
+    assert 'no such config' in reasons['no-such-model']
     assert reasons['hf-eomt-b'] == 'needs transformers'
     assert '30 of 20 proposals' in reasons[TINY[1]]
     failed = {row['system'] for row in rows if row.get('failed')}

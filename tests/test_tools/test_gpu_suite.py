@@ -35,7 +35,7 @@ def test_a_step_past_its_limit_keeps_what_it_wrote(
     )
     slow, quick = tmp_path / 'slow.json', tmp_path / 'quick.json'
     steps = [
-        suite.Step('slow', 2, [python(code, slow, tmp_path / 'pid')], slow),
+        suite.Step('slow', 0.5, [python(code, slow, tmp_path / 'pid')], slow),
         suite.Step('bad', 9, [python('import sys; sys.exit(3)')], tmp_path / 'no.json'),
         suite.Step(
             'quick',
@@ -54,7 +54,7 @@ def test_a_step_past_its_limit_keeps_what_it_wrote(
     report = json.loads((tmp_path / 'gpu_suite.json').read_text())
     found = report['steps']
     assert list(found) == ['slow', 'bad', 'quick']
-    assert found['slow']['outcome'] == 'stopped after 2 s'
+    assert found['slow']['outcome'] == 'stopped after 4 s'
     assert found['slow']['result'] == found['quick']['result'] == dict(rows=[1])
     assert found['bad']['outcome'] == 'failed with status 3'
     assert found['bad']['result'] is None

@@ -188,8 +188,11 @@ def measure_system(name, mode_names, peaks, args, late):
             if work is None:
                 example = torch.randn(1, 3, *args.size, device=args.device)
                 work = count_work(system, example) if 'fast' not in mode else None
-        except (FileNotFoundError, MissingPackageError) as error:
-            yield dict(row, reason=str(error))  # no such config, or not here
+        except FileNotFoundError:
+            yield dict(row, reason='there is no such system and no such config')
+            return
+        except MissingPackageError as error:
+            yield dict(row, reason=str(error))
             return
         except Exception as error:  # one system that fails must not cost the others
             yield dict(row, reason=reason_of(error), failed=True)

@@ -257,7 +257,9 @@ def row_of(batch_size, dtype, found):
 
 
 def measure_all(args):
-    """Measure every batch size, and print its rows; return all numbers."""
+    """Measure every batch size; print its rows, and write all numbers so far."""
+    place = describe_place()
+    settings = dict(vars(args), out=str(args.out))
     models = {dtype: build(dtype, args) for dtype in args.dtype}
     print(
         '| batch | precision | forward, s | backward and update, s | images/s | '
@@ -272,12 +274,13 @@ def measure_all(args):
             found = dict(reason='memory ran out')
             print(row_of(batch_size, ', '.join(models), found), flush=True)
             runs.append(dict(found, batch_size=batch_size))
-            continue
+            steps = {}
         for dtype, rows in steps.items():
             found = describe_steps(rows, batch_size)
             print(row_of(batch_size, dtype, found), flush=True)
             runs.append(dict(found, batch_size=batch_size, dtype=dtype, steps=rows))
-    return runs
+        if args.out:
+            write_card(args.out, dict(settings=settings, runs=runs, **place))
 
 
 def main():
@@ -286,7 +289,6 @@ def main():
     if args.threads:
         torch.set_num_threads(args.threads)
     args.dtype = list(dict.fromkeys(args.dtype))
-    place = describe_place()
     print(
         f'{args.config}: steps of {args.shape[0]} x {args.shape[1]}, '
         f'{args.targets} targets, {args.device}, '
@@ -294,12 +296,9 @@ def main():
         f'{args.repeat} steps in turns\n'
     )
     try:
-        runs = measure_all(args)
+        measure_all(args)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
-    if args.out:
-        settings = dict(vars(args), out=str(args.out))
-        write_card(args.out, dict(settings=settings, runs=runs, **place))
 
 
 if __name__ == '__main__':
