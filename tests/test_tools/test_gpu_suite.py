@@ -86,10 +86,10 @@ def test_the_steps_fit_into_the_time_and_name_files_that_exist(suite, tiny, tmp_
         for command in step.commands:
             scripts = [x for x in map(str, command) if x.endswith('.py')]
             assert all((ROOT / x).is_file() for x in scripts if 'work' not in x)
-    assert any(str(x).endswith('test_devices/test_training.py') for x in tests(steps))
+    assert any(str(x).endswith('test_devices/test_training.py') for x in files_of(steps))
 
 
-def tests(steps):
+def files_of(steps):
     """Return the files of the first step, folders by their files."""
     (command,) = steps[0].commands
     for word in command:
