@@ -12,6 +12,8 @@ from mmovseg.analysis import plain_eovseg
 from mmovseg.models.structures import TextEmbeddings
 from mmovseg.registry import MODELS
 
+pytestmark = pytest.mark.slow
+
 CONFIG = 'configs/_base_/models/eovseg_r50.py'
 STRIDE4 = (64, 88)
 

@@ -18,6 +18,8 @@ from mmovseg.models.structures import TextEmbeddings
 from mmovseg.models.targets import collect_targets
 from mmovseg.registry import MODELS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def golden(shared):

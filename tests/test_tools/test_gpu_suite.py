@@ -86,7 +86,9 @@ def test_the_steps_fit_into_the_time_and_name_files_that_exist(suite, tiny, tmp_
         for command in step.commands:
             scripts = [x for x in map(str, command) if x.endswith('.py')]
             assert all((ROOT / x).is_file() for x in scripts if 'work' not in x)
-    assert any(str(x).endswith('test_devices/test_training.py') for x in files_of(steps))
+    assert any(
+        str(x).endswith('test_devices/test_training.py') for x in files_of(steps)
+    )
 
 
 def files_of(steps):
