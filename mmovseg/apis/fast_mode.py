@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -168,11 +170,24 @@ def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
     model.fusion.one_step_resize = mode.one_step_resize
     if mode.compile:
         model.compiled_runs = Counter()
+        _name_user()
     if mode.dtype is not None or mode.compile:
         dynamic = _serves_all_sizes(mode, device.type)
         model.infer = MethodType(_make_infer(mode, dynamic), model)
     model.fast_mode = mode
     return mode
+
+
+def _name_user() -> None:
+    """Give the user a name where there is none, as in a container with any user id.
+
+    PyTorch's compiler puts it into the name of its cache, and cannot be imported
+    without it.
+    """
+    try:
+        getpass.getuser()
+    except (OSError, KeyError):
+        os.environ['USER'] = f'user{os.getuid()}'
 
 
 def _serves_all_sizes(mode: FastMode, kind: str) -> bool:

@@ -116,8 +116,8 @@ class ClassCrops(Dataset):
         ]
         content = json.dumps([config, files], default=str)
         key = hashlib.sha256(content.encode()).hexdigest()
-        if cache_file is not None and Path(cache_file).is_file():
-            known = json.loads(Path(cache_file).read_text())
+        if cache_file is not None:
+            known = _read_cache(Path(cache_file))
             if known.get('key') == key:
                 return known['classes']
         print_log(f'Reading the classes of {len(files)} label maps.', 'current')
@@ -137,6 +137,18 @@ class ClassCrops(Dataset):
         labels = self._load_labels(image)['gt_seg_map']
         found = np.flatnonzero(np.bincount(labels.ravel().astype(np.int64)))
         return [int(label) for label in found if label != self.ignore_index]
+
+
+def _read_cache(path: Path) -> dict:
+    """Read a cache file; one that is missing or damaged is no error."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        print_log(f'{path} is made anew: {error}', 'current', logging.WARNING)
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _write_whole(path: Path, content: dict) -> None:

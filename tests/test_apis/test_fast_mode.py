@@ -1,6 +1,7 @@
 """The fast mode on tiny models; CUDA graphs only as far as they go without a GPU."""
 
 import copy
+import os
 import statistics
 from collections import Counter
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.structures import BaseDataElement
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from mmovseg.analysis.profiling import build_model, random_text
 from mmovseg.apis import fast_mode, init_model
@@ -294,3 +296,12 @@ def test_compiled_program(model):
         assert error < 1e-3 * expected.mask_logits.abs().max()
         probs = got.class_logits.softmax(-1), expected.class_logits.softmax(-1)
         torch.testing.assert_close(*probs, atol=1e-3, rtol=0)
+
+
+def test_the_compiler_needs_no_user_name(monkeypatch):
+    """As in a container with an arbitrary user id."""
+    for name in ('LOGNAME', 'USER', 'LNAME', 'USERNAME'):
+        monkeypatch.setenv(name, '')  # is put back afterwards
+    monkeypatch.setattr('pwd.getpwuid', lambda uid: {}[uid])
+    make_fast(build_model(EOVSEG), ['compile'])
+    assert default_cache_dir().endswith(f'torchinductor_user{os.getuid()}')

@@ -18,6 +18,8 @@ from torch import Tensor
 
 from ...fileio import write_atomic
 
+_warned: set[str] = set()
+
 
 class MemoryCache:
     """Keep what was used last, for any number of threads.
@@ -78,10 +80,27 @@ class MemoryCache:
         return value
 
 
-def default_cache_dir() -> Path:
-    """Return ``$MMOVSEG_CACHE/text``, or ``~/.cache/mmovseg/text`` if it is not set."""
-    root = os.environ.get('MMOVSEG_CACHE') or Path.home() / '.cache' / 'mmovseg'
-    return Path(root) / 'text'
+def default_cache_dir() -> Path | None:
+    """Return ``$MMOVSEG_CACHE/text``, or ``~/.cache/mmovseg/text`` if it is not set.
+
+    Returns:
+        A folder that may not exist yet. None, with a warning, if the user has no home
+        folder, as in a container with an arbitrary user id.
+    """
+    root = os.environ.get('MMOVSEG_CACHE') or os.path.join('~', '.cache', 'mmovseg')
+    home = os.path.expanduser(Path(root).parts[0])  # of '~' or '~user'
+    if root.startswith('~') and not os.path.isabs(home):
+        _warn_once(root, f'Text embeddings are not cached: there is no folder {root}.')
+        return None
+    return Path(os.path.expanduser(root)) / 'text'
+
+
+def _warn_once(key: str, message: str) -> None:
+    """Warn about a place once; every vocabulary would repeat it."""
+    if key not in _warned:
+        _warned.add(key)
+        advice = 'Set MMOVSEG_CACHE to a folder that can be written.'
+        warnings.warn(f'{message} {advice}', stacklevel=3)
 
 
 def read_matrix(path: Path, shape: tuple[int, int]) -> Tensor | None:
@@ -92,14 +111,14 @@ def read_matrix(path: Path, shape: tuple[int, int]) -> Tensor | None:
         shape: The expected ``(V, D)``.
 
     Returns:
-        float32, ``shape``, on the CPU. None, with a warning unless the file is just
-        missing, if it is unreadable, truncated, altered or of another shape.
+        float32, ``shape``, on the CPU. None if there is no such file, or it cannot be
+        read. None, with a warning, if it is truncated, altered or of another shape.
     """
     try:
         tensors = load(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, SafetensorError) as error:
+    except OSError:
+        return None  # the attempt to write it warns
+    except SafetensorError as error:
         warnings.warn(f'Ignoring cached text embeddings {path}: {error}', stacklevel=2)
         return None
     weight = tensors.get('weight')
@@ -131,11 +150,8 @@ def write_matrix(path: Path, weight: Tensor) -> None:
     try:
         write_atomic(path, save({'weight': weight, 'sha256': _checksum(weight)}))
     except OSError as error:
-        warnings.warn(
-            f'Cannot cache text embeddings in {path.parent}: {error}. Set '
-            'MMOVSEG_CACHE to a folder that can be written.',
-            stacklevel=2,
-        )
+        folder = str(path.parent)
+        _warn_once(folder, f'Text embeddings are not cached in {folder}: {error}.')
 
 
 def hash_tensor(digest: hashlib._Hash, tensor: Tensor) -> None:

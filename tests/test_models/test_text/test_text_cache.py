@@ -4,6 +4,7 @@ import threading
 import pytest
 import torch
 
+from mmovseg.models.text import text_cache
 from mmovseg.models.text.text_cache import (
     default_cache_dir,
     read_matrix,
@@ -57,10 +58,11 @@ def test_other_shape_is_ignored(tmp_path):
 def test_folder_that_cannot_be_written_only_warns(tmp_path):
     (tmp_path / 'file').write_text('a file where the folder should be')
     path = tmp_path / 'file' / 'a.safetensors'
-    with pytest.warns(UserWarning, match='Cannot cache.*MMOVSEG_CACHE'):
-        write_matrix(path, torch.ones(5, 3))
-    with pytest.warns(UserWarning, match='Ignoring'):
-        assert read_matrix(path, (5, 3)) is None
+    with pytest.warns(UserWarning, match='not cached in.*MMOVSEG_CACHE') as caught:
+        for _ in range(3):  # vocabularies
+            assert read_matrix(path, (5, 3)) is None
+            write_matrix(path, torch.ones(5, 3))
+    assert len(caught) == 1
 
 
 def test_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
@@ -68,7 +70,7 @@ def test_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
         raise OSError('disk full')
 
     monkeypatch.setattr(os, 'replace', fail)
-    with pytest.warns(UserWarning, match='Cannot cache.*disk full'):
+    with pytest.warns(UserWarning, match='not cached in.*disk full'):
         write_matrix(tmp_path / 'a.safetensors', torch.ones(5, 3))
     assert not list(tmp_path.iterdir())
 
@@ -96,3 +98,26 @@ def test_default_folder(monkeypatch, tmp_path):
     monkeypatch.delenv('MMOVSEG_CACHE')
     monkeypatch.setenv('HOME', str(tmp_path / 'home'))
     assert default_cache_dir() == tmp_path / 'home/.cache/mmovseg/text'
+
+
+@pytest.mark.parametrize(
+    ('variable', 'home'), [(None, None), ('~nobody-here/x', '/root')]
+)
+def test_nobody_needs_a_home(monkeypatch, variable, home):
+    """As in a container with an arbitrary user id: model and results, no cache."""
+    for name, value in (('MMOVSEG_CACHE', variable), ('HOME', home)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    monkeypatch.setattr(text_cache, '_warned', set())
+    monkeypatch.setattr('pwd.getpwuid', lambda uid: {}[uid])
+    with pytest.warns(UserWarning, match='not cached.*MMOVSEG_CACHE') as caught:
+        assert [default_cache_dir(), default_cache_dir()] == [None, None]
+    assert len(caught) == 1
+
+
+def test_a_home_may_be_abbreviated(monkeypatch, tmp_path):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setenv('MMOVSEG_CACHE', '~/mine')
+    assert default_cache_dir() == tmp_path / 'mine' / 'text'
