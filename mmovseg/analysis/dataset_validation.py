@@ -1,4 +1,4 @@
-"""Check the data sets of a config before a training run."""
+"""Check the datasets of a config before a training run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from mmengine import fileio
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.datasets import BaseSegDataset
@@ -28,6 +27,7 @@ from ..datasets.validation import (
 )
 from ..registry import DATASETS, TRANSFORMS
 from ..vocabulary import Vocabulary
+from .evaluator_validation import check_evaluator
 
 SPLITS = ('train', 'val', 'test')
 # The transforms that decide what a label is (in a panoptic JSON its categories do).
@@ -36,7 +36,7 @@ Check = PanopticCheck | SemanticCheck
 
 
 class DataEntry(NamedTuple):
-    """One data set of a config.
+    """One dataset of a config.
 
     Attributes:
         title: Where it is used, such as ``'val, test'``.
@@ -75,7 +75,7 @@ def load_data_config(
 def find_data(
     cfg: Mapping[str, Any], splits: Sequence[str] = SPLITS
 ) -> list[DataEntry]:
-    """List the data sets of a config, each once.
+    """List the datasets of a config, each once.
 
     Raises:
         ValueError: If the config has none in these splits.
@@ -124,7 +124,7 @@ def _vocabulary_of(cfg: Mapping[str, Any], split: str) -> Any:
 
 
 def _unwrap(dataset: Mapping[str, Any]) -> Iterator[dict]:
-    """Yield the data sets inside of wrappers such as RepeatDataset."""
+    """Yield the datasets inside of wrappers such as RepeatDataset."""
     inner = dataset.get('datasets') or [dataset.get('dataset')]
     if inner == [None]:
         yield dict(dataset)
@@ -147,7 +147,7 @@ def validate_data(
     num_shown: int = 4,
     progress: bool = False,
 ) -> Summary:
-    """Check one data set.
+    """Check one dataset.
 
     Args:
         entry: What :func:`find_data` gives.
@@ -174,7 +174,8 @@ def validate_data(
     summary.add(found)
     summary.add(check.found)
     _check_names(entry, check, summary)
-    _check_evaluators(entry, check, summary)
+    for metric in entry.evaluators:
+        check_evaluator(metric, _kind(metric), check, summary)
     indices = _spread(len(check), max_images)
     _check_images(check, indices, summary, num_workers=num_workers, progress=progress)
     summary.finish()
@@ -242,8 +243,8 @@ def _make_check(entry: DataEntry, found: Findings) -> Check | None:
         return None
     found.problem(
         'json',
-        f'{entry.dataset["type"]} cannot be checked; mmovseg.PanopticDataset and data '
-        'sets of mmseg can',
+        f'{entry.dataset["type"]} cannot be checked; mmovseg.PanopticDataset and '
+        'datasets of mmseg can',
     )
     return None
 
@@ -275,48 +276,6 @@ def _check_names(entry: DataEntry, check: Check, summary: Summary) -> None:
                 summary.add(compare_names(names, vocabulary, is_thing=is_thing))
     except (OSError, ValueError, TypeError) as error:
         summary.problem('names', str(error))
-
-
-def _check_evaluators(entry: DataEntry, check: Check, summary: Summary) -> None:
-    """Look for the files of metrics, and for another numbering in those of AP."""
-    for metric in entry.evaluators:
-        for key in ('ann_file', 'seg_prefix'):
-            path = metric.get(key)
-            if path is not None and not fileio.exists(path):
-                summary.problem('file', f'{_kind(metric)} needs {key} {path}')
-        is_instance = _kind(metric) in ('InstanceMetric', 'CocoMetric')
-        path = metric.get('ann_file')
-        if not (is_instance and isinstance(check, PanopticCheck)) or not path:
-            continue
-        if fileio.exists(path) and check.names:
-            _check_instances(path, check, summary)
-
-
-def _check_instances(path: str, check: PanopticCheck, summary: Summary) -> None:
-    try:
-        content = fileio.load(path, file_format='json')
-        categories = {cat['id']: cat['name'] for cat in content['categories']}
-        images = {image['id'] for image in content['images']}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        summary.problem('json', f'{path} is no JSON of instances: {error!r}')
-        return
-    things = {
-        category for category, label in check.labels.items() if check.is_thing[label]
-    }
-    strange = [f'{i} {name}' for i, name in categories.items() if i not in things]
-    if strange:
-        summary.problem(
-            'json',
-            f'{len(strange)} categories of {path} are no things of {check.ann_file}: '
-            f'{", ".join(strange[:8])}',
-        )
-    missing = [i for i in (info['id'] for info in check.images) if i not in images]
-    if missing:
-        summary.problem(
-            'json',
-            f'{len(missing)} images of {check.ann_file} are not in {path}: '
-            f'{", ".join(map(str, missing[:8]))}',
-        )
 
 
 def _draw(check: Check, index: int, folder: Path, prefix: str) -> None:

@@ -1,14 +1,16 @@
-"""Panoptic data sets in COCO format, classes as the annotation file has them."""
+"""Panoptic datasets in COCO format, classes as the annotation file has them."""
 
 from __future__ import annotations
 
+import logging
 import os.path as osp
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from mmdet.datasets import CocoPanopticDataset
 from mmengine import fileio
+from mmengine.logging import print_log
 
 from ..registry import DATASETS
 from ..vocabulary import Vocabulary
@@ -17,7 +19,7 @@ from .panoptic_format import PanopticAnnotations, PanopticImage
 
 @DATASETS.register_module()
 class PanopticDataset(CocoPanopticDataset):
-    """COCO-format panoptic data set whose classes come from the JSON.
+    """COCO-format panoptic dataset whose classes come from the JSON.
 
     Names, order and thing flags are those of the JSON's ``categories``, so one class
     serves COCO, ADE20K in official order, and any set of one's own. Differences to
@@ -29,7 +31,7 @@ class PanopticDataset(CocoPanopticDataset):
       boxes from the masks), and the PNG is found under the annotation's file name.
     * ``filter_cfg=dict(filter_empty_gt=True)`` drops images without any segment to
       learn from, not images without things.
-    * Missing PNGs are reported when the data set is loaded.
+    * Missing PNGs are reported when the dataset is loaded.
     * ``data_prefix=dict(sem_seg=...)`` is a folder of label maps with the names of the
       panoptic PNGs; ``sem_seg_map_path`` of a sample is its file. ADE20K's mIoU counts
       them (``LoadSemanticAnnotations``), not the panoptic PNGs.
@@ -69,10 +71,18 @@ class PanopticDataset(CocoPanopticDataset):
         for folder in (self.data_prefix.get('seg'), self.data_prefix.get('sem_seg')):
             if folder:
                 self._check_pngs(annotations, folder)
-        return [
+        data_list = [
             self._parse_image(image, annotations)
             for image in annotations.images.values()
         ]
+        if not (self.test_mode or any(map(self._has_target, data_list))):
+            print_log(
+                f'{self.ann_file} teaches nothing: none of its {len(data_list)} images '
+                'has a segment that is no crowd.',
+                logger='current',
+                level=logging.WARNING,
+            )
+        return data_list
 
     def _set_classes(self, annotations: PanopticAnnotations) -> None:
         names, is_thing = annotations.names, annotations.is_thing
@@ -98,10 +108,24 @@ class PanopticDataset(CocoPanopticDataset):
             ]
 
     def _check_vocabulary(self, annotations: PanopticAnnotations) -> None:
-        if self._metainfo.get('vocabulary') is None:
-            return
-        vocabulary = Vocabulary.load(self._metainfo['vocabulary'])
-        ours, theirs = vocabulary.is_thing, annotations.is_thing
+        if self._metainfo.get('vocabulary') is not None:
+            vocabulary = Vocabulary.load(self._metainfo['vocabulary'])
+            self._compare(vocabulary, annotations.names, annotations.is_thing)
+
+    def check_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """Check that a model calls things what the JSON calls things.
+
+        A class that is stuff in the JSON and a thing in the vocabulary is never learnt.
+
+        Raises:
+            ValueError: If number or thing flags of the classes differ.
+        """
+        self._compare(vocabulary, self.metainfo['classes'], self.metainfo['is_thing'])
+
+    def _compare(
+        self, vocabulary: Vocabulary, names: Sequence[str], theirs: tuple[bool, ...]
+    ) -> None:
+        ours = vocabulary.is_thing
         if ours == theirs:
             return
         message = (
@@ -112,7 +136,7 @@ class PanopticDataset(CocoPanopticDataset):
             first = next(i for i, flag in enumerate(ours) if flag != theirs[i])
             kinds = ('stuff', 'a thing')
             message += (
-                f' Label {first} is {annotations.names[first]!r} '
+                f' Label {first} is {names[first]!r} '
                 f'({kinds[theirs[first]]}) there and {vocabulary.names[first]!r} '
                 f'({kinds[ours[first]]}) here.'
             )
@@ -193,12 +217,18 @@ class PanopticDataset(CocoPanopticDataset):
             return self.data_list
         min_size = self.filter_cfg.get('min_size', 0)
         need_segments = self.filter_cfg.get('filter_empty_gt', False)
-        return [
+        kept = [
             info
             for info in self.data_list
             if min(info['height'], info['width']) >= min_size
             and not (need_segments and not self._has_target(info))
         ]
+        if self.data_list and not kept:
+            raise ValueError(
+                f'filter_cfg={self.filter_cfg} drops all {len(self.data_list)} images '
+                f'of {self.ann_file}: they are too small, or their segments are crowds.'
+            )
+        return kept
 
     def _has_target(self, info: dict) -> bool:
         """Whether a segment is stuff or a thing that is not a crowd."""

@@ -1,32 +1,56 @@
 """The COCO panoptic format: one JSON, one PNG of segment ids per image.
 
-Shared by the data set, the loading transform and the metrics, so that all of them
-number the classes alike: **label i is the i-th category of the JSON**. Only the
+The dataset, the loading transform, the metrics and the validator share it, so that all
+of them number the classes alike: **label i is the i-th category of the JSON**. Only the
 published format description is followed; ``panopticapi`` is not needed.
 """
 
 from __future__ import annotations
 
+import os.path as osp
+import posixpath
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from mmengine import fileio
 
-from .image_file import read_image
+from .annotation_file import (
+    KEY,
+    NUMBER,
+    AnnotationFile,
+    describe,
+    hint_of_type,
+    is_flag,
+    is_vector,
+    is_whole,
+)
+from .findings import shorten
+from .image_file import ImageError, open_image
 
+# What the entries of the JSON need, and of which types.
+IMAGE = {'id': KEY, 'file_name': str, 'height': NUMBER, 'width': NUMBER}
+ANNOTATION = {'image_id': KEY, 'segments_info': list}
+SEGMENT = {'id': int, 'category_id': KEY}
+ZEROS = [0, 0, 0]
 VOID_ID = 0  # segment id of pixels without annotation
 
 
+class PackingError(ImageError):
+    """An image whose colors are no segment ids; the message names it."""
+
+
 def rgb_to_id(rgb: np.ndarray) -> np.ndarray:
-    """Turn colours, ``[..., 3]`` uint8 RGB, into segment ids, ``[...]`` int32."""
+    """Turn colors, ``[..., 3]`` uint8 RGB, into segment ids, ``[...]`` int32."""
     rgb = rgb.astype(np.int32)
     return rgb[..., 0] + (rgb[..., 1] << 8) + (rgb[..., 2] << 16)
 
 
 def id_to_rgb(ids: np.ndarray) -> np.ndarray:
-    """Turn segment ids below 2**24, ``[...]``, into colours, ``[..., 3]`` uint8."""
+    """Turn segment ids below 2**24, ``[...]``, into colors, ``[..., 3]`` uint8."""
     ids = np.asarray(ids)
     return np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], -1).astype(np.uint8)
 
@@ -36,11 +60,27 @@ def read_segment_ids(path: str, backend_args: dict | None = None) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is empty, cut off, or no image.
+        ImageError: If the file is empty, cut off, or no image.
+        PackingError: If it is no PNG of 8-bit RGB colors.
     """
-    return rgb_to_id(
-        read_image(path, channel_order='rgb', backend='cv2', backend_args=backend_args)
-    )
+    data = fileio.get(path, backend_args=backend_args)
+    kind = open_image(data, path).format
+    what = f'a {kind} file'
+    if kind == 'PNG':
+        # In the header: bits of a channel; 2 is RGB, 3 palette, 6 RGBA, the rest gray.
+        bits, color_type = data[24:26]
+        color = 'color' if color_type in (2, 3, 6) else 'gray'
+        what = '' if color == 'color' and bits <= 8 else f'a {bits}-bit {color} PNG'
+    if what:
+        raise PackingError(
+            f'{path} is {what}, not a PNG of 8-bit RGB colors; write segment ids with '
+            'mmovseg.datasets.panoptic_format.id_to_rgb.'
+        )
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if bgr is None:
+        raise ImageError(f'Image {path} cannot be decoded: it is damaged.')
+    return rgb_to_id(bgr[..., ::-1])
 
 
 def check_segment_ids(path: str, in_png: np.ndarray, in_json: list[int]) -> None:
@@ -70,6 +110,33 @@ def check_segment_ids(path: str, in_png: np.ndarray, in_json: list[int]) -> None
         )
 
 
+def split_segments(
+    path: str, ids: np.ndarray, segment_ids: Sequence[int]
+) -> Iterator[np.ndarray]:
+    """Yield the mask of every segment, then check that the JSON lists all of them.
+
+    Args:
+        path: The PNG, for the message.
+        ids: Its segment ids, ``[H, W]``.
+        segment_ids: Ids of the image's ``segments_info``.
+
+    Yields:
+        Binary masks, ``[H, W]``. Whoever stops before the end skips the check.
+
+    Raises:
+        ValueError: As in :func:`check_segment_ids`.
+    """
+    covered, is_any_empty = np.count_nonzero(ids == VOID_ID), False
+    for segment_id in segment_ids:
+        mask = ids == segment_id
+        area = np.count_nonzero(mask)
+        covered += area
+        is_any_empty = is_any_empty or area == 0
+        yield mask
+    if covered != ids.size or is_any_empty:
+        check_segment_ids(path, np.unique(ids), list(segment_ids))
+
+
 class PanopticImage(NamedTuple):
     """What the JSON says about one image."""
 
@@ -79,30 +146,44 @@ class PanopticImage(NamedTuple):
     height: int
     width: int
     segments: list[dict]  # `id`, `category_id`, `iscrowd`, ...
+    is_annotated: bool = True
 
 
-class PanopticAnnotations:
+class PanopticAnnotations(AnnotationFile):
     """A panoptic JSON, indexed.
 
-    Args:
+    Attributes:
         categories: The JSON's categories; their order is label order.
         images: By image id, in the JSON's order.
-
-    Raises:
-        ValueError: If there are no categories, or two share an id.
+        labels: Label of every category id.
     """
 
-    def __init__(
-        self, categories: list[dict], images: dict[int | str, PanopticImage]
-    ) -> None:
-        self.categories = categories
-        self.images = images
-        self.labels = {cat['id']: label for label, cat in enumerate(categories)}
-        if not categories or len(self.labels) != len(categories):
-            raise ValueError(
-                f'A panoptic JSON needs categories with different ids, got '
-                f'{len(categories)} categories with {len(self.labels)} ids.'
-            )
+    kind = 'panoptic JSON'
+
+    def _index(self, images: list, annotations: list, categories: list) -> None:
+        self.categories = self._index_categories(categories)
+        self.labels = {cat['id']: label for label, cat in enumerate(self.categories)}
+        by_image = self._index_annotations(annotations)
+        infos = self._keep_whole('images', images, IMAGE)
+        if not images:
+            self._report(f'{self.path} has no images')
+        self._report_repeated('image id', [info['id'] for info in infos])
+        files = [info['file_name'] for info in infos]
+        self._report_repeated('image file', files)
+        self.images = {
+            info['id']: self._read_image(info, by_image.get(info['id']))
+            for info in infos
+        }
+        names = [image.png_name for image in self.images.values()]
+        if len(set(files)) == len(files):
+            self._report_repeated('PNG', names)
+        self._report_any(
+            'PNGs are not in the folder of PNGs; "file_name" of an annotation must be '
+            'a path inside of it',
+            [name for name in names if name[0] == '/' or name.split('/')[0] == '..'],
+        )
+        self._find_unlisted(list(by_image), self.images)
+        self._report_unannotated()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,50 +193,117 @@ class PanopticAnnotations:
     @property
     def is_thing(self) -> tuple[bool, ...]:
         """Whether a class is countable."""
-        return tuple(bool(cat['isthing']) for cat in self.categories)
+        return tuple(cat.get('isthing') == 1 for cat in self.categories)
 
-    @classmethod
-    def load(cls, path: str, backend_args: dict | None = None) -> PanopticAnnotations:
-        """Read a JSON file.
+    def find(self, image_id: int | str) -> PanopticImage:
+        """Give an image by its id.
+
+        Raises:
+            KeyError: If the JSON does not list it.
+        """
+        if image_id not in self.images:
+            raise KeyError(
+                f'Image {image_id!r} is not in the panoptic JSON {self.path}'
+                f'{hint_of_type(image_id, self.images)}.'
+            )
+        return self.images[image_id]
+
+    def read_png(
+        self, image: PanopticImage, folder: str, backend_args: dict | None = None
+    ) -> tuple[str, np.ndarray]:
+        """Read the PNG of an image.
 
         Args:
-            path: The file.
-            backend_args: Storage backend, as in ``mmengine.fileio.load``.
+            image: One of :attr:`images`.
+            folder: Of the PNGs.
+            backend_args: Storage backend, as in ``mmengine.fileio.get``.
+
+        Returns:
+            Its path; its segment ids, ``[H, W]`` int32. Whoever uses them also
+            compares them with the JSON, see :func:`check_segment_ids`.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If the file is no panoptic JSON or contradicts itself.
+            ValueError: If the file is broken, or of another size than the JSON says.
         """
-        content = fileio.load(path, file_format='json', backend_args=backend_args)
-        missing = {'images', 'annotations', 'categories'} - set(content)
-        if missing:
+        path = osp.join(folder, image.png_name)
+        ids = read_segment_ids(path, backend_args)
+        if ids.shape != (image.height, image.width):
             raise ValueError(
-                f'{path} is no panoptic JSON: it has no {sorted(missing)}.'
+                f'Panoptic PNG {path} is {ids.shape} (height, width), but '
+                f'{self.path} says {(image.height, image.width)}.'
             )
-        if any('segments_info' not in ann for ann in content['annotations']):
-            raise ValueError(
-                f'{path} is no panoptic JSON: its annotations have no segments_info. '
-                'Is it the file of the instances?'
+        return path, ids
+
+    def _index_categories(self, categories: list) -> list[dict]:
+        whole = self._read_categories(categories)
+        self._report_any(
+            'categories lack "isthing", 0 or 1',
+            [cat['name'] for cat in whole if not is_flag(cat.get('isthing'))],
+            'flags',
+        )
+        self._report_any(
+            'categories have a "color" that is not 3 numbers',
+            [cat['name'] for cat in whole if not is_vector(cat.get('color', ZEROS), 3)],
+        )
+        return whole
+
+    def _index_annotations(self, annotations: list) -> dict[int | str, dict]:
+        whole = self._keep_whole('annotations', annotations, ANNOTATION)
+        if any(isinstance(x, dict) and 'segments_info' not in x for x in annotations):
+            self._report(
+                f'is {self.path} the file of the instances? Its annotations have no '
+                'segments_info'
             )
-        annotations = {ann['image_id']: ann for ann in content['annotations']}
-        images = {}
-        for info in content['images']:
-            ann = annotations.get(info['id'], {})
-            stem = str(PurePosixPath(info['file_name']).with_suffix('.png'))
-            images[info['id']] = PanopticImage(
-                id=info['id'],
-                file_name=info['file_name'],
-                png_name=ann.get('file_name', stem),
-                height=info['height'],
-                width=info['width'],
-                segments=ann.get('segments_info', []),
-            )
-        index = cls(content['categories'], images)
-        for image in images.values():
-            unknown = {seg['category_id'] for seg in image.segments} - set(index.labels)
-            if unknown:
-                raise ValueError(
-                    f'{path}: image {image.file_name} has segments of unknown '
-                    f'categories {sorted(unknown)}.'
+        self._report_repeated('annotated image id', [ann['image_id'] for ann in whole])
+        broken, boxes, crowds = [], [], []
+        for annotation in whole:
+            image_id, segments = annotation['image_id'], annotation['segments_info']
+            if not all(is_whole(segment, SEGMENT) for segment in segments):
+                broken.append(image_id)
+                segments = [x for x in segments if is_whole(x, SEGMENT)]
+                annotation['segments_info'] = segments
+            if not all(is_vector(x['bbox'], 4) for x in segments if 'bbox' in x):
+                boxes.append(image_id)
+            if not all(is_flag(x['iscrowd']) for x in segments if 'iscrowd' in x):
+                crowds.append(image_id)
+        self._report_any(f'images have segments without {describe(SEGMENT)}', broken)
+        self._report_any('images have segments whose "bbox" is not 4 numbers', boxes)
+        self._report_any(
+            'images have segments whose "iscrowd" is not 0 or 1', crowds, 'flags'
+        )
+        return {annotation['image_id']: annotation for annotation in whole}
+
+    def _read_image(self, info: dict, annotation: dict | None) -> PanopticImage:
+        stem = str(PurePosixPath(info['file_name']).with_suffix('.png'))
+        segments = annotation['segments_info'] if annotation else []
+        for segment in segments:
+            if segment['category_id'] not in self.labels:
+                category = segment['category_id']
+                self._report(
+                    f'image {info["file_name"]} has segments of unknown categories '
+                    f'{[category]}: segment {segment["id"]} has the unknown category '
+                    f'{category}{hint_of_type(category, self.labels)}',
+                    kind='ids',
                 )
-        return index
+        # What is no name is the name of no file.
+        name = str((annotation or {}).get('file_name', stem))
+        return PanopticImage(
+            id=info['id'],
+            file_name=info['file_name'],
+            png_name=posixpath.normpath(name),
+            height=info['height'],
+            width=info['width'],
+            segments=segments,
+            is_annotated=annotation is not None,
+        )
+
+    def _report_unannotated(self) -> None:
+        """Refuse images without annotation if annotations without image are left."""
+        bare = [x.file_name for x in self.images.values() if not x.is_annotated]
+        if bare and self.unlisted:
+            self._report(
+                'images have no annotation, while annotations name images that are not '
+                f'listed ({shorten(self.unlisted)})',
+                bare,
+            )

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
-from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from prettytable import PrettyTable
 from pycocotools import mask as rle
-from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from ..datasets.annotation_file import hint_of_type
+from ..datasets.instance_format import InstanceAnnotations
 from ..registry import METRICS
+from .average_precision import (
+    MAX_PER_IMAGE,
+    ImageMatches,
+    accumulate,
+    concatenate,
+    match_category,
+    mean_precision,
+)
+from .categories import find_categories
 from .label_maps import find_seen
+from .samples import check_photo, one_per_image, take
 
 KINDS = ('bbox', 'segm')
-MAX_PER_IMAGE = 100  # best detections of a category and an image that count
-WRONG, RIGHT, EXCUSED = range(3)
 # Name of a result: its IoU threshold (None: all ten) and range of areas.
 RESULTS = {
     'mAP': (None, 'all'),
@@ -37,13 +43,13 @@ RESULTS = {
 
 
 @dataclass(frozen=True)
-class ImageMatches:
-    """Detections of one image, matched with its instances."""
+class ImageResult:
+    """What is kept of one image."""
 
-    categories: np.ndarray  # [n] id of the category of every detection
-    scores: np.ndarray  # [n]
-    outcomes: np.ndarray  # [n, areas, thresholds] WRONG, RIGHT or EXCUSED
-    instances: dict[int, np.ndarray]  # category: instances to find, [areas]
+    image_id: Any
+    matches: dict[str, ImageMatches]  # by kind
+    img_path: str | None = None
+    truth: None = None  # one JSON, one annotation of an image
 
 
 @METRICS.register_module()
@@ -54,7 +60,7 @@ class InstanceMetric(BaseMetric):
     at once and only scores and outcomes are kept, where ``mmdet.CocoMetric`` keeps all
     masks. It also differs from that metric where that one goes wrong or surprises:
 
-    * Label ``i`` has the id ``category_ids[i]`` of the data set's metainfo (see
+    * Label ``i`` has the id ``category_ids[i]`` of the dataset's metainfo (see
       ``PanopticDataset``), without that the category called ``classes[i]``. mmdet takes
       the i-th category of the JSON whose name is a class name, which only holds where
       things come first and names agree. Predictions of categories that the JSON lacks
@@ -107,14 +113,15 @@ class InstanceMetric(BaseMetric):
             raise ValueError(
                 f"metric must be 'segm', 'bbox' or a list of them, got {metric!r}."
             )
-        with (
-            get_local_path(ann_file, backend_args=backend_args) as path,
-            redirect_stdout(io.StringIO()),
-        ):
-            self.coco = COCO(path)
+        self.annotations = InstanceAnnotations.read(ann_file, backend_args)
+        for kind in self.kinds:
+            self.annotations.check_kind(kind)
+        self.annotations.refuse_faults()
         self.seen = seen
         self.classwise = classwise
-        self._category_ids: list[int] | None = None
+        self._paths: dict[Any, str | None] = {}
+        self._category_ids: list[Any] = []  # those that count
+        self._codes: np.ndarray | None = None  # place therein of every label, or -1
 
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
@@ -127,99 +134,112 @@ class InstanceMetric(BaseMetric):
         """Match a batch of predictions with their annotations.
 
         Raises:
-            KeyError: If an image is not in the JSON.
-            ValueError: If the masks do not fit the annotation, or if the JSON numbers
-                the categories in another way than the data set: what is stuff there
-                has another name or instances, or it knows none of the classes.
+            KeyError: If an image is not in the JSON, or a sample lacks a field.
+            ValueError: If a prediction does not fit the annotation or is not finite, if
+                two photos have one id, or if the JSON numbers or names the categories
+                in another way than the dataset; see :func:`.find_categories`.
         """
-        if self._category_ids is None:
-            self._category_ids = self._find_categories(self.dataset_meta or {})
-        wanted = set(self._category_ids)
+        if self._codes is None:
+            ids = find_categories(self.annotations, self.dataset_meta or {})
+            known = {i for i in ids if i is not None}
+            self._category_ids = sorted(known, key=lambda i: (isinstance(i, str), i))
+            places = {i: place for place, i in enumerate(self._category_ids)}
+            self._codes = np.array([places.get(i, -1) for i in ids], np.int64)
         for sample in data_samples:
-            image_id = sample['img_id']
-            if image_id not in self.coco.imgs:
-                raise KeyError(f'Image {image_id!r} is not in the instance JSON.')
-            predicted = self._select(sample['pred_instances'], self._category_ids)
-            truths = [
-                ann
-                for ann in self.coco.imgToAnns[image_id]
-                if ann['category_id'] in wanted
-            ]
-            matches = {
-                kind: self._match(kind, image_id, truths, predicted)
-                for kind in self.kinds
-            }
-            self.results.append((image_id, matches))
+            self.results.append(self._compare(sample))
 
-    def _find_categories(self, meta: Mapping) -> list[int]:
-        """Return the category of every label, -1 for what the JSON lacks."""
-        classes, ids = meta.get('classes', ()), meta.get('category_ids')
-        if ids is None:
-            by_name = {cat['name']: i for i, cat in self.coco.cats.items()}
-            ids = [by_name.get(name, -1) for name in classes]
-        else:
-            self._check_things(meta)
-        ids = [i if i in self.coco.cats else -1 for i in ids]
-        if set(ids) <= {-1}:
-            raise ValueError(
-                'The instance JSON has no category of the data set, whose classes are '
-                f'{", ".join(classes[:5])}, ...; it has '
-                f'{", ".join(cat["name"] for cat in list(self.coco.cats.values())[:5])}'
-                ', ...'
+    def _compare(self, sample: Mapping) -> ImageResult:
+        name = type(self).__name__
+        image_id, path = check_photo(self._paths, sample, name)
+        if image_id not in self.annotations.images:
+            raise KeyError(
+                f'Image {image_id!r} is not in the instance JSON '
+                f'{self.annotations.path}'
+                f'{hint_of_type(image_id, self.annotations.images)}.'
             )
-        return ids
+        title = f'image {image_id!r}' + (f' ({path})' if path else '')
+        predicted = self._select(take(sample, 'pred_instances', name), title)
+        truths = self._truths(image_id)
+        matches = {
+            kind: self._match(kind, image_id, truths, predicted) for kind in self.kinds
+        }
+        return ImageResult(image_id, matches, path)
 
-    def _check_things(self, meta: Mapping) -> None:
-        """Refuse, for example, mmdet's things-first file of ADE20K."""
-        classes = meta['classes']
-        is_thing = meta.get('is_thing', [True] * len(classes))
-        for category_id, name, thing in zip(
-            meta['category_ids'], classes, is_thing, strict=True
-        ):
-            if thing or category_id not in self.coco.cats:
+    def _truths(self, image_id: Any) -> list[dict]:
+        """Take what counts of the annotations of an image, masks encoded."""
+        places = {i: place for place, i in enumerate(self._category_ids)}
+        truths = []
+        # Numbered from 1: pycocotools takes 0 for no match.
+        for number, ann in enumerate(self.annotations.annotations.get(image_id, ()), 1):
+            if ann['category_id'] not in places:
                 continue
-            theirs = self.coco.cats[category_id]['name']
-            alike = theirs.strip().lower() == name.strip().lower()
-            if not alike or self.coco.catToImgs.get(category_id):
-                raise ValueError(
-                    f'The instance JSON has category {category_id}, {theirs!r}, '
-                    f'which is {name!r} and stuff in the data set. The two '
-                    'must number the categories alike; for ADE20K make both with '
-                    'tools/dataset_converters/ade20k_panoptic.py.'
-                )
+            crowd = ann.get('iscrowd', 0)
+            row = {'id': number, 'iscrowd': crowd, 'ignore': crowd}
+            row['category'] = places[ann['category_id']]
+            if 'bbox' in self.kinds:
+                row['bbox'] = ann['bbox']
+                area = ann['bbox'][2] * ann['bbox'][3]
+            if 'segm' in self.kinds:
+                row['segmentation'] = self.annotations.encode(ann)
+                area = float(rle.area(row['segmentation']))
+            truths.append({**row, 'area': ann.get('area', area)})
+        return truths
 
-    def _select(self, predicted: Mapping, category_ids: list[int]) -> dict[str, Any]:
+    def _select(self, predicted: Mapping, title: str) -> dict[str, Any]:
         """Take what a category of the JSON belongs to, masks encoded."""
-        labels = predicted['labels'].detach().cpu().numpy()
-        if labels.max(initial=0) >= len(category_ids):
+        labels = self._numbers(predicted, 'labels', title, None)
+        wrong = labels[(labels < 0) | (labels >= len(self._codes))]
+        if wrong.size:
             raise ValueError(
-                f'A prediction has label {labels.max()}, but the data set has '
-                f'{len(category_ids)} classes: set the vocabulary of the data set.'
+                f'A prediction of {title} has label {wrong[0]}, but the dataset has '
+                f'{len(self._codes)} classes: set the vocabulary of the dataset.'
             )
-        categories = np.array(category_ids, np.int64)[labels]
+        categories = self._codes[labels]
         keep = np.flatnonzero(categories >= 0)
-        scores = predicted['scores'].detach().cpu().numpy().astype(np.float64)[keep]
+        scores = self._numbers(predicted, 'scores', title, len(labels))[keep]
         rows: dict[str, Any] = {
             'categories': categories[keep],
             'bbox_scores': scores,
             'segm_scores': scores,
         }
         if 'mask_scores' in predicted:
-            given = predicted['mask_scores'].detach().cpu().numpy()
-            rows['segm_scores'] = given.astype(np.float64)[keep]
+            given = self._numbers(predicted, 'mask_scores', title, len(labels))
+            rows['segm_scores'] = given[keep]
         if 'bbox' in self.kinds:
-            boxes = predicted['bboxes'].detach().cpu().numpy().astype(np.float64)[keep]
+            boxes = self._numbers(predicted, 'bboxes', title, len(labels))[keep]
             boxes[:, 2:] -= boxes[:, :2]
+            if boxes[:, 2:].min(initial=0) < 0:
+                raise ValueError(
+                    f'A box of {title} ends before it starts; bboxes are x1, y1, x2 '
+                    'and y2.'
+                )
             rows['bbox'] = boxes.tolist()
         if 'segm' in self.kinds:
-            masks = predicted['masks']
-            if isinstance(masks, torch.Tensor):
-                kept = masks[torch.from_numpy(keep).to(masks.device)].cpu().numpy()
-                kept = kept.astype(np.uint8).transpose(1, 2, 0)
-                rows['segm'] = rle.encode(np.asfortranarray(kept))
-            else:
-                rows['segm'] = [masks[i] for i in keep]
+            masks = take(predicted, 'masks', type(self).__name__, title)
+            if len(masks) != len(labels):
+                raise ValueError(
+                    f'{title} has {len(labels)} labels and {len(masks)} masks.'
+                )
+            rows['segm'] = _encode(masks, keep, title)
         return rows
+
+    def _numbers(
+        self, predicted: Mapping, key: str, title: str, length: int | None
+    ) -> np.ndarray:
+        """Take finite numbers, one row for every label; labels as int64."""
+        values = take(predicted, key, type(self).__name__, title)
+        values = torch.as_tensor(values).detach().cpu().numpy()
+        if length is not None and len(values) != length:
+            raise ValueError(f'{title} has {length} labels and {len(values)} {key}.')
+        if length is None:
+            return values.astype(np.int64)
+        strange = values[~np.isfinite(values)]
+        if strange.size:
+            raise ValueError(
+                f'{key} of {title} have the value {strange[0]}. Did the training '
+                'diverge, or half precision overflow?'
+            )
+        return values.astype(np.float64)
 
     def _match(
         self, kind: str, image_id: Any, truths: list[dict], predicted: Mapping
@@ -227,16 +247,8 @@ class InstanceMetric(BaseMetric):
         """Let ``pycocotools`` match the detections and instances of one image."""
         single = COCOeval(iouType=kind)
         field = 'bbox' if kind == 'bbox' else 'segmentation'
-        for number, ann in enumerate(truths, 1):
-            single._gts[image_id, ann['category_id']].append(
-                {
-                    'id': number,  # 0 would pass for no match
-                    'area': ann['area'],
-                    'iscrowd': ann.get('iscrowd', 0),
-                    'ignore': ann.get('iscrowd', 0),
-                    field: ann['bbox'] if kind == 'bbox' else self._encode(ann),
-                }
-            )
+        for row in truths:
+            single._gts[image_id, row['category']].append(row)
         categories, scores = predicted['categories'], predicted[f'{kind}_scores']
         for number, category in enumerate(categories.tolist(), 1):
             shape = predicted[kind][number - 1]
@@ -250,42 +262,20 @@ class InstanceMetric(BaseMetric):
         single.params.maxDets = [MAX_PER_IMAGE]
         parts, instances = [], {}
         for category in sorted(set(categories.tolist()) | {k for _, k in single._gts}):
-            outcome, scored, count = self._match_category(single, image_id, category)
+            outcome, scored, count = match_category(single, image_id, category)
             instances[category] = count
             parts.append((np.full(len(scored), category), scored, outcome))
-        return ImageMatches(*_concatenate(parts), instances)
-
-    @staticmethod
-    def _match_category(
-        single: COCOeval, image_id: Any, category: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return outcomes ``[n, areas, thresholds]``, scores, instances ``[areas]``."""
-        single.ious = {(image_id, category): single.computeIoU(image_id, category)}
-        outcomes, counts, scores = [], [], np.zeros(0)
-        for area in single.params.areaRng:
-            found = single.evaluateImg(image_id, category, area, MAX_PER_IMAGE)
-            scores = np.array(found['dtScores'], np.float64)
-            outcome = np.where(found['dtMatches'] > 0, RIGHT, WRONG)
-            outcome[found['dtIgnore'].astype(bool)] = EXCUSED
-            outcomes.append(outcome.T.astype(np.uint8))
-            counts.append(len(found['gtIgnore']) - int(np.sum(found['gtIgnore'])))
-        return np.stack(outcomes, 1), scores, np.array(counts)
-
-    def _encode(self, annotation: dict) -> dict:
-        code = self.coco.annToRLE(annotation)
-        self._check_size(annotation['image_id'], code['size'])
-        return code
+        return ImageMatches(*concatenate(parts), instances)
 
     def _check_size(self, image_id: Any, size: Sequence[int]) -> None:
-        image = self.coco.imgs[image_id]
-        expected = image['height'], image['width']
+        expected = self.annotations.size_of(image_id)
         if tuple(size) != expected:
             raise ValueError(
                 f'A mask of image {image_id!r} is {tuple(size)} (height, width), but '
                 f'the instance JSON says {expected}.'
             )
 
-    def compute_metrics(self, results: list) -> dict[str, float]:
+    def compute_metrics(self, results: list[ImageResult]) -> dict[str, float]:
         """Average precision over categories.
 
         Args:
@@ -297,100 +287,60 @@ class InstanceMetric(BaseMetric):
             instances ``_s``, ``_m``, ``_l``, with ``seen`` ``_seen``, ``_unseen``, the
             same for ``bbox``; in [0, 1], nan without an instance; ``num_missing``.
         """
-        images = dict(results)
-        category_ids = sorted(set(self._category_ids or ()) - {-1})
+        images = one_per_image(results, is_id_unique=True)
+        images.sort(key=lambda x: (isinstance(x.image_id, str), x.image_id))
         metrics: dict[str, float] = {}
         for kind in self.kinds:
-            matches = [images[image_id][kind] for image_id in sorted(images)]
-            total = _accumulate(kind, matches, category_ids)
+            total = accumulate(
+                kind, [x.matches[kind] for x in images], range(len(self._category_ids))
+            )
             for name, choice in RESULTS.items():
-                metrics[f'{kind}_{name}'] = _mean(total, *choice)
-            for name, group in self._split(category_ids).items():
-                metrics[f'{kind}_mAP_{name}'] = _mean(total, None, 'all', group)
+                metrics[f'{kind}_{name}'] = mean_precision(total, *choice)
+            for name, group in self._split().items():
+                value = mean_precision(total, None, 'all', group)
+                metrics[f'{kind}_mAP_{name}'] = value
             self._log(kind, metrics, total)
-        metrics['num_missing'] = len(self.coco.imgs) - len(images)
+        metrics['num_missing'] = len(self.annotations.images) - len(images)
         if metrics['num_missing']:
             print_log(
-                f'{metrics["num_missing"]} of {len(self.coco.imgs)} images have no '
-                'prediction and are not scored.',
+                f'{metrics["num_missing"]} of {len(self.annotations.images)} images '
+                'have no prediction and are not scored.',
                 logger='current',
                 level=logging.WARNING,
             )
         return metrics
 
-    def _split(self, category_ids: list[int]) -> dict[str, np.ndarray]:
+    def _split(self) -> dict[str, np.ndarray]:
         """Mark the categories of seen and of unseen classes, if there is a split."""
-        if self.seen is None or self._category_ids is None:
+        if self.seen is None or self._codes is None:
             return {}
         is_seen = find_seen(self.seen, self.dataset_meta['classes'])
-        mask = np.isin(category_ids, np.array(self._category_ids)[is_seen])
+        mask = np.isin(np.arange(len(self._category_ids)), self._codes[is_seen])
         return {'seen': mask, 'unseen': ~mask}
 
     def _log(self, kind: str, metrics: Mapping[str, float], total: COCOeval) -> None:
         summary = PrettyTable(['', *RESULTS])
         summary.add_row([kind, *(f'{metrics[f"{kind}_{x}"]:.3f}' for x in RESULTS)])
         if self.classwise:
-            for index, category in enumerate(total.params.catIds):
-                values = [_mean(total, *x, index=[index]) for x in RESULTS.values()]
-                name = self.coco.cats[category]['name']
+            for index, category in enumerate(self._category_ids):
+                values = [
+                    mean_precision(total, *x, index=[index]) for x in RESULTS.values()
+                ]
+                name = self.annotations.categories[category]
                 summary.add_row([name, *(f'{value:.3f}' for value in values)])
         print_log(f'Average precision\n{summary}', logger='current')
 
 
-def _concatenate(parts: list[tuple]) -> list[np.ndarray]:
-    """Join categories, scores and outcomes of any number of parts."""
-    params = COCOeval(iouType='segm').params
-    empty = np.zeros((0, len(params.areaRng), len(params.iouThrs)), np.uint8)
-    parts = [(np.zeros(0, np.int64), np.zeros(0), empty), *parts]
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
-
-
-def _accumulate(
-    kind: str, images: list[ImageMatches], category_ids: list[int]
-) -> COCOeval:
-    """Let ``pycocotools`` interpolate the outcomes of all images.
-
-    It concatenates images before it sorts by score, so that one entry may stand for
-    all of them.
-    """
-    total = COCOeval(iouType=kind)
-    num_areas = len(total.params.areaRng)
-    counts = {category: np.zeros(num_areas, np.int64) for category in category_ids}
-    for image in images:
-        for category, number in image.instances.items():
-            counts[category] += number
-    total.evalImgs = []
-    categories, scores, outcomes = _concatenate(
-        [(x.categories, x.scores, x.outcomes) for x in images]
-    )
-    for category in category_ids:
-        mine = categories == category
-        for area in range(num_areas):
-            outcome = outcomes[mine, area].T
-            total.evalImgs.append(
-                {
-                    'dtScores': scores[mine],
-                    'dtMatches': outcome == RIGHT,
-                    'dtIgnore': outcome == EXCUSED,
-                    'gtIgnore': np.zeros(counts[category][area]),
-                }
+def _encode(masks: Any, keep: np.ndarray, title: str) -> list[dict]:
+    """Encode the masks of some rows, which may be encoded already."""
+    if not isinstance(masks, torch.Tensor):
+        return [masks[i] for i in keep]
+    kept = masks[torch.from_numpy(keep).to(masks.device)].cpu().numpy()
+    if kept.dtype != bool:
+        if np.issubdtype(kept.dtype, np.floating) and not np.isin(kept, (0, 1)).all():
+            raise ValueError(
+                f'The masks of {title} are {kept.dtype} and not all 0 or 1; threshold '
+                'them first.'
             )
-    total.params.catIds, total.params.imgIds = category_ids, [0]
-    total.params.maxDets = [len(scores)]  # each image's best were taken before
-    total._paramsEval = total.params
-    with redirect_stdout(io.StringIO()):
-        total.accumulate()
-    return total
-
-
-def _mean(
-    total: COCOeval, threshold: float | None, area: str, index: Any = slice(None)
-) -> float:
-    """Average precisions over recalls, thresholds and categories with instances."""
-    params = total.params
-    precision = total.eval['precision'][..., params.areaRngLbl.index(area), 0]
-    if threshold is not None:
-        precision = precision[np.isclose(params.iouThrs, threshold)]
-    precision = precision[:, :, index]
-    precision = precision[precision > -1]
-    return float(precision.mean()) if precision.size else float('nan')
+        kept = kept != 0
+    return rle.encode(np.asfortranarray(kept.transpose(1, 2, 0).view(np.uint8)))

@@ -1,47 +1,25 @@
-"""Reading label maps, and which of their classes are seen; for the metrics."""
+"""Read label maps for the metrics, and tell which of their classes are seen."""
 
 from __future__ import annotations
 
-import os.path as osp
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from mmengine.logging import print_log
 
-from ..datasets.panoptic_format import PanopticAnnotations, read_segment_ids
+from ..datasets.panoptic_format import PanopticAnnotations, split_segments
 from ..fileio import did_you_mean
 from ..vocabulary import Vocabulary, name_key
+from .samples import ResultT, check_photo, one_per_image, take, to_map
 
-
-class HasImageId(Protocol):
-    """What a metric keeps of one image."""
-
-    image_id: Any
-
-
-ResultT = TypeVar('ResultT', bound=HasImageId)
-
-
-def to_map(field: Mapping) -> np.ndarray:
-    """Take the ``[H, W]`` map out of a field of mmdet (sem_seg) or mmseg (data)."""
-    tensor = field['sem_seg'] if 'sem_seg' in field else field['data']
-    return tensor.detach().cpu().numpy().reshape(tensor.shape[-2:])
-
-
-def one_per_image(results: Iterable[ResultT]) -> list[ResultT]:
-    """Drop the repetitions with which a distributed sampler fills up.
-
-    Samples without id or path (None) cannot be told apart, and all count.
-    """
-    images: dict[Hashable, ResultT] = {
-        index if item.image_id is None else (item.image_id,): item
-        for index, item in enumerate(results)
-    }
-    return list(images.values())
+# What files use for pixels without annotation.
+VOID_VALUES = (-1, 255, 65535)
 
 
 def find_seen(seen: str | Sequence[str], class_names: Sequence[str]) -> np.ndarray:
-    """Tell which classes of a data set were in training.
+    """Tell which classes of a dataset were in training.
 
     Args:
         seen: Vocabulary of the seen classes; its first names are looked up.
@@ -51,7 +29,7 @@ def find_seen(seen: str | Sequence[str], class_names: Sequence[str]) -> np.ndarr
         True for seen classes, ``[K]``.
 
     Raises:
-        ValueError: If a seen class is no class of the data set, or all are seen.
+        ValueError: If a seen class is no class of the dataset, or all are seen.
     """
     names = Vocabulary.load(seen).names
     keys = list(map(name_key, class_names))
@@ -59,14 +37,14 @@ def find_seen(seen: str | Sequence[str], class_names: Sequence[str]) -> np.ndarr
     if unknown:
         hint = did_you_mean(unknown[0], class_names)
         raise ValueError(
-            f'{len(unknown)} of {len(names)} seen classes are no classes of the data '
-            f'set: {", ".join(map(repr, unknown[:5]))}.{hint} Its {len(class_names)} '
-            f'classes are {", ".join(class_names[:5])}, ...'
+            f'{len(unknown)} of {len(names)} seen classes are no classes of the '
+            f'dataset: {", ".join(map(repr, unknown[:5]))}.{hint} Its '
+            f'{len(class_names)} classes are {", ".join(class_names[:5])}, ...'
         )
     mask = np.isin(keys, list(map(name_key, names)))
     if mask.all():
         raise ValueError(
-            f'All {len(class_names)} classes of the data set are seen, so there is '
+            f'All {len(class_names)} classes of the dataset are seen, so there is '
             'nothing to tell apart; leave `seen` out.'
         )
     return mask
@@ -81,6 +59,7 @@ class GroundTruthMaps:
     """Class maps of the annotation, from panoptic files or from the samples.
 
     Args:
+        metric: Name of the metric, for messages.
         ann_file: Panoptic JSON; crowds count. None: ``gt_sem_seg`` of the sample.
         seg_prefix: Folder of its PNGs.
         ignore_index: Value of unlabelled pixels in ``gt_sem_seg``, besides all values
@@ -93,6 +72,7 @@ class GroundTruthMaps:
 
     def __init__(
         self,
+        metric: str,
         ann_file: str | None = None,
         seg_prefix: str | None = None,
         *,
@@ -104,6 +84,9 @@ class GroundTruthMaps:
                 'ann_file and seg_prefix go together, got '
                 f'ann_file={ann_file!r}, seg_prefix={seg_prefix!r}.'
             )
+        self.metric = metric
+        self._paths: dict[Any, str | None] = {}
+        self._has_warned = False
         self.annotations = (
             PanopticAnnotations.load(ann_file, backend_args) if ann_file else None
         )
@@ -112,10 +95,34 @@ class GroundTruthMaps:
         self.backend_args = backend_args
 
     def class_names(self, dataset_meta: Mapping | None) -> tuple[str, ...]:
-        """Give the class names, from the JSON or else from the data set."""
+        """Give the class names, from the JSON or else from the dataset.
+
+        Raises:
+            KeyError: If neither has names.
+        """
         if self.annotations is not None:
             return self.annotations.names
-        return tuple((dataset_meta or {})['classes'])
+        if not (dataset_meta or {}).get('classes'):
+            raise KeyError(
+                f'{self.metric} needs class names: the dataset has no metainfo '
+                '"classes". Give it some, or give ann_file and seg_prefix.'
+            )
+        return tuple(dataset_meta['classes'])
+
+    def image_of(self, sample: Mapping) -> tuple[Any, str | None]:
+        """Give the id and path of an image.
+
+        Raises:
+            KeyError: If the JSON is asked for an image without id.
+            ValueError: If it is asked for two photos of one id.
+        """
+        if self.annotations is not None:
+            return check_photo(self._paths, sample, self.metric)
+        return sample.get('img_id'), sample.get('img_path')
+
+    def one_per_image(self, results: Iterable[ResultT]) -> list[ResultT]:
+        """Drop repetitions; see :func:`.samples.one_per_image`."""
+        return one_per_image(results, is_id_unique=self.annotations is not None)
 
     def read(self, sample: Mapping, num_classes: int) -> np.ndarray:
         """Give the class of every pixel, ``num_classes`` where there is none.
@@ -125,33 +132,43 @@ class GroundTruthMaps:
 
         Raises:
             KeyError: If the image is not in the JSON, or has no ``gt_sem_seg``.
+            ValueError: If JSON and PNG disagree.
         """
         if self.annotations is not None:
-            return self._paint(sample, num_classes)
-        if 'gt_sem_seg' not in sample:
-            raise KeyError(
-                f'{sample.get("img_path")} has no gt_sem_seg: load annotations in '
-                'the pipeline, or give ann_file and seg_prefix.'
-            )
-        field = sample['gt_sem_seg']
-        labels = to_map(field).astype(np.int64)
+            return self._paint(take(sample, 'img_id', self.metric), num_classes)
+        field = take(sample, 'gt_sem_seg', self.metric)
+        labels = to_map(field, sample.get('img_path')).astype(np.int64)
         ignore_index = self.ignore_index
         if ignore_index is None:
             ignore_index = field.get('ignore_index', num_classes)
-        ignored = (labels == ignore_index) | (labels < 0) | (labels >= num_classes)
-        return np.where(ignored, num_classes, labels)
+        outside = (labels < 0) | (labels >= num_classes)
+        self._warn_of_strange(sample, labels[outside], ignore_index)
+        return np.where(outside | (labels == ignore_index), num_classes, labels)
 
-    def _paint(self, sample: Mapping, num_classes: int) -> np.ndarray:
+    def _warn_of_strange(
+        self, sample: Mapping, values: np.ndarray, ignore_index: int
+    ) -> None:
+        """Say once that values are not scored which do not look like void."""
+        if self._has_warned:
+            return
+        strange = values[~np.isin(values, (*VOID_VALUES, ignore_index))]
+        if strange.size:
+            self._has_warned = True
+            print_log(
+                f'{self.metric}: the annotation of {sample.get("img_path")} has values '
+                f'that are no class, such as {strange[0]}; such pixels are not scored.',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+    def _paint(self, image_id: Any, num_classes: int) -> np.ndarray:
         annotations = self.annotations
-        if sample['img_id'] not in annotations.images:
-            raise KeyError(f'Image {sample["img_id"]!r} is not in the panoptic JSON.')
-        image = annotations.images[sample['img_id']]
-        ids = read_segment_ids(
-            osp.join(self.seg_prefix, image.png_name), self.backend_args
-        )
+        image = annotations.find(image_id)
+        path, ids = annotations.read_png(image, self.seg_prefix, self.backend_args)
         labels = np.full(ids.shape, num_classes, np.int64)
-        for segment in image.segments:
-            labels[ids == segment['id']] = annotations.labels[segment['category_id']]
+        masks = split_segments(path, ids, [segment['id'] for segment in image.segments])
+        for mask, segment in zip(masks, image.segments, strict=True):
+            labels[mask] = annotations.labels[segment['category_id']]
         return labels
 
 
@@ -164,7 +181,7 @@ def check_prediction(
         sample: The data sample with ``pred_sem_seg``.
         predicted: Its map.
         annotated: The map of the ground truth.
-        num_classes: Of the data set.
+        num_classes: Of the dataset.
 
     Raises:
         ValueError: If size or number of classes differ.
@@ -172,8 +189,8 @@ def check_prediction(
     names = sample['pred_sem_seg'].get('label_names')
     if names is not None and len(names) != num_classes:
         raise ValueError(
-            f'The model predicts {len(names)} classes, the data set has '
-            f'{num_classes}: set the vocabulary of the data set.'
+            f'The model predicts {len(names)} classes, the dataset has '
+            f'{num_classes}: set the vocabulary of the dataset.'
         )
     check_size(sample, 'prediction', predicted.shape, annotated.shape)
 

@@ -17,9 +17,8 @@ from .label_maps import (
     check_prediction,
     check_size,
     find_seen,
-    one_per_image,
-    to_map,
 )
+from .samples import take, to_map
 
 # The two evaluators of DeOP's release have one threshold each.
 DEOP_PROPOSAL_IOU, DEOP_SEGMENT_IOU = 0.5, 0.3
@@ -35,6 +34,8 @@ class ImageRecall:
     # [2, 3] proposals, then map segments: number, hits on seen, hits on unseen masks
     deop_hits: np.ndarray
     deop_masks: np.ndarray  # [2] seen (ignored region included), unseen masks
+    img_path: str | None = None
+    truth: tuple[int, ...] = ()  # annotated pixels of every class
 
 
 def intersect(masks: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -147,6 +148,7 @@ class MaskRecallMetric(BaseMetric):
                 "compatibility='deop' tells seen from unseen classes: give `seen`."
             )
         self.ground_truth = GroundTruthMaps(
+            type(self).__name__,
             ann_file,
             seg_prefix,
             ignore_index=ignore_index,
@@ -177,7 +179,7 @@ class MaskRecallMetric(BaseMetric):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Class names, from the JSON or else from the data set."""
+        """Class names, from the JSON or else from the dataset."""
         return self.ground_truth.class_names(self.dataset_meta)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -195,14 +197,11 @@ class MaskRecallMetric(BaseMetric):
             self.results.append(self._compare(sample, is_seen))
 
     def _compare(self, sample: dict, is_seen: np.ndarray | None) -> ImageRecall:
-        if 'pred_proposals' not in sample:
-            raise KeyError(
-                f'{sample.get("img_path")} has no pred_proposals: set '
-                'model.fusion.proposals=True.'
-            )
-        num_classes = len(self.class_names)
+        metric, num_classes = type(self).__name__, len(self.class_names)
+        image_id, path = self.ground_truth.image_of(sample)
+        masks = take(take(sample, 'pred_proposals', metric), 'masks', metric, path)
+        masks = masks.detach().cpu().numpy() > 0
         annotated = self.ground_truth.read(sample, num_classes)
-        masks = sample['pred_proposals']['masks'].detach().cpu().numpy() > 0
         check_size(sample, 'proposal', masks.shape[-2:], annotated.shape)
         inter = intersect(masks, annotated, num_classes)  # [N, K + 1]
         area = np.bincount(annotated.ravel(), minlength=num_classes + 1)
@@ -214,11 +213,13 @@ class MaskRecallMetric(BaseMetric):
         if self.compatibility:
             hits, number = self._count_as_deop(sample, annotated, inter, is_seen)
         return ImageRecall(
-            image_id=sample.get('img_id', sample.get('img_path')),
+            image_id=image_id,
             labels=labels,
             best_iou=iou.max(0, initial=0),
             deop_hits=hits,
             deop_masks=number,
+            img_path=path,
+            truth=tuple(area.tolist()),
         )
 
     def _count_as_deop(
@@ -228,12 +229,8 @@ class MaskRecallMetric(BaseMetric):
         inter: np.ndarray,
         is_seen: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        if 'pred_sem_seg' not in sample:
-            raise KeyError(
-                f'{sample.get("img_path")} has no pred_sem_seg, which '
-                "compatibility='deop' needs; let the model give semantic results."
-            )
-        predicted = to_map(sample['pred_sem_seg'])
+        field = take(sample, 'pred_sem_seg', "compatibility='deop'")
+        predicted = to_map(field, sample.get('img_path'))
         check_prediction(sample, predicted, annotated, len(is_seen))
         segments = predicted == np.unique(predicted)[:, None, None]
         area = np.bincount(annotated.ravel(), minlength=len(is_seen) + 1)
@@ -259,9 +256,10 @@ class MaskRecallMetric(BaseMetric):
         Returns:
             The numbers named in the class, in percent; nan where nothing was counted.
         """
-        images = one_per_image(results)
-        labels = np.concatenate([item.labels for item in images])
-        best_iou = np.concatenate([item.best_iou for item in images])
+        images = self.ground_truth.one_per_image(results)
+        none = np.zeros(0, np.int64)
+        labels = np.concatenate([none, *(item.labels for item in images)])
+        best_iou = np.concatenate([none, *(item.best_iou for item in images)])
         groups = {'': np.ones(len(labels), bool)}
         if self.seen is not None:
             is_seen = find_seen(self.seen, self.class_names)[labels]
@@ -273,8 +271,9 @@ class MaskRecallMetric(BaseMetric):
                     (best_iou[group] > threshold).sum(), group.sum()
                 )
         if self.compatibility:
-            proposals, segments = sum(item.deop_hits for item in images)
-            masks = sum(item.deop_masks for item in images)
+            none = np.zeros((2, 3), np.int64)
+            proposals, segments = sum((item.deop_hits for item in images), none)
+            masks = sum((item.deop_masks for item in images), np.zeros(2, np.int64))
             metrics['deop_AP'] = _percent(proposals[1:].sum(), proposals[0])
             metrics['deop_Recall'] = _percent(segments[1:].sum(), segments[0])
             metrics['deop_R_Seen'] = _percent(segments[1], masks[0])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os.path as osp
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +12,10 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from prettytable import PrettyTable
 
-from ..datasets.panoptic_format import (
-    PanopticAnnotations,
-    check_segment_ids,
-    read_segment_ids,
-)
+from ..datasets.panoptic_format import PanopticAnnotations, check_segment_ids
 from ..registry import METRICS
 from .label_maps import find_seen, harmonic_mean
+from .samples import check_photo, one_per_image, take, to_map
 
 DEFAULT_DIVISOR = 1000  # mmdet's INSTANCE_OFFSET
 
@@ -41,6 +37,8 @@ class ImageStats:
     labels: np.ndarray  # [c] class
     iou: np.ndarray  # [c] sum over true positives
     counts: np.ndarray  # [c, 3] true positives, false positives, false negatives
+    img_path: str | None = None
+    truth: None = None  # one JSON, one annotation of an image
 
 
 def count_overlaps(
@@ -125,7 +123,7 @@ class PanopticMetric(BaseMetric):
       ``mmdet.CocoPanopticMetric``, which sets VOID to 0 in the tensor it reads. With
       mmdet's coding list that metric last, or class 0 collects all VOID.
 
-    With ``seen``, from the same matches (generalised zero-shot): PQ, SQ and RQ of the
+    With ``seen``, from the same matches (generalized zero-shot): PQ, SQ and RQ of the
     classes seen in training (``_seen``) and of the others (``_unseen``), and ``PQ_h``,
     the harmonic mean of the two PQs; 0 if one is 0.
 
@@ -184,6 +182,7 @@ class PanopticMetric(BaseMetric):
         self.is_seen = None
         if seen is not None:
             self.is_seen = find_seen(seen, self.annotations.names)
+        self._paths: dict[Any, str | None] = {}
         self.seg_prefix = seg_prefix
         self.classwise = classwise
         self.backend_args = backend_args
@@ -192,23 +191,21 @@ class PanopticMetric(BaseMetric):
         """Compare a batch of predictions with their annotations.
 
         Raises:
-            KeyError: If an image is not in the JSON.
+            KeyError: If an image is not in the JSON, or a sample has no prediction.
             ValueError: If a prediction does not fit its annotation in size or in
-                classes, or JSON and PNG disagree.
+                classes, JSON and PNG disagree, or two photos have one id.
         """
         for sample in data_samples:
             self.results.append(self._compare(sample))
 
     def _compare(self, sample: dict) -> ImageStats:
-        image_id = sample['img_id']
-        if image_id not in self.annotations.images:
-            raise KeyError(f'Image {image_id!r} is not in the panoptic JSON.')
-        image = self.annotations.images[image_id]
-        path = osp.join(self.seg_prefix, image.png_name)
-        ids = read_segment_ids(path, self.backend_args)
-        prediction = sample['pred_panoptic_seg']
-        codes = prediction['sem_seg'].detach().cpu().numpy()
-        codes = codes.reshape(codes.shape[-2:]).astype(np.int64)  # the caller's stays
+        name = type(self).__name__
+        image_id, img_path = check_photo(self._paths, sample, name)
+        image = self.annotations.find(image_id)
+        path, ids = self.annotations.read_png(image, self.seg_prefix, self.backend_args)
+        prediction = take(sample, 'pred_panoptic_seg', name)
+        # A copy: the caller's stays.
+        codes = to_map(prediction, image.file_name).astype(np.int64)
         if codes.min(initial=0) < 0:
             raise ValueError(
                 f'The prediction for {image.file_name} has the negative value '
@@ -233,7 +230,7 @@ class PanopticMetric(BaseMetric):
         np.add.at(stats[:, 0], at_truth, iou > 0)
         np.add.at(stats[:, 1], np.searchsorted(labels, guess.labels), wrong)
         np.add.at(stats[:, 2], at_truth, missed)
-        return ImageStats(image_id, labels, total, stats)
+        return ImageStats(image_id, labels, total, stats, img_path)
 
     def _annotated_segments(
         self, path: str, present: np.ndarray, segments: list[dict]
@@ -261,8 +258,8 @@ class PanopticMetric(BaseMetric):
         names = prediction.get('label_names')
         if names is not None and len(names) != num_classes:
             raise ValueError(
-                f'The model predicts {len(names)} classes, the data set has '
-                f'{num_classes}: set the vocabulary of the data set.'
+                f'The model predicts {len(names)} classes, the dataset has '
+                f'{num_classes}: set the vocabulary of the dataset.'
             )
         ignore_index = prediction.get('ignore_index', num_classes)
         divisor = prediction.get('label_divisor')
@@ -273,7 +270,7 @@ class PanopticMetric(BaseMetric):
             divisor = DEFAULT_DIVISOR
             if num_classes >= divisor:
                 raise ValueError(
-                    f"mmdet's coding has room for {divisor - 1} classes, the data set "
+                    f"mmdet's coding has room for {divisor - 1} classes, the dataset "
                     f'has {num_classes}: code label + divisor * instance with a larger '
                     'label_divisor in the metainfo, as MaskFusion does.'
                 )
@@ -283,7 +280,7 @@ class PanopticMetric(BaseMetric):
         if labels.max(initial=0) >= num_classes:
             raise ValueError(
                 f'The prediction for {file_name} has label {labels.max()}, but the '
-                f'data set has {num_classes} classes (divisor {divisor}).'
+                f'dataset has {num_classes} classes (divisor {divisor}).'
             )
         return SegmentTable(codes, labels, np.zeros(len(codes), bool))
 
@@ -302,8 +299,8 @@ class PanopticMetric(BaseMetric):
         num_classes = len(self.annotations.categories)
         iou = np.zeros(num_classes)
         counts = np.zeros((num_classes, 3), np.int64)
-        images = {stats.image_id: stats for stats in results}
-        for stats in images.values():
+        images = one_per_image(results, is_id_unique=True)
+        for stats in images:
             iou[stats.labels] += stats.iou
             counts[stats.labels] += stats.counts
         tp, fp, fn = counts.T

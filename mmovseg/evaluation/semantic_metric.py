@@ -17,9 +17,8 @@ from .label_maps import (
     check_prediction,
     find_seen,
     harmonic_mean,
-    one_per_image,
-    to_map,
 )
+from .samples import take, to_map
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,13 @@ class ImageAreas:
     image_id: Any
     labels: np.ndarray  # [c] class
     areas: np.ndarray  # [c, 3] int64: correct, predicted, annotated pixels
+    img_path: str | None = None
+
+    @property
+    def truth(self) -> list[list[int]]:
+        """The annotated classes with their pixels."""
+        rows = np.stack([self.labels, self.areas[:, 2]], -1)
+        return rows[rows[:, 1] > 0].tolist()
 
 
 def _mean(values: np.ndarray, group: np.ndarray) -> float:
@@ -51,7 +57,7 @@ class SemanticMetric(BaseMetric):
     * ``mAcc``: mean share of a class's pixels that is right, over annotated classes.
     * ``pAcc``: share of annotated pixels that is right.
 
-    With ``seen``, from the same sums over all classes (generalised zero-shot):
+    With ``seen``, from the same sums over all classes (generalized zero-shot):
 
     * ``mIoU_seen``, ``mIoU_unseen``: ``mIoU_union`` of these classes.
     * ``hIoU``: harmonic mean of the two; 0 if one is 0.
@@ -107,6 +113,7 @@ class SemanticMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.ground_truth = GroundTruthMaps(
+            type(self).__name__,
             ann_file,
             seg_prefix,
             ignore_index=ignore_index,
@@ -124,7 +131,7 @@ class SemanticMetric(BaseMetric):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Class names, from the JSON or else from the data set."""
+        """Class names, from the JSON or else from the dataset."""
         return self.ground_truth.class_names(self.dataset_meta)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
@@ -133,18 +140,23 @@ class SemanticMetric(BaseMetric):
         Raises:
             KeyError: If an image is not in the JSON, or a sample has no ground truth.
             ValueError: If a prediction does not fit its annotation in size or in
-                number of classes.
+                number of classes, JSON and PNG disagree, or two photos have one id.
         """
         num_classes = len(self.class_names)
         for sample in data_samples:
-            predicted = to_map(sample['pred_sem_seg'])
+            image = self.ground_truth.image_of(sample)
+            field = take(sample, 'pred_sem_seg', type(self).__name__)
+            predicted = to_map(field, sample.get('img_path'))
             annotated = self.ground_truth.read(sample, num_classes)
             check_prediction(sample, predicted, annotated, num_classes)
-            self.results.append(self._count(sample, predicted, annotated, num_classes))
+            self.results.append(self._count(image, predicted, annotated, num_classes))
 
     @staticmethod
     def _count(
-        sample: dict, predicted: np.ndarray, annotated: np.ndarray, num_classes: int
+        image: tuple[Any, str | None],
+        predicted: np.ndarray,
+        annotated: np.ndarray,
+        num_classes: int,
     ) -> ImageAreas:
         valid = annotated < num_classes
         annotated = annotated[valid]
@@ -163,8 +175,7 @@ class SemanticMetric(BaseMetric):
             -1,
         )  # [K, 3]
         labels = np.flatnonzero(areas.any(1))
-        image_id = sample.get('img_id', sample.get('img_path'))
-        return ImageAreas(image_id, labels, areas[labels])
+        return ImageAreas(image[0], labels, areas[labels], image[1])
 
     def compute_metrics(self, results: list[ImageAreas]) -> dict[str, float]:
         """Sum over images and average over classes.
@@ -177,7 +188,7 @@ class SemanticMetric(BaseMetric):
             The numbers named in the class, in percent; nan without annotation.
         """
         areas = np.zeros((len(self.class_names), 3), np.int64)
-        for item in one_per_image(results):
+        for item in self.ground_truth.one_per_image(results):
             areas[item.labels] += item.areas
         correct, predicted, annotated = areas.T
         union = predicted + annotated - correct

@@ -253,11 +253,11 @@ def test_bad_input_is_named(instances):
     with pytest.raises(ValueError, match=r"image 'a' is \(20, 60\).* says \(40, 60\)"):
         build(instances).process(None, [{**data, 'pred_instances': small}])
     many = {**rows, 'labels': torch.tensor([1, 4])}
-    with pytest.raises(ValueError, match='label 4, but the data set has 4 classes'):
+    with pytest.raises(ValueError, match='label 4, but the dataset has 4 classes'):
         build(instances).process(None, [{**data, 'pred_instances': many}])
     metric = build(instances)
     metric.dataset_meta = {'classes': ('cat', 'cow')}
-    with pytest.raises(ValueError, match=r'no category of the data set.*cat, cow.*DOG'):
+    with pytest.raises(ValueError, match=r'no category of the dataset.*cat, cow.*DOG'):
         metric.process(None, [data])
 
 

@@ -142,5 +142,5 @@ def test_wrong_settings_are_refused(options, words):
 
 
 def test_unknown_seen_classes_are_refused():
-    with pytest.raises(ValueError, match="no classes of the data set: 'cow'"):
+    with pytest.raises(ValueError, match="no classes of the dataset: 'cow'"):
         evaluate([make_sample([[1]], [0])], 2, seen=['cow'])

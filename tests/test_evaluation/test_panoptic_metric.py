@@ -245,7 +245,7 @@ def test_repeated_and_missing_images(tmp_path):
         (
             sample([[1000] * 10], label_names=['a'] * 133),
             ValueError,
-            'predicts 133 classes, the data set has 4',
+            'predicts 133 classes, the dataset has 4',
         ),
     ],
 )
@@ -257,7 +257,7 @@ def test_what_does_not_fit_is_refused(wall, data, error, words):
 def test_mmdets_coding_has_room_for_999_classes(tmp_path):
     categories = [{'id': i, 'name': str(i), 'isthing': 1} for i in range(1000)]
     paths = write_dataset(tmp_path, {'a': ([[1, 1]], [segment(1, 3)])}, categories)
-    with pytest.raises(ValueError, match=r'999 classes, the data set has 1000'):
+    with pytest.raises(ValueError, match=r'999 classes, the dataset has 1000'):
         evaluate(paths, [sample(np.full((1, 2), 1003), 100)])
     data = sample(np.full((1, 2), 3 + 2000), 100, label_divisor=2000)
     assert evaluate(paths, [data])['panoptic/PQ'] == 100

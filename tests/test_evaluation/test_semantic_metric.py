@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_refused(data, error, words):
 def test_a_model_with_another_vocabulary_is_refused():
     data = mmseg_sample([[0]], [[0]])
     data['pred_sem_seg']['label_names'] = ['a', 'b', 'c']
-    with pytest.raises(ValueError, match='predicts 3 classes, the data set has 2'):
+    with pytest.raises(ValueError, match='predicts 3 classes, the dataset has 2'):
         evaluate([data], 2)
 
 
@@ -167,7 +167,7 @@ def test_harmonic_mean_of_nothing():
 @pytest.mark.parametrize(
     ('seen', 'words'),
     [
-        (['0', '7'], "1 of 2 seen classes are no classes of the data set: '7'"),
+        (['0', '7'], "1 of 2 seen classes are no classes of the dataset: '7'"),
         (['1', '0'], 'All 2 classes .* are seen'),
         ('plain/voc_51', "Did you mean 'plain/voc_"),
     ],

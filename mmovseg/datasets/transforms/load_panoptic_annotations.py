@@ -8,7 +8,7 @@ from mmdet.structures.bbox import get_box_type
 from mmdet.structures.mask import BitmapMasks
 
 from ...registry import TRANSFORMS
-from ..panoptic_format import VOID_ID, check_segment_ids, read_segment_ids
+from ..panoptic_format import read_segment_ids, split_segments
 
 
 @TRANSFORMS.register_module()
@@ -21,7 +21,7 @@ class LoadPanopticAnnotations(mmdet.datasets.transforms.LoadAnnotations):
       ``segments_info``; ``gt_bboxes`` (their tight boxes: the JSON's boxes are wrong
       in some converted sets), ``gt_bboxes_labels``, ``gt_ignore_flags`` go with them.
     * ``gt_seg_map``: ``[H, W]`` int32, the class of every pixel, crowds included;
-      ``ignore_index`` where there is none. That is what the data set says (65535
+      ``ignore_index`` where there is none. That is what the dataset says (65535
       where 255 is a class; the padding value of a pipeline must follow), else 255.
 
     A sample without ``seg_map_path`` passes unchanged.
@@ -93,28 +93,19 @@ class LoadPanopticAnnotations(mmdet.datasets.transforms.LoadAnnotations):
     ) -> tuple[list[np.ndarray], list[int], np.ndarray]:
         """Cut the id map into thing masks, their labels, and the semantic map."""
         ignore_index = results.get('ignore_index', 255)
-        segments = results['segments_info']
+        path, segments = results['seg_map_path'], results['segments_info']
         masks, labels = [], []
         seg_map = np.full(ids.shape, ignore_index, np.int32)
-        covered = np.count_nonzero(ids == VOID_ID)
-        empty = False
-        for segment in segments:
+        parts = split_segments(path, ids, [segment['id'] for segment in segments])
+        for mask, segment in zip(parts, segments, strict=True):
             if segment['category'] >= ignore_index:
                 raise ValueError(
-                    f'{results["seg_map_path"]}: class {segment["category"]} is not '
-                    f'below the ignored value {ignore_index}; load such a set with '
+                    f'{path}: class {segment["category"]} is not below the ignored '
+                    f'value {ignore_index}; load such a set with '
                     'mmovseg.PanopticDataset, which chooses a larger one.'
                 )
-            mask = ids == segment['id']
-            area = np.count_nonzero(mask)
-            empty = empty or area == 0
-            covered += area
             seg_map[mask] = segment['category']
             if segment['is_thing']:
                 masks.append(mask.view(np.uint8))
                 labels.append(segment['category'])
-        if covered != ids.size or empty:
-            check_segment_ids(
-                results['seg_map_path'], np.unique(ids), [s['id'] for s in segments]
-            )
         return masks, labels, seg_map

@@ -1,4 +1,4 @@
-"""Check a data set of label maps through the transforms that load it."""
+"""Check a dataset of label maps through the transforms that load it."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 
+from ..findings import Findings, shorten
 from ..image_file import EXTENSIONS, read_photo
 from ..label_map_file import LabelMapError, read_label_map
 from ..semantic_dataset import SemanticDataset, is_inside
 from ..transforms import LoadSemanticAnnotations
-from .findings import Findings, ImageFindings, shorten
+from .findings import ImageFindings
 
 PNG_VALUES = 255  # the largest value of 8 bits
 
 
 class SemanticCheck:
-    """The images of a data set with one label map each, each checked on its own.
+    """The images of a dataset with one label map each, each checked on its own.
 
     Labels are those that the loading transforms of the pipeline give, so a check sees
     what training sees, ``reduce_zero_label`` and subsets of classes included.
 
     Args:
-        dataset: A data set of mmseg's kind, built with ``lazy_init=True``.
+        dataset: A dataset of mmseg's kind, built with ``lazy_init=True``.
         loaders: The transforms that make ``gt_seg_map``, in order.
-        names: Class names, where the loaders renumber the classes of the data set.
+        names: Class names, where the loaders renumber the classes of the dataset.
 
     Attributes:
         names: Class names in the order of the labels.
@@ -38,7 +39,7 @@ class SemanticCheck:
         found: What is wrong with the lists of files.
 
     Raises:
-        ValueError: If the data set has no class names, which metrics need.
+        ValueError: If the dataset has no class names, which metrics need.
     """
 
     is_thing = None
@@ -57,7 +58,7 @@ class SemanticCheck:
             self.ignore_index = getattr(loader, 'ignore_index', self.ignore_index)
         if not self.names:
             raise ValueError(
-                'The data set has no class names; give metainfo=dict(classes=[...]).'
+                'The dataset has no class names; give metainfo=dict(classes=[...]).'
             )
         self.found = Findings()
         self.images = self._list_images()
@@ -184,7 +185,7 @@ class SemanticCheck:
         """Read the values of a file; None if they are no label map."""
         try:
             if path is None:
-                raise ValueError('the data set names no label map (seg_map_path)')
+                raise ValueError('the dataset names no label map (seg_map_path)')
             values = read_label_map(path, self.dataset.backend_args)
         except LabelMapError as error:
             found.problem('packing', str(error))

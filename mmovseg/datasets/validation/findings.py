@@ -1,4 +1,4 @@
-"""What a check of a data set finds, and the sums over its images."""
+"""What a check of a dataset finds, and the sums over its images."""
 
 from __future__ import annotations
 
@@ -8,54 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-# Kinds of problems, in the order in which they are printed.
-KINDS = {
-    'file': 'missing or broken files',
-    'json': 'the JSON contradicts itself',
-    'packing': 'PNGs that are not packed as R + 256 G + 65536 B',
-    'ids': 'segment ids that PNG and JSON do not share',
-    'size': 'images, labels or JSON of different sizes',
-    'range': 'labels that are no class',
-    'flags': 'thing flags',
-    'names': 'class names and vocabulary',
-    'use': 'data that teaches nothing',
-}
-
-
-class Findings:
-    """Problems, which must be solved, and notes, which may be intended.
-
-    Both are texts by kind, one of :data:`KINDS`.
-    """
-
-    def __init__(self) -> None:
-        self.problems: dict[str, list[str]] = {}
-        self.notes: dict[str, list[str]] = {}
-
-    def problem(self, kind: str, text: str) -> None:
-        """Add a problem."""
-        self.problems.setdefault(_known(kind), []).append(text)
-
-    def note(self, kind: str, text: str) -> None:
-        """Add a note."""
-        self.notes.setdefault(_known(kind), []).append(text)
-
-    def add(self, other: Findings) -> None:
-        """Take over the findings of another part."""
-        for own, new in ((self.problems, other.problems), (self.notes, other.notes)):
-            for kind, texts in new.items():
-                own.setdefault(kind, []).extend(texts)
-
-    @property
-    def num_problems(self) -> int:
-        """The number of problems of all kinds."""
-        return sum(map(len, self.problems.values()))
-
-
-def _known(kind: str) -> str:
-    if kind not in KINDS:
-        raise ValueError(f'kind must be one of {list(KINDS)}, got {kind!r}.')
-    return kind
+from ..findings import KINDS, Findings, shorten
 
 
 @dataclass
@@ -65,11 +18,13 @@ class ImageFindings(Findings):
     Attributes:
         pixels: Pixels by class.
         segments: Segments by class; empty for label maps.
+        crowds: Segments by class that are crowds; among those of ``segments``.
         ignored: Pixels by the value in the file that is no class.
     """
 
     pixels: dict[int, int] = field(default_factory=dict)
     segments: dict[int, int] = field(default_factory=dict)
+    crowds: dict[int, int] = field(default_factory=dict)
     ignored: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,7 +43,7 @@ class Summary(Findings):
 
     Attributes:
         checked: Images summed up so far.
-        images, segments, pixels: Per class, ``[K]`` int64.
+        images, segments, crowds, pixels: Per class, ``[K]`` int64.
         ignored: Pixels by the value in the file that is no class.
     """
 
@@ -106,7 +61,8 @@ class Summary(Findings):
         self.is_thing = None if is_thing is None else tuple(is_thing)
         self.num_images = num_images
         self.checked = 0
-        self.images, self.segments, self.pixels = np.zeros((3, len(names)), np.int64)
+        counts = np.zeros((4, len(names)), np.int64)
+        self.images, self.segments, self.crowds, self.pixels = counts
         self.ignored: Counter[int] = Counter()
 
     def add_image(self, image: ImageFindings) -> None:
@@ -118,6 +74,8 @@ class Summary(Findings):
             self.images[label] += 1
         for label, count in image.segments.items():
             self.segments[label] += count
+        for label, count in image.crowds.items():
+            self.crowds[label] += count
         self.ignored.update(image.ignored)
 
     def finish(self) -> None:
@@ -125,6 +83,18 @@ class Summary(Findings):
         is_partial = self.checked < self.num_images or 'file' in self.problems
         if is_partial or not self.checked:
             return
+        if not self.pixels.any():
+            self.problem(
+                'use',
+                f'none of the {self.checked} images shows a class: all pixels are void',
+            )
+        crowded = np.flatnonzero((self.crowds > 0) & (self.crowds == self.segments))
+        if len(crowded):
+            self.note(
+                'use',
+                f'{len(crowded)} classes have only crowds ("iscrowd"), which no metric '
+                f'scores: {shorten([self.names[label] for label in crowded])}',
+            )
         absent = [n for n, c in zip(self.names, self.pixels, strict=True) if not c]
         if absent:
             self.note(
@@ -199,12 +169,6 @@ class Summary(Findings):
             ],
             'ignored': {str(value): n for value, n in sorted(self.ignored.items())},
         }
-
-
-def shorten(items: Sequence, limit: int = 8) -> str:
-    """Write a list in one line, and leave out what is too long."""
-    text = ', '.join(map(str, items[:limit]))
-    return text + (f', ... ({len(items)} in all)' if len(items) > limit else '')
 
 
 def _percent(count: int, total: int) -> str:

@@ -69,7 +69,7 @@ def test_300_classes_do_not_collide_with_the_ignored_value(tmp_path):
 
 
 def test_class_255_is_refused_where_255_means_ignored(tmp_path):
-    """mmdet's data set does not say what is ignored."""
+    """mmdet's dataset does not say what is ignored."""
     categories = [{'id': i, 'name': str(i), 'isthing': 0} for i in range(300)]
     write_dataset(tmp_path, {'a': ([[1]], [segment(1, 255)])}, categories)
     names = {'classes': [str(i) for i in range(300)]}
