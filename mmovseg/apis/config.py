@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ..models import moved_parts
 from ..models.clip import SHAPEWORLD, resolve_model_name
 from ..registry import MODELS
 from ..vocabulary import Vocabulary
+from . import yaml_handler  # noqa: F401 (a config of YAML is data)
 
 # What MMEngine's runner and our tools read from the top level of a config.
 RUNNER_KEYS = {
@@ -28,13 +30,18 @@ RUNNER_KEYS = {
     *('randomness', 'experiment_name', 'test_pipeline', 'custom_imports'),
 }
 
-# Variables that our configs and OpenMMLab's define beside the runner's keys.
-OWN_KEYS = {
-    *('vocabulary', 'data_root', 'train_pipeline', 'panoptic', 'sample', 'scale'),
-    *('clip', 'max_iters', 'sync_bn', 'find_unused_parameters', 'train_dataset'),
-    *('val_dataset', 'test_dataset', 'backend_args', 'num_classes', 'crop_size'),
-    *('model_wrapper_cfg', 'runner_type', 'val_pipeline', 'dataset_type', 'optimizer'),
+# Read by other tools of OpenMMLab, or variables that resemble the runner's keys.
+OTHER_KEYS = {
+    *(
+        'tta_pipeline',
+        'tta_model',
+        'train_pipeline',
+        'val_pipeline',
+        'model_wrapper_cfg',
+    ),
+    *('runner_type', 'sync_bn', 'find_unused_parameters', 'optimizer'),
 }
+FORMATS = ('.py', '.json', '.yaml', '.yml')
 
 
 def config_folders() -> list[Path]:
@@ -60,7 +67,8 @@ def load_config(
 
     Raises:
         FileNotFoundError: If there is neither such a file nor such a packaged config.
-        ValueError: If a key is misspelt; the message names it.
+        ValueError: If the file is no config, or a key is misspelt; the message names
+            it.
     """
     if isinstance(config, (str, Path)):
         cfg = read_config(config)
@@ -71,7 +79,12 @@ def load_config(
     else:
         raise TypeError(f'A config is a path, name or dict, got {type(config)}.')
     if cfg_options:
-        cfg.merge_from_dict(dict(cfg_options))
+        try:
+            cfg.merge_from_dict(dict(cfg_options))
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ValueError(
+                f'The options {dict(cfg_options)} do not fit the config: {error}'
+            ) from error
         if cfg.get('custom_imports'):  # the options may have added some
             import_modules_from_strings(**cfg.custom_imports)
     check_config(cfg)
@@ -86,28 +99,42 @@ def read_config(config: str | Path) -> Config:
 
     Raises:
         FileNotFoundError: If there is neither such a file nor such a packaged config.
+        ValueError: If the file is no config.
     """
     root = Path(__file__).parents[2]
     if (root / 'projects').is_dir() and str(root) not in sys.path:
         sys.path.append(str(root))
-    return Config.fromfile(find_config(str(config)))
+    path = find_config(str(config))
+    if path.suffix not in FORMATS:
+        raise ValueError(f'{path} is no config: its name must end with {FORMATS}.')
+    try:
+        return Config.fromfile(path)
+    except (ValueError, SyntaxError, UnicodeError, AttributeError, RecursionError) as e:
+        raise ValueError(f'{path} is no config: {type(e).__name__}: {e}') from e
 
 
 def check_config(cfg: Mapping[str, Any]) -> None:
     """Look for misspelt keys at the top level and anywhere in the model.
 
+    A variable at the top level may have any name, so one that resembles a key of
+    MMEngine's runner only gets a warning.
+
     Args:
         cfg: A loaded config.
 
     Raises:
-        ValueError: If a key is unknown to the class it goes to, a type is not
-            registered, or an unknown top-level key resembles a known one.
+        ValueError: If there is no model, a key is unknown to the class it goes to, or a
+            type is not registered.
     """
+    name = getattr(cfg, 'filename', None) or 'the config'
     problems = []
-    for key in sorted(set(cfg) - RUNNER_KEYS - OWN_KEYS):
-        close = closest(key, RUNNER_KEYS | OWN_KEYS, cutoff=0.8)
-        if close:
-            problems.append(f'{key}: did you mean {close!r}?')
+    for key in sorted(set(cfg) - RUNNER_KEYS - OTHER_KEYS):
+        if close := closest(key, RUNNER_KEYS, cutoff=0.8):
+            warnings.warn(
+                f'Nothing reads {key!r} of {name}. Did you mean {close!r}? Variables '
+                'of your own can have another name.',
+                stacklevel=3,
+            )
     if 'model' in cfg:
         problems += _check_component(cfg['model'], 'model')
     else:
@@ -116,7 +143,6 @@ def check_config(cfg: Mapping[str, Any]) -> None:
         problems.append(f"there is no 'model'{hint}")
     problems += _check_seen_classes(cfg)
     if problems:
-        name = getattr(cfg, 'filename', None) or 'the config'
         raise ValueError('\n  '.join([f'Mistakes in {name}:', *problems]))
 
 
