@@ -19,7 +19,7 @@ from ..datasets.image_file import (
     load_image,
     pil_to_bgr,
 )
-from ..fileio import write_atomic
+from ..fileio import printable, write_atomic
 
 __all__ = [
     'EXTENSIONS',
@@ -37,17 +37,21 @@ def find_images(folder: str | Path) -> list[str]:
     """List the image files of a folder, by name, without its subfolders.
 
     Raises:
-        ImageError: If there is none.
+        ImageError: If there is none, or the folder cannot be read.
     """
-    paths = sorted(
-        str(path)
-        for path in Path(folder).iterdir()
-        if path.suffix.lower() in EXTENSIONS and not path.name.startswith('.')
-    )
-    if not paths:
-        raise ImageError(
-            f'{folder} holds no image file ({", ".join(sorted(EXTENSIONS))}).'
+    try:
+        paths = sorted(
+            str(path)
+            for path in Path(folder).iterdir()
+            if path.suffix.lower() in EXTENSIONS and not path.name.startswith('.')
         )
+    except OSError as error:
+        raise ImageError(
+            f'{printable(folder)} cannot be read: {error.strerror}'
+        ) from error
+    if not paths:
+        endings = ', '.join(sorted(EXTENSIONS))
+        raise ImageError(f'{printable(folder)} holds no image file ({endings}).')
     return paths
 
 

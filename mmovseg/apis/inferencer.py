@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,7 +33,14 @@ from .images import ImageError, find_images, write_png
 from .init_model import init_model
 from .output_folder import describe_source, make_names, open_folder
 from .photo_pipeline import Photo, PhotoPipeline, find_pipeline
-from .photo_stream import LoadedPhoto, batch_by_size, load_photos
+from .photo_stream import (
+    FailedImage,
+    LoadedPhoto,
+    batch_by_size,
+    is_out_of_memory,
+    load_photos,
+    make_failed,
+)
 from .results import TASKS, Result, read_result
 
 
@@ -218,7 +227,16 @@ class OVSegInferencer(BaseInferencer):
         heatmaps: list[np.ndarray | None] = [None] * len(sources)
         errors: list[dict[str, str]] = []
 
+        def fail(photo: Photo, error: Exception) -> None:
+            _report(make_failed(sources[photo.index], photo.name, error), errors)
+
         def finish(photo: Photo, sample: BaseDataElement) -> None:
+            try:
+                finish_photo(photo, sample)
+            except MemoryError as error:
+                fail(photo, error)
+
+        def finish_photo(photo: Photo, sample: BaseDataElement) -> None:
             image = photo.bgr[..., ::-1]
             outcome = _Outcome(
                 photo.name,
@@ -248,8 +266,8 @@ class OVSegInferencer(BaseInferencer):
             BackgroundWorker(2 * batch_size) as background,
         ):
             for batch in batch_by_size(loaded, batch_size, divisor):
-                samples = self.forward(self._collate(batch), task, bool(labels))
-                for (photo, _), sample in zip(batch, samples, strict=True):
+                samples = self._compute(batch, task, bool(labels), fail)
+                for photo, sample in samples:
                     background.run(finish, photo, sample)
         if len(errors) == len(sources):
             raise ImageError('\n'.join(error['message'] for error in errors))
@@ -259,6 +277,27 @@ class OVSegInferencer(BaseInferencer):
             heatmaps=heatmaps if return_vis and labels else [],
             errors=errors,
         )
+
+    def _compute(
+        self,
+        batch: Sequence[LoadedPhoto],
+        task: str,
+        heatmaps: bool,
+        fail: Callable[[Photo, Exception], None],
+    ) -> list[tuple[Photo, BaseDataElement]]:
+        """Run the model; photos that fill the memory together are run one by one."""
+        photos = [photo for photo, _ in batch]
+        try:
+            samples = self.forward(self._collate(batch), task, heatmaps)
+            return list(zip(photos, samples, strict=True))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                fail(*photos, error)
+                return []
+        singly = (self._compute([x], task, heatmaps, fail) for x in batch)
+        return list(chain.from_iterable(singly))
 
     @torch.no_grad()
     def forward(
@@ -303,7 +342,7 @@ class OVSegInferencer(BaseInferencer):
             inputs = [inputs]
         sources: list[Any] = []
         for item in inputs:
-            if isinstance(item, (str, PathLike)) and Path(item).is_dir():
+            if isinstance(item, (str, PathLike)) and os.path.isdir(item):
                 try:
                     sources += find_images(item)
                 except ImageError:
@@ -338,9 +377,7 @@ class OVSegInferencer(BaseInferencer):
                 if isinstance(item, LoadedPhoto):
                     yield item
                 else:
-                    errors.append(item._asdict())
-                    message = f'Skipped: {item.message}'
-                    print_log(message, logger='current', level=logging.ERROR)
+                    _report(item, errors)
 
     def _prepare(self, photo: Photo) -> dict[str, Any]:
         """Run the pipeline, in a thread; begin to copy the image to a GPU."""
@@ -388,6 +425,13 @@ class OVSegInferencer(BaseInferencer):
 
     def _init_visualizer(self, cfg: Config) -> None:
         """There is none: results draw themselves."""
+
+
+def _report(failed: FailedImage, errors: list[dict[str, str]]) -> None:
+    """Add a photo to the errors of a call, and to the log."""
+    errors.append(failed._asdict())
+    message = f'Skipped: {failed.message}'
+    print_log(message, logger='current', level=logging.ERROR)
 
 
 def _save(outcome: _Outcome, image: np.ndarray, source: Any, folder: Path) -> None:

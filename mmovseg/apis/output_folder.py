@@ -104,9 +104,10 @@ class OutputFolder:
             OutputError: If a photo lies in this very folder. The next run would take
                 the drawings for photos.
         """
-        paths = [Path(x) for x in map(_find_path, sources) if x is not None]
-        for parent in {path if path.is_dir() else path.parent for path in paths}:
-            if parent.is_dir() and parent.samefile(self.path):
+        paths = [path for path in map(_find_path, sources) if path is not None]
+        parents = {x if os.path.isdir(x) else os.path.dirname(x) for x in paths}
+        for parent in parents:
+            if os.path.isdir(parent) and os.path.samefile(parent, self.path):
                 folder = printable(self.path)
                 raise OutputError(
                     f'Results cannot be written to the folder {folder}: the photos are '

@@ -12,10 +12,12 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import Compose
 
+from ..datasets.image_file import ImageError
 from ..registry import TRANSFORMS
 
 # Pipelines limit the longer side to 2560: beyond this ratio the other one vanishes.
 MAX_ASPECT = 256
+MAX_VALUES = 1 << 29  # of a photo that is thickened
 
 
 class Photo(NamedTuple):
@@ -54,6 +56,11 @@ class PhotoPipeline:
         axis, other = (0, 1) if size[0] < size[1] else (1, 0)
         times = -(-size[other] // (MAX_ASPECT * size[axis]))
         if times > 1:
+            if image.size * times > MAX_VALUES:
+                raise ImageError(
+                    f'Photo {photo.name} of {size[1]} x {size[0]} pixels is too narrow '
+                    'to be resized; cut it.'
+                )
             image = image.repeat(times, axis)
         if not hasattr(self._of_thread, 'transforms'):
             self._of_thread.transforms = copy.deepcopy(self._transforms)

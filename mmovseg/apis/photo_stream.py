@@ -5,6 +5,7 @@ Reading, the model and what is done with results overlap; every queue has a limi
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,10 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 
+from ..fileio import printable
 from .images import ImageError, array_to_bgr, load_image, pil_to_bgr
 from .photo_pipeline import Photo
 
@@ -28,7 +31,7 @@ class LoadedPhoto(NamedTuple):
     data: dict[str, Any]
 
 
-class BadPhoto(NamedTuple):
+class FailedImage(NamedTuple):
     """A photo that cannot be used.
 
     Attributes:
@@ -40,6 +43,29 @@ class BadPhoto(NamedTuple):
     message: str
 
 
+def make_failed(source: Any, name: str, error: Exception) -> FailedImage:
+    """Describe a photo that cannot be used.
+
+    Args:
+        source: A path, an array or a Pillow image.
+        name: What it is called if it has no path.
+        error: An :class:`ImageError`, or one that says that memory is full.
+    """
+    shown = os.fsdecode(source) if isinstance(source, (str, PathLike)) else name
+    message = str(error)
+    if not isinstance(error, ImageError):
+        message = (
+            f'{printable(shown)} needs more memory than there is; make it smaller.'
+        )
+    return FailedImage(shown, message)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory is full, which PyTorch does in several ways."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+
+
 def load_photos(
     sources: Sequence[Any],
     names: Sequence[str],
@@ -47,7 +73,7 @@ def load_photos(
     *,
     ahead: int = 1,
     num_workers: int = 1,
-) -> Iterator[LoadedPhoto | BadPhoto]:
+) -> Iterator[LoadedPhoto | FailedImage]:
     """Read and resize photos in threads, and yield them in order.
 
     Args:
@@ -59,14 +85,12 @@ def load_photos(
         num_workers: Threads.
     """
 
-    def load(index: int) -> LoadedPhoto | BadPhoto:
-        source = sources[index]
+    def load(index: int) -> LoadedPhoto | FailedImage:
         try:
-            photo = Photo(index, names[index], read_photo(source))
-        except ImageError as error:
-            is_path = isinstance(source, (str, PathLike))
-            return BadPhoto(str(source) if is_path else names[index], f'{error}')
-        return LoadedPhoto(photo, pipeline(photo))
+            photo = Photo(index, names[index], read_photo(sources[index]))
+            return LoadedPhoto(photo, pipeline(photo))
+        except (ImageError, MemoryError) as error:
+            return make_failed(sources[index], names[index], error)
 
     executor = ThreadPoolExecutor(num_workers, 'mmovseg-load')
     try:

@@ -8,6 +8,7 @@ from mmengine.dataset import BaseDataset
 from PIL import Image
 from torch.utils.data import Sampler
 
+from mmovseg.datasets.image_file import FORMATS
 from mmovseg.registry import DATA_SAMPLERS
 
 
@@ -53,5 +54,7 @@ def _read_ratio(dataset: BaseDataset, index: int) -> float:
     info = dataset.get_data_info(index)
     if 'width' in info and 'height' in info:
         return info['width'] / info['height']
-    with Image.open(info['img_path']) as image:  # reads the header only
+    with Image.open(
+        info['img_path'], formats=FORMATS
+    ) as image:  # reads the header only
         return image.width / image.height

@@ -7,6 +7,8 @@ None for other broken files. Both end in errors far from the cause.
 from __future__ import annotations
 
 import io
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import mmcv
 import numpy as np
 from mmengine import fileio
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..fileio import printable
 
 JPEG_START, JPEG_SCAN, JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
 PNG_START, PNG_END = b'\x89PNG', b'IEND'
@@ -26,6 +30,7 @@ EXTENSIONS = {
 }
 # The only formats that are decoded: others may start programs, as EPS does.
 FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP')
+MAX_BYTES = 1 << 31  # of a file; larger ones would fill the memory
 
 
 class ImageError(ValueError):
@@ -50,7 +55,7 @@ def read_photo(path: str, backend_args: dict | None = None) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ImageError: If the file is empty, cut off, damaged, or no image.
     """
-    return decode_photo(fileio.get(path, backend_args=backend_args), path)
+    return decode_photo(read_file(path, backend_args), path)
 
 
 def load_image(path: str | Path) -> np.ndarray:
@@ -65,22 +70,51 @@ def load_image(path: str | Path) -> np.ndarray:
     Raises:
         ImageError: If the file is missing, empty, damaged, or no image.
     """
-    if '://' in str(path):
-        try:
-            data = fileio.get(str(path))
-        except Exception as error:  # each file backend raises its own
-            raise ImageError(f'Image {path} cannot be fetched: {error}') from error
-    else:
-        path = Path(path)
-        if not path.exists():
-            raise ImageError(f'Image {path} does not exist.')
-        if path.is_dir():
-            raise ImageError(f'{path} is a folder, not an image.')
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ImageError(f'Image {path} cannot be read: {error}') from error
+    name = printable(os.fsdecode(path))
+    try:
+        data = read_file(path)
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        why = 'is a link to nothing' if os.path.islink(path) else 'does not exist'
+        raise ImageError(f'Image {name} {why}.') from error
+    except Exception as error:  # each file backend raises its own
+        verb = 'fetched' if '://' in name else 'read'
+        reason = getattr(error, 'strerror', None) or _describe(error)
+        raise ImageError(f'Image {name} cannot be {verb}: {reason}') from error
     return decode_photo(data, path)
+
+
+def read_file(path: str | Path, backend_args: dict | None = None) -> bytes:
+    """Read a file that should be an image; what is no file is never waited for.
+
+    Args:
+        path: A file or a URL.
+        backend_args: Storage backend, as in ``mmengine.fileio.get``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImageError: If it is a folder, a pipe or a device, or has more than
+            :data:`MAX_BYTES`.
+    """
+    if backend_args or '://' in str(path):
+        return fileio.get(str(path), backend_args=backend_args)
+    # A pipe without a writer would block at once.
+    flags = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
+    descriptor = os.open(path, flags)
+    try:
+        status, name = os.fstat(descriptor), printable(os.fsdecode(path))
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(f'{name} is a folder, not an image.')
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(f'{name} is a pipe or a device, not an image file.')
+        if status.st_size > MAX_BYTES:
+            size = f'{status.st_size} bytes; at most {MAX_BYTES}'
+            raise ImageError(f'Image {name} has {size} are read.')
+        with open(descriptor, 'rb', closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def decode_photo(data: bytes, name: Any) -> np.ndarray:
@@ -91,6 +125,7 @@ def decode_photo(data: bytes, name: Any) -> np.ndarray:
         name: What an error calls it.
     """
     image = open_image(data, name)
+    name = printable(str(name))
     try:
         is_plain = image.format in ('JPEG', 'MPO') and image.mode in ('L', 'RGB')
         if is_plain and _orientation(image) == 1:
@@ -103,6 +138,12 @@ def decode_photo(data: bytes, name: Any) -> np.ndarray:
         return pil_to_bgr(image)
     except ImageError:
         raise
+    except MemoryError as error:
+        width, height = image.size
+        raise ImageError(
+            f'Image {name} of {width} x {height} pixels needs more memory than there '
+            'is; make it smaller.'
+        ) from error
     except Exception as error:  # Pillow's readers raise many kinds on odd bytes
         raise ImageError(
             f'Image {name} is truncated or damaged: {_describe(error)}'
@@ -119,6 +160,7 @@ def open_image(data: bytes, name: Any) -> Image.Image:
     Raises:
         ImageError: If the file is empty, cut off, or no image of these formats.
     """
+    name = printable(str(name))
     if not data:
         raise ImageError(f'Image {name} is empty (0 bytes).')
     if _is_truncated(data):
@@ -130,6 +172,10 @@ def open_image(data: bytes, name: Any) -> Image.Image:
     except UnidentifiedImageError as error:
         raise ImageError(
             f'{name} is not an image of a known format ({", ".join(FORMATS)}).'
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(
+            f'Image {name} has too many pixels; make it smaller: {error}'
         ) from error
     except Exception as error:
         raise ImageError(
@@ -244,7 +290,7 @@ def read_image(
         FileNotFoundError: If there is no such file.
         ImageError: If the file is empty, cut off, or no image.
     """
-    data = fileio.get(path, backend_args=backend_args)
+    data = read_file(path, backend_args)
     open_image(data, path)
     try:
         image = mmcv.imfrombytes(

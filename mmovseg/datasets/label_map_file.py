@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from mmengine import fileio
 from PIL import Image
 
-from .image_file import ImageError, open_image
+from .image_file import ImageError, open_image, read_file
 
 # Formats that keep every value: JPEG and WebP change some, netpbm may scale all.
 LOSSLESS = ('BMP', 'GIF', 'PNG', 'TIFF')
@@ -38,7 +37,7 @@ def read_label_map(path: str, backend_args: dict | None = None) -> np.ndarray:
         LabelMapError: If it has several channels, a format that changes values, or
             values that are no labels.
     """
-    image = open_image(fileio.get(path, backend_args=backend_args), path)
+    image = open_image(read_file(path, backend_args), path)
     if image.format not in LOSSLESS:
         raise LabelMapError(
             f'The label map {path} is a {image.format} file, which does not keep every '

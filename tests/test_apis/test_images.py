@@ -1,7 +1,9 @@
 """Photos as people have them."""
 
+import contextlib
 import io
 import os
+import socket
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from mmovseg.apis.images import (
     write_json,
     write_png,
 )
+from mmovseg.datasets.image_file import read_photo
 
 
 @pytest.fixture
@@ -182,3 +185,63 @@ def test_label_pngs_keep_their_values(dtype, tmp_path):
     write_png(tmp_path / 'a.png', values)
     found = np.asarray(Image.open(io.BytesIO((tmp_path / 'a.png').read_bytes())))
     assert (found == values).all()
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    os.mkfifo(tmp_path / 'a.png')
+    return tmp_path / 'a.png'
+
+
+def test_what_is_no_file_is_never_waited_for(pipe, tmp_path):
+    server = socket.socket(socket.AF_UNIX)
+    (tmp_path / 'link').symlink_to('nowhere')
+    (tmp_path / 'folder.jpg').mkdir()
+    with contextlib.closing(server):
+        server.bind(str(tmp_path / 'socket'))
+        for path, message in {
+            pipe: 'a.png is a pipe or a device',
+            '/dev/zero': '/dev/zero is a pipe or a device',
+            tmp_path / 'socket': 'socket cannot be read',
+            tmp_path / 'link': 'link is a link to nothing',
+            tmp_path / 'folder.jpg': 'folder.jpg is a folder',
+            'x' * 300: 'x cannot be read: File name too long',
+            'a\0b': r'a\\x00b cannot be read: embedded null',
+        }.items():
+            with pytest.raises(ImageError, match=message):
+                load_image(path)
+    with pytest.raises(ImageError, match='pipe'):
+        read_photo(str(pipe))
+    with pytest.raises(FileNotFoundError):
+        read_photo(str(tmp_path / 'missing.png'))
+
+
+def test_names_in_messages_do_nothing_to_a_terminal(tmp_path):
+    """Bytes that are no UTF-8, and what clears a screen or starts a line."""
+    for name in (b'caf\xe9', b'a\x1b[2J\n', 'a\u202eb'.encode()):
+        path = os.path.join(os.fsencode(tmp_path), name + b'.png')
+        with open(path, 'wb') as file:
+            file.write(b'x')
+        (found,) = find_images(tmp_path)
+        with pytest.raises(ImageError) as caught:
+            load_image(found)
+        assert str(caught.value).isprintable()
+        os.remove(path)
+
+
+def test_images_that_would_fill_the_memory(tmp_path, monkeypatch):
+    Image.new('1', (20000, 20000)).save(tmp_path / 'bomb.png')
+    with pytest.raises(ImageError, match=r'bomb\.png has too many pixels'):
+        load_image(tmp_path / 'bomb.png')
+    with open(tmp_path / 'sparse.png', 'wb') as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ImageError, match=r'sparse.png has 1099511627776 bytes'):
+        load_image(tmp_path / 'sparse.png')
+    Image.new('RGBA', (5, 4)).save(tmp_path / 'a.png')
+
+    def fill(self, *args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, 'convert', fill)
+    with pytest.raises(ImageError, match=r'a\.png of 5 x 4 pixels needs more memory'):
+        load_image(tmp_path / 'a.png')

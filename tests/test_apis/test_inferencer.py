@@ -476,3 +476,39 @@ def test_a_second_run_replaces_its_own_files_alone(heat_inferencer, tmp_path):
     files = sorted(x.name for x in out.iterdir())
     assert files == ['a.json', 'a_labels.png', 'a_overlay.png', 'b.json']
     assert '"semantic"' in (out / 'a.json').read_text()
+
+
+def test_a_photo_that_fills_the_memory_stops_no_other(
+    inferencer, monkeypatch, tmp_path
+):
+    """In the model, together or alone, and behind it."""
+    for i, color in enumerate((RED, GREEN, BLUE)):
+        Image.fromarray(halves(color, color)).save(tmp_path / f'{i}.png')
+    forward, read, runs = inferencer.forward, inferencer._read, []
+
+    def fill(inputs, *args):
+        runs.append(len(inputs['inputs']))
+        if any(image[2].float().mean() > 200 for image in inputs['inputs']):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return forward(inputs, *args)
+
+    def fill_too(sample, *args):
+        if sample.img_path == '1':
+            raise MemoryError
+        return read(sample, *args)
+
+    monkeypatch.setattr(inferencer, 'forward', fill)
+    monkeypatch.setattr(inferencer, '_read', fill_too)
+    result = inferencer(tmp_path, batch_size=3)
+    assert runs == [3, 1, 1, 1]
+    assert [x and x['image'] for x in result['predictions']] == ['0', None, None]
+    assert {x['input'][-5:] for x in result['errors']} == {'1.png', '2.png'}
+    for error in result['errors']:
+        assert 'needs more memory than there is' in error['message']
+
+
+def test_a_photo_too_narrow_to_be_resized_stops_no_other(inferencer):
+    line = np.zeros((1, 10**6, 3), np.uint8)
+    result = inferencer([line, halves(RED, GREEN)])
+    assert [x is None for x in result['predictions']] == [True, False]
+    assert '1000000 x 1 pixels is too narrow' in result['errors'][0]['message']

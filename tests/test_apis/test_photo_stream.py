@@ -10,7 +10,7 @@ from mmovseg.apis import photo_stream
 from mmovseg.apis.output_folder import make_names
 from mmovseg.apis.photo_pipeline import Photo
 from mmovseg.apis.photo_stream import (
-    BadPhoto,
+    FailedImage,
     LoadedPhoto,
     batch_by_size,
 )
@@ -62,7 +62,7 @@ def test_bad_photos_keep_their_places(tmp_path):
     assert isinstance(first, LoadedPhoto) and last.photo.index == 3
     assert missing.input == str(tmp_path / 'none.png')
     assert 'does not exist' in missing.message
-    assert isinstance(array, BadPhoto) and array.input == 'image_2'
+    assert isinstance(array, FailedImage) and array.input == 'image_2'
 
 
 def test_an_error_of_the_pipeline_is_raised_and_ends_the_threads():
