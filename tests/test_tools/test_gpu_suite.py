@@ -59,7 +59,7 @@ def test_a_step_past_its_limit_keeps_what_it_wrote(
     assert found['bad']['outcome'] == 'failed with status 3'
     assert found['bad']['result'] is None
     assert found['quick']['outcome'] == 'ended' and found['quick']['log'] == ['drawn']
-    assert report['versions']['torch'] == torch.__version__
+    assert torch.__version__.startswith(report['versions']['torch'])
     child = int((tmp_path / 'pid').read_text())
     deadline = time.monotonic() + 10
     while is_running(child) and time.monotonic() < deadline:
