@@ -1,7 +1,9 @@
 """Fixtures shared by all tests."""
 
+import gc
 import os
 import random
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,23 @@ def _private_cache(tmp_path_factory):
         del os.environ['MMOVSEG_CACHE']
     else:
         os.environ['MMOVSEG_CACHE'] = before
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _one_tokenizer():
+    """Read the words of CLIP's tokenizers once, not for every model that is built."""
+    import open_clip
+
+    read = open_clip.get_tokenizer
+    open_clip.get_tokenizer = cache(read)
+    yield
+    open_clip.get_tokenizer = read
+
+
+def pytest_collection_finish():
+    """Spare the collector of garbage what the imports have left for good."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -256,6 +256,7 @@ PEERS = {
     'san-l14': Peer(
         partial(_build_san, 'san/san-vit-l14_coco-stuff164k-640x640.py'), 'eovseg-l'
     ),
+    'fcclip-r50': Peer(partial(_build_ours, 'fcclip_r50_zs-ade20k'), 'eovseg-s'),
     'fcclip-l': Peer(partial(_build_ours, 'fcclip_convnext-l_zs-ade20k'), 'eovseg-l'),
     'mask2former-r50': Peer(
         partial(
