@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -21,7 +22,7 @@ from ..models.structures import TextEmbeddings
 from ..vocabulary import Vocabulary
 from .photo_pipeline import find_pipeline
 
-FORMAT = 1  # of the metadata; demo/onnx_demo.py reads it
+FORMAT = 2  # of the metadata; demo/onnx_demo.py reads it
 METADATA = 'mmovseg'  # its key in an ONNX file; the name of the file in a .pt2
 INPUTS = ('images', 'text', 'class_ids', 'seen')
 OUTPUTS = ('scores', 'mask_logits')
@@ -82,8 +83,9 @@ class SegmentorGraph(nn.Module):
         """Segment images.
 
         Args:
-            images: RGB from 0 to 255, float32, ``[B, 3, H, W]``; H and W multiples of
-                32 and at least 64. Padding has the mean colour of the normalisation.
+            images: RGB from 0 to 255, float32, ``[B, 3, H, W]``, B at least 1; H and W
+                multiples of 32 and at least 64. Padding has the mean color of the
+                normalization.
             text: See :class:`TextInputs`; None where the vocabulary is baked in.
             class_ids: Likewise.
             seen: Likewise.
@@ -151,7 +153,7 @@ def export_program(model: BaseModel, *, text_input: bool = False) -> ExportedPro
     images = torch.zeros(2, 3, 3 * DIVISOR, 2 * DIVISOR, device=graph.mean.device)
     lengths = {2: DIVISOR * Dim('rows', min=2), 3: DIVISOR * Dim('columns', min=2)}
     arguments: tuple[Tensor, ...] = (images,)
-    shapes: list[dict[int, Any]] = [{0: Dim('batch'), **lengths}]
+    shapes: list[dict[int, Any]] = [{0: Dim('batch', min=1), **lengths}]
     if text_input:
         arguments += _example_text(text)
         names = Dim('names', min=2)
@@ -183,6 +185,7 @@ def describe(model: BaseModel, *, text_input: bool) -> dict[str, Any]:
         format=FORMAT,
         model=type(model).__name__,
         text_model=model.text_classifier.model_name,
+        text_fingerprint=fingerprint_text(model),
         text_input=text_input,
         divisor=DIVISOR,
         scale=_find_scale(model.cfg),
@@ -190,11 +193,22 @@ def describe(model: BaseModel, *, text_input: bool) -> dict[str, Any]:
         object_mask_thr=fusion.object_mask_thr,
         iou_thr=fusion.iou_thr,
         resize_probabilities=fusion.resize_probabilities,
+        one_step_resize=fusion.one_step_resize,
     )
     if not text_input:
         described['names'] = list(model.vocabulary.names)
         described['is_thing'] = list(model.vocabulary.is_thing)
     return described
+
+
+def fingerprint_text(model: BaseModel) -> str:
+    """Return a hash of all that :class:`TextInputs` depend on beside the vocabulary.
+
+    That is the text tower with its weights, the templates or the learned prompt, and
+    the training vocabulary. A graph takes no text of another fingerprint.
+    """
+    content = [model.text_classifier.fingerprint, model.train_vocabulary.fingerprint]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _find_scale(cfg: Any) -> list[int]:
@@ -258,15 +272,48 @@ def save_onnx(
         verbose=False,
     )
     proto = converted.model_proto
+    _refuse_empty_batches(proto)
     onnx.helper.set_model_props(proto, {METADATA: json.dumps(metadata)})
     write_atomic(path, proto.SerializeToString())
+
+
+def _refuse_empty_batches(proto: Any) -> None:
+    """Let ONNX Runtime report a batch of no image; without this the process dies.
+
+    A step in front of the graph takes the image size from the first image.
+    """
+    import onnx
+
+    helper, name = onnx.helper, INPUTS[0]
+    for node in proto.graph.node:
+        node.input[:] = [f'{name}_checked' if x == name else x for x in node.input]
+    zero = helper.make_tensor('first_index', onnx.TensorProto.INT64, [1], [0])
+    proto.graph.initializer.append(zero)
+    steps = [
+        helper.make_node(
+            'Gather',
+            [name, zero.name],
+            ['first_image'],
+            name='a_batch_needs_at_least_one_image',
+            axis=0,
+        ),
+        helper.make_node('Shape', ['first_image'], ['first_image_shape'], start=1),
+        helper.make_node('Shape', [name], ['batch_shape'], end=1),
+        helper.make_node(
+            'Concat', ['batch_shape', 'first_image_shape'], ['checked_shape'], axis=0
+        ),
+        helper.make_node('Reshape', [name, 'checked_shape'], [f'{name}_checked']),
+    ]
+    nodes = list(proto.graph.node)
+    del proto.graph.node[:]
+    proto.graph.node.extend(steps + nodes)
 
 
 def save_text(model: BaseModel, vocabulary: Vocabulary, path: str | Path) -> None:
     """Write a vocabulary for graphs that have it as input.
 
     Arrays: those of :class:`TextInputs`, ``names`` and ``is_thing`` of the classes, and
-    ``text_model``, the CLIP it belongs to.
+    ``text_model`` and ``text_fingerprint``, the CLIP and the weights it belongs to.
 
     Args:
         model: The model of the graph.
@@ -281,5 +328,6 @@ def save_text(model: BaseModel, vocabulary: Vocabulary, path: str | Path) -> Non
         names=np.array(vocabulary.names),
         is_thing=np.array(vocabulary.is_thing),
         text_model=np.array(model.text_classifier.model_name),
+        text_fingerprint=np.array(fingerprint_text(model)),
     )
     write_atomic(path, buffer.getvalue())
