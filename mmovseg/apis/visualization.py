@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+from PIL.ImageFont import FreeTypeFont
+
+from .fonts import load_font
 
 OPACITY = 0.5
 STAR = '★'  # behind the names of unseen classes
@@ -178,8 +179,8 @@ def side_by_side(
     """
     images = [_enlarge(image)[0] for image in images]
     height = max(len(image) for image in images)
-    font = _font(max(13, min(28, height // 20)))
-    top, gap = round(font.size * 1.8), 8
+    size = max(13, min(28, height // 20))
+    top, gap = round(size * 1.8), 8
     width = sum(image.shape[1] for image in images) + gap * (len(images) - 1)
     canvas = np.full((top + height, width, 3), 255, np.uint8)
     left, places = 0, []
@@ -190,9 +191,10 @@ def side_by_side(
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
     for image, title, place in zip(images, titles, places, strict=True):
+        font = load_font(size, title)
         title = _shorten(title, image.shape[1], font)
         draw.text((place, top / 2), title, (20, 20, 20), font, anchor='mm')
-    return _add_legend(np.asarray(picture), labels, names, font.size, unseen)
+    return _add_legend(np.asarray(picture), labels, names, size, unseen)
 
 
 def _draw(
@@ -272,9 +274,9 @@ def _write_names(canvas: np.ndarray, found: list[_Name], size: int) -> np.ndarra
     picture = Image.fromarray(canvas).convert('RGBA')
     sheet = Image.new('RGBA', picture.size)
     draw = ImageDraw.Draw(sheet)
-    font = _font(size)
     taken: list[tuple[float, float, float, float]] = []
     for radius, x, y, room, _, text in sorted(found, key=lambda name: -name.area):
+        font = load_font(size, text)
         left, top, right, bottom = draw.textbbox((0, 0), text, font, anchor='mm')
         half_w, half_h = (right - left) / 2 + size / 3, (bottom - top) / 2 + size / 5
         if not text or radius < 0.4 * size or 2 * half_w > min(width, 2 * room):
@@ -311,13 +313,13 @@ def _add_legend(
     if not labels:
         return canvas
     width = max(canvas.shape[1], 20 * size)
-    font, line = _font(size), round(1.7 * size)
+    line = round(1.7 * size)
     places, x, y = [], size, size // 2
     entries = [(label, _mark(label, names, unseen)) for label in labels]
     if any(label in unseen for label in labels):
         entries.append((None, f'{STAR} unseen in training'))
     for label, text in entries:
-        needed = round(font.getlength(text)) + 2 * size
+        needed = round(load_font(size, text).getlength(text)) + 2 * size
         if x > size and x + needed > width:
             x, y = size, y + line
         places.append((x, y, label, text))
@@ -329,6 +331,7 @@ def _add_legend(
         box = (x, middle - size / 2, x + 1.3 * size, middle + size / 2)
         if label is not None:
             draw.rounded_rectangle(box, size / 4, class_color(label))
+        font = load_font(size, text)
         draw.text((x + 1.8 * size, middle), text, (20, 20, 20), font, anchor='lm')
     result = np.full((len(canvas) + strip.height, width, 3), 255, np.uint8)
     result[: len(canvas), : canvas.shape[1]] = canvas
@@ -336,7 +339,7 @@ def _add_legend(
     return result
 
 
-def _shorten(text: str, width: float, font: ImageFont.FreeTypeFont) -> str:
+def _shorten(text: str, width: float, font: FreeTypeFont) -> str:
     """Cut a text that is wider than its place."""
     if font.getlength(text) <= width:
         return text
@@ -347,12 +350,3 @@ def _shorten(text: str, width: float, font: ImageFont.FreeTypeFont) -> str:
 
 def _font_size(image: np.ndarray) -> int:
     return int(min(max((image.shape[0] * image.shape[1]) ** 0.5 / 36, 11), 40))
-
-
-@lru_cache(maxsize=16)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Return matplotlib's DejaVu Sans, which has more letters than Pillow's own."""
-    import matplotlib
-
-    path = Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / 'DejaVuSans.ttf'
-    return ImageFont.truetype(str(path), size)
