@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from .fileio import check_writable, printable
 
 
 @contextmanager
@@ -18,3 +22,16 @@ def exit_on_error(*more: type[Exception]) -> Iterator[None]:
         yield
     except (OSError, ValueError, *more) as error:
         sys.exit(f'error: {error}')
+
+
+def output_file(text: str) -> Path:
+    """Read an option that names a file to write, and find out whether that works.
+
+    Use it as ``type=`` of an argument. A run of hours then fails in its first second.
+    """
+    try:
+        check_writable(text)
+    except OSError as error:
+        reason = printable(error.strerror or str(error))
+        raise argparse.ArgumentTypeError(f'{printable(text)}: {reason}') from error
+    return Path(text)

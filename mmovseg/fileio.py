@@ -33,14 +33,9 @@ def atomic_path(path: str | Path, part: str | None = None) -> Iterator[Path]:
         OSError: If ``path`` is a folder or cannot be written.
     """
     path = Path(os.path.realpath(path))
-    if path.exists():
-        if path.is_dir():
-            raise IsADirectoryError(f'{path} is a folder, so no file can be written.')
-        if not stat.S_ISREG(path.stat().st_mode):
-            yield path
-            return
-        if not os.access(path, os.W_OK):
-            raise PermissionError(f'{path} is write-protected.')
+    if not _is_replaceable(path):
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     # A short name of its own: others may write the same file, and names have a limit.
     draft = path.with_name(part or f'.{uuid.uuid4().hex[:12]}.part')
@@ -49,6 +44,41 @@ def atomic_path(path: str | Path, part: str | None = None) -> Iterator[Path]:
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _is_replaceable(path: Path) -> bool:
+    """Whether a path is, or may become, a regular file: no device and no pipe."""
+    if not path.exists():
+        return True
+    if path.is_dir():
+        raise IsADirectoryError(f'{path} is a folder, so no file can be written.')
+    if not stat.S_ISREG(path.stat().st_mode):
+        return False
+    if not os.access(path, os.W_OK):
+        raise PermissionError(f'{path} is write-protected.')
+    return True
+
+
+def check_writable(path: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Find out now, not after hours, whether a file can be written.
+
+    Missing folders are made.
+
+    Args:
+        path: Where the file will go.
+        inputs: Files that are read for it.
+
+    Raises:
+        OSError: If ``path`` is a folder or cannot be written.
+        ValueError: If ``path`` is one of the inputs, which would be lost.
+    """
+    real = Path(os.path.realpath(path))
+    for source in inputs:
+        if real.exists() and os.path.exists(source) and real.samefile(source):
+            raise ValueError(f'{path} would overwrite the input {source}.')
+    if _is_replaceable(real):
+        write_atomic(probe := real.with_name(f'.{uuid.uuid4().hex[:12]}.part'), b'')
+        probe.unlink()
 
 
 def write_atomic(

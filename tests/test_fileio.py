@@ -1,9 +1,18 @@
+import argparse
 import os
 import stat
 
 import pytest
 
-from mmovseg.fileio import atomic_path, closest, did_you_mean, write_atomic
+from mmovseg.command_line import output_file
+from mmovseg.fileio import (
+    atomic_path,
+    check_writable,
+    closest,
+    did_you_mean,
+    printable,
+    write_atomic,
+)
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path):
@@ -77,3 +86,25 @@ def test_hints_are_for_what_is_alike():
     assert did_you_mean('pipline', {'pipeline': 1}) == " Did you mean 'pipeline'?"
     assert did_you_mean('zebra', ['pipeline']) == ''
     assert closest('pipline', ['pipeline'], cutoff=0.99) is None
+
+
+def test_whether_a_file_can_be_written_is_found_out_first(tmp_path, monkeypatch):
+    (tmp_path / 'old').write_text('old')
+    check_writable(tmp_path / 'old')
+    check_writable(tmp_path / 'new' / 'x', [tmp_path / 'old', tmp_path / 'none'])
+    assert (tmp_path / 'old').read_text() == 'old'
+    assert os.listdir(tmp_path / 'new') == []
+    (tmp_path / 'link').symlink_to('old')
+    with pytest.raises(ValueError, match='would overwrite the input'):
+        check_writable(tmp_path / 'link', [tmp_path / 'old'])
+    for path in (tmp_path, tmp_path / 'old' / 'below'):
+        with pytest.raises(argparse.ArgumentTypeError, match=str(path)):
+            output_file(str(path))
+    assert output_file(str(tmp_path / 'x')) == tmp_path / 'x'
+
+
+def test_what_would_move_a_terminal_becomes_visible():
+    assert printable('a\x1b[2J\nb\udcff\u202e') == r'a\x1b[2J\nb\udcff\u202e'
+    assert printable('a\x1b\udcff', '_') == 'a__'
+    shown = 'Straße 犬 \u0645\u06cc\u200c\u062e'
+    assert printable(shown) == shown

@@ -30,6 +30,7 @@ from mmovseg.apis.runtime import (
     leave_process_group,
     load_run_config,
 )
+from mmovseg.command_line import output_file
 
 
 def parse_args():
@@ -37,7 +38,9 @@ def parse_args():
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help="file, or 'shapeworld': packaged")
     parser.add_argument('--work-dir', help='folder of logs [work_dirs/<config name>]')
-    parser.add_argument('--out', metavar='FILE.pkl', help='write all predictions here')
+    parser.add_argument(
+        '--out', type=output_file, metavar='FILE.pkl', help='write all predictions here'
+    )
     parser.add_argument('--show', action='store_true', help='show the results')
     parser.add_argument('--show-dir', help='folder for pictures of the results')
     parser.add_argument(
@@ -72,8 +75,8 @@ def parse_args():
     # Passed by older versions of torch.distributed.launch.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
     args = parser.parse_args()
-    if args.out and not args.out.endswith(('.pkl', '.pickle')):
-        parser.error(f'--out must end with .pkl or .pickle, got {args.out!r}.')
+    if args.out and args.out.suffix not in ('.pkl', '.pickle'):
+        parser.error(f'--out must end with .pkl or .pickle, got {str(args.out)!r}.')
     if args.batch_size is not None and args.batch_size < 1:
         parser.error(f'--batch-size must be at least 1, got {args.batch_size}.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -143,7 +146,7 @@ def main():
     if args.show or args.show_dir:
         runner.register_hook(ResultDrawingHook(args.show_dir, show=args.show))
     if args.out:
-        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=str(args.out)))
     runner.register_hook(card)
     runner.test()
     leave_process_group()

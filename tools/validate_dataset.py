@@ -21,6 +21,7 @@ from mmovseg.analysis.dataset_validation import (
     load_data_config,
     validate_data,
 )
+from mmovseg.command_line import output_file
 from mmovseg.fileio import write_atomic
 
 
@@ -45,7 +46,9 @@ def parse_args():
     parser.add_argument(
         '--num-shown', type=int, default=4, help='pictures per data set [%(default)s]'
     )
-    parser.add_argument('--out', metavar='FILE.json', help='write everything here')
+    parser.add_argument(
+        '--out', type=output_file, metavar='FILE.json', help='write everything here'
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',

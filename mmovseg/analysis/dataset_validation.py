@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ..apis.config import check_config, read_config
 from ..apis.images import write_png
+from ..apis.output_folder import OutputFolder, describe_source, make_names
 from ..apis.visualization import draw_panoptic, draw_semantic, side_by_side
 from ..datasets import PanopticDataset
 from ..datasets.validation import (
@@ -162,6 +163,7 @@ def validate_data(
         Problems, notes and the histogram of classes.
     """
     init_default_scope('mmovseg')
+    folder = None if show_dir is None else OutputFolder(show_dir, ['.png'])
     found = Findings()
     check = _make_check(entry, found)
     if check is None:
@@ -179,10 +181,10 @@ def validate_data(
     indices = _spread(len(check), max_images)
     _check_images(check, indices, summary, num_workers=num_workers, progress=progress)
     summary.finish()
-    if show_dir is not None:
+    if folder is not None:
         prefix = entry.title.split(',')[0]
         for index in _spread(len(check), num_shown):
-            _draw(check, index, Path(show_dir), prefix)
+            _draw(check, index, folder, prefix)
     return summary
 
 
@@ -278,7 +280,7 @@ def _check_names(entry: DataEntry, check: Check, summary: Summary) -> None:
         summary.problem('names', str(error))
 
 
-def _draw(check: Check, index: int, folder: Path, prefix: str) -> None:
+def _draw(check: Check, index: int, folder: OutputFolder, prefix: str) -> None:
     """Write a picture of an image beside its labels; broken files have none."""
     try:
         image, values, segments = check.load(index)
@@ -296,4 +298,7 @@ def _draw(check: Check, index: int, folder: Path, prefix: str) -> None:
     picture = side_by_side(
         [image, drawing], [name, 'labels'], labels=labels, names=check.names
     )
-    write_png(folder / f'{prefix}_{Path(name).stem}.png', picture)
+    source = f'{prefix}/{name}'
+    (stem,) = make_names([name])
+    with folder.claim(f'{prefix}_{stem}', source) as stem:
+        write_png(folder.path / f'{stem}.png', picture, describe_source(source))

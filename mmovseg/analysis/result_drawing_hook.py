@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
 from ..apis.images import load_image, write_png
+from ..apis.output_folder import OutputFolder, describe_source, make_names
 from ..apis.results import TASKS, read_result
 
 
@@ -19,7 +21,8 @@ class ResultDrawingHook(Hook):
     """Draw the results of every test image.
 
     Args:
-        out_dir: Folder for ``<image name>.png``; None writes nothing.
+        out_dir: Folder for ``<image name>.png``; None writes nothing. See
+            :class:`OutputFolder`.
         show: Show each picture in a window, until a key is pressed.
         task: ``'panoptic'``, ``'instance'`` or ``'semantic'``; None takes the first of
             them that the model gives.
@@ -32,7 +35,7 @@ class ResultDrawingHook(Hook):
         show: bool = False,
         task: str | None = None,
     ) -> None:
-        self.out_dir = None if out_dir is None else Path(out_dir)
+        self.folder = None if out_dir is None else OutputFolder(out_dir, ['.png'])
         self.show = show
         self.task = task
 
@@ -59,11 +62,18 @@ class ResultDrawingHook(Hook):
             )
             image = load_image(sample.img_path)[..., ::-1]  # BGR to RGB
             drawing = result.draw(image)
-            name = Path(sample.img_path).stem
-            if self.out_dir is not None:
-                write_png(self.out_dir / f'{name}.png', drawing)
+            (name,) = make_names([sample.img_path])
+            if self.folder is not None:
+                self._save(name, sample.img_path, drawing)
             if self.show:
                 runner.visualizer.show(drawing, win_name=name, wait_time=0)
+
+    def _save(self, name: str, img_path: str, drawing: np.ndarray) -> None:
+        """Write a picture; other files of the same name stay."""
+        self.folder.check_sources([img_path])
+        with self.folder.claim(name, img_path) as name:
+            path = self.folder.path / f'{name}.png'
+            write_png(path, drawing, describe_source(img_path))
 
 
 _FIELDS = dict(panoptic='panoptic_seg', instance='instances', semantic='sem_seg')

@@ -131,12 +131,11 @@ class OutputFolder:
             there |= {
                 folded.removesuffix(x) for x in self.endings if folded.endswith(x)
             }
-        room = _name_limit(self.path) - max(map(len, self.endings)) - 8  # a number
         taken: set[str] = set()
         chosen = []
         first = 0
         for source, wanted in zip(sources, names, strict=True):
-            for name in _count_on(_shorten(wanted, room), source, first):
+            for name in _count_on(self._shorten(wanted), source, first):
                 folded = _fold(name)
                 if folded in taken:
                     continue
@@ -165,7 +164,7 @@ class OutputFolder:
         try:
             if not self.path.is_dir():
                 raise FileNotFoundError
-            for other in _count_on(name, source):
+            for other in _count_on(self._shorten(name), source):
                 drawing = self.path / f'{other}{self.endings[0]}'
                 if self._shows(other, source):
                     break
@@ -181,6 +180,11 @@ class OutputFolder:
         finally:
             if claimed is not None and _is_empty(claimed):
                 claimed.unlink(missing_ok=True)  # there was an error before
+
+    def _shorten(self, name: str) -> str:
+        """Cut a name so that a number and every ending fit behind it."""
+        room = _name_limit(self.path) - max(map(len, self.endings)) - 8
+        return name.encode()[: max(room, 16)].decode(errors='ignore')
 
     def _shows(self, name: str, source: Any) -> bool:
         """Whether the drawing of a name is one of this photo file."""
@@ -261,10 +265,6 @@ def _count_on(name: str, source: Any, first: int = 0) -> Iterator[str]:
 def _fold(name: str) -> str:
     """Make names equal that some file systems take for the same."""
     return unicodedata.normalize('NFC', name).casefold()
-
-
-def _shorten(name: str, room: int) -> str:
-    return name.encode()[: max(room, 16)].decode(errors='ignore')
 
 
 def _name_limit(folder: Path) -> int:

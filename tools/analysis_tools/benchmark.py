@@ -10,7 +10,6 @@ tools/analysis_tools/benchmark.py eovseg_r50_coco --throughput --fast bf16 resiz
 import argparse
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from mmovseg.apis import OVSegInferencer
 from mmovseg.apis.checkpoint import load_checkpoint
 from mmovseg.apis.fast_mode import PARTS, make_fast
 from mmovseg.apis.images import find_images
+from mmovseg.command_line import output_file
 
 BATCH_SIZES = [1, 2, 4, 8, 16, 32]
 
@@ -98,7 +98,9 @@ def parse_args():
         '--workers', type=int, default=4, help='threads that read --photos [4]'
     )
     parser.add_argument(
-        '--out', type=Path, help='write the seconds of all runs to this JSON file'
+        '--out',
+        type=output_file,
+        help='write the seconds of all runs to this JSON file',
     )
     args = parser.parse_args()
     if args.photos and args.throughput is None:

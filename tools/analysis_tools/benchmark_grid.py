@@ -14,7 +14,6 @@ import gc
 import sys
 import time
 from contextlib import nullcontext
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,6 +28,7 @@ from mmovseg.analysis.profiling import count_macs, read_clock, wait_passively
 from mmovseg.analysis.roofline import Cost, count_bytes, measure_peak
 from mmovseg.analysis.run_card import describe_place, write_card
 from mmovseg.apis.fast_mode import make_fast
+from mmovseg.command_line import output_file
 
 # What a mode does: autocast, layout, parts of the fast mode (ours alone).
 MODES = {
@@ -87,7 +87,9 @@ def parse_args(arguments=None):
     parser.add_argument(
         '--seconds', type=float, default=float('inf'), help='begin no cell after them'
     )
-    parser.add_argument('--out', type=Path, help='write all numbers to this JSON file')
+    parser.add_argument(
+        '--out', type=output_file, help='write all numbers to this JSON file'
+    )
     args = parser.parse_args(arguments)
     if any(x < 64 or x % 32 for x in args.size):
         parser.error(

@@ -11,7 +11,6 @@ import argparse
 import logging
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from mmovseg.analysis.profiling import (
     wait_passively,
 )
 from mmovseg.analysis.run_card import describe_place, write_card
+from mmovseg.command_line import output_file
 
 WRAPPERS = {
     'float32': 'OptimWrapper',
@@ -73,7 +73,9 @@ def parse_args():
         '--workers', type=int, help="processes that read --data-of [the config's]"
     )
     parser.add_argument(
-        '--out', type=Path, help='write the seconds of all steps to this JSON file'
+        '--out',
+        type=output_file,
+        help='write the seconds of all steps to this JSON file',
     )
     args = parser.parse_args()
     if any(x < 32 or x % 32 for x in args.shape):

@@ -15,7 +15,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +31,7 @@ from mmovseg.analysis.profiling import (
 )
 from mmovseg.analysis.run_card import describe_place, write_card
 from mmovseg.apis.fast_mode import PARTS, make_fast
+from mmovseg.command_line import output_file
 from mmovseg.models.fusion.fusion_tasks import label_divisor
 
 
@@ -83,7 +83,9 @@ def parse_args(arguments=None):
     parser.add_argument('--warmup', type=int, default=2, help='runs not counted [2]')
     parser.add_argument('--repeat', type=int, default=10, help='runs counted [10]')
     parser.add_argument(
-        '--out', type=Path, help='write the numbers of all runs to this JSON file'
+        '--out',
+        type=output_file,
+        help='write the numbers of all runs to this JSON file',
     )
     # Memory of one form in this process, which the tool starts itself.
     parser.add_argument('--alone', choices=FORMS, help=argparse.SUPPRESS)

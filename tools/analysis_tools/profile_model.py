@@ -11,13 +11,13 @@ import argparse
 import itertools
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 
 import torch
 
 from mmovseg.analysis.profiling import build_model, wait_passively
 from mmovseg.analysis.roofline import measure_peak, profile_parts, roofline_table
 from mmovseg.analysis.run_card import describe_place, write_card
+from mmovseg.command_line import output_file
 
 
 def parse_args():
@@ -56,7 +56,9 @@ def parse_args():
     parser.add_argument(
         '--panoptic-only', action='store_true', help='no instances, no label map'
     )
-    parser.add_argument('--out', type=Path, help='write all numbers to this JSON file')
+    parser.add_argument(
+        '--out', type=output_file, help='write all numbers to this JSON file'
+    )
     args = parser.parse_args()
     args.shape = args.shape or [[640, 960]]
     for shape in args.shape:

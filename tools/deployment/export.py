@@ -31,6 +31,7 @@ from mmovseg.apis.export import (
     save_program,
     save_text,
 )
+from mmovseg.command_line import output_file
 from mmovseg.models.segmentors import OVSegmentor
 from mmovseg.vocabulary import Vocabulary
 
@@ -43,7 +44,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('config', help='file, or the name of a packaged one')
-    add('out', nargs='+', type=Path, help='files to write: .onnx, .pt2, .npz')
+    add('out', nargs='+', type=output_file, help='files to write: .onnx, .pt2, .npz')
     add('--checkpoint', help="weights; without any the model's trained part is random")
     add(
         *('--classes', '--vocabulary'),

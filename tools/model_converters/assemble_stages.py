@@ -21,6 +21,7 @@ from mmovseg.apis import load_config
 from mmovseg.apis.checkpoint import list_names
 from mmovseg.apis.conversion import save
 from mmovseg.apis.init_from import find_shared_weights
+from mmovseg.fileio import check_writable
 from mmovseg.registry import MODELS
 
 
@@ -50,6 +51,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     try:
+        check_writable(args.dst, args.src)
         config = load_config(args.config)
         init_default_scope(config.get('default_scope', 'mmovseg'))
         model = MODELS.build(config.model)

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from mmovseg.apis import conversion
 from mmovseg.apis.conversion import check, expected_shapes, read, report, save
+from mmovseg.fileio import check_writable
 
 # Official names on the left; the first match decides.
 RESNET = r'(?:backbone\.)?'
@@ -190,6 +191,7 @@ def main() -> None:
     args = parser.parse_args()
 
     try:
+        check_writable(args.dst, [args.src])
         official = read(args.src)
         kind = find_kind(official)
         if kind is None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from mmovseg.apis import conversion
 from mmovseg.apis.conversion import check, expected_shapes, read, report, save
+from mmovseg.fileio import check_writable
 
 # Official names on the left; the first match decides. {} counts levels or stages.
 CNN = r'cnn_backbone\.clip_model\.'
@@ -149,6 +150,7 @@ def main() -> None:
     args = parser.parse_args()
 
     try:
+        check_writable(args.dst, [args.src])
         official = read(args.src)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
