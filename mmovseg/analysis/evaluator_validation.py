@@ -13,6 +13,7 @@ from ..datasets.instance_format import InstanceAnnotations
 from ..datasets.panoptic_format import PanopticAnnotations
 from ..datasets.validation import PanopticCheck, SemanticCheck
 from ..evaluation.categories import find_categories
+from ..vocabulary import name_key
 
 INSTANCE_METRICS = ('InstanceMetric', 'CocoMetric')
 
@@ -105,7 +106,7 @@ def _check_instances(
 def _check_classes(
     annotations: InstanceAnnotations, check: PanopticCheck, found: Findings
 ) -> None:
-    if not check.names:
+    if not check.names or check.annotations.found.problems:
         return
     labels = check.annotations.labels
     things = {category for category, label in labels.items() if check.is_thing[label]}
@@ -124,6 +125,17 @@ def _check_classes(
             'names',
             f'{len(absent)} things of {check.ann_file} are no categories of '
             f'{annotations.path}: {shorten(sorted(absent))}',
+        )
+    unlike = [
+        f'{name!r} / {check.names[labels[i]]!r}'
+        for i, name in annotations.categories.items()
+        if i in labels and name_key(name) != name_key(check.names[labels[i]])
+    ]
+    if unlike:
+        found.note(
+            'names',
+            f'{len(unlike)} categories of {annotations.path} have another name in '
+            f'{check.ann_file}; their ids decide: {shorten(unlike)}',
         )
     meta = {
         'classes': check.names,

@@ -181,7 +181,7 @@ def is_whole(entry: Any, needed: Mapping[str, Any]) -> bool:
 
 def is_flag(value: Any) -> bool:
     """Whether a value says yes or no: 0, 1, or a JSON boolean."""
-    return isinstance(value, int) and 0 <= value <= 1
+    return isinstance(value, NUMBER) and value in (0, 1)
 
 
 def is_vector(values: Any, length: int) -> bool:

@@ -36,6 +36,7 @@ IMAGE = {'id': KEY, 'file_name': str, 'height': NUMBER, 'width': NUMBER}
 ANNOTATION = {'image_id': KEY, 'segments_info': list}
 SEGMENT = {'id': int, 'category_id': KEY}
 ZEROS = [0, 0, 0]
+DOTS = ('.', '..')
 VOID_ID = 0  # segment id of pixels without annotation
 
 
@@ -180,7 +181,7 @@ class PanopticAnnotations(AnnotationFile):
         self._report_any(
             'PNGs are not in the folder of PNGs; "file_name" of an annotation must be '
             'a path inside of it',
-            [name for name in names if name[0] == '/' or name.split('/')[0] == '..'],
+            [name for name in names if name[0] == '/' or name.split('/')[0] in DOTS],
         )
         self._find_unlisted(list(by_image), self.images)
         self._report_unannotated()
@@ -265,12 +266,15 @@ class PanopticAnnotations(AnnotationFile):
                 annotation['segments_info'] = segments
             if not all(is_vector(x['bbox'], 4) for x in segments if 'bbox' in x):
                 boxes.append(image_id)
-            if not all(is_flag(x['iscrowd']) for x in segments if 'iscrowd' in x):
-                crowds.append(image_id)
+            crowds += [
+                f'{image_id} (segment {x["id"]}: {x["iscrowd"]!r})'
+                for x in segments
+                if 'iscrowd' in x and not is_flag(x['iscrowd'])
+            ]
         self._report_any(f'images have segments without {describe(SEGMENT)}', broken)
         self._report_any('images have segments whose "bbox" is not 4 numbers', boxes)
         self._report_any(
-            'images have segments whose "iscrowd" is not 0 or 1', crowds, 'flags'
+            'segments have an "iscrowd" that is not 0 or 1, by image', crowds, 'flags'
         )
         return {annotation['image_id']: annotation for annotation in whole}
 

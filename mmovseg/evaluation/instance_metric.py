@@ -231,15 +231,17 @@ class InstanceMetric(BaseMetric):
         values = torch.as_tensor(values).detach().cpu().numpy()
         if length is not None and len(values) != length:
             raise ValueError(f'{title} has {length} labels and {len(values)} {key}.')
-        if length is None:
-            return values.astype(np.int64)
-        strange = values[~np.isfinite(values)]
-        if strange.size:
+        shape = (len(values), 4) if key == 'bboxes' else (len(values),)
+        if values.shape != shape:
+            raise ValueError(f'{key} of {title} must be {shape}, got {values.shape}.')
+        is_label = length is None
+        good = values == np.round(values) if is_label else np.isfinite(values)
+        if not good.all():
             raise ValueError(
-                f'{key} of {title} have the value {strange[0]}. Did the training '
+                f'{key} of {title} have the value {values[~good][0]}. Did the training '
                 'diverge, or half precision overflow?'
             )
-        return values.astype(np.float64)
+        return values.astype(np.int64 if is_label else np.float64)
 
     def _match(
         self, kind: str, image_id: Any, truths: list[dict], predicted: Mapping
@@ -308,6 +310,13 @@ class InstanceMetric(BaseMetric):
                 logger='current',
                 level=logging.WARNING,
             )
+        if images and np.isnan(metrics[f'{self.kinds[0]}_mAP']):
+            print_log(
+                f'{self.annotations.path} has nothing to score in these images: no '
+                'instance that is no crowd.',
+                logger='current',
+                level=logging.WARNING,
+            )
         return metrics
 
     def _split(self) -> dict[str, np.ndarray]:
@@ -335,6 +344,8 @@ def _encode(masks: Any, keep: np.ndarray, title: str) -> list[dict]:
     """Encode the masks of some rows, which may be encoded already."""
     if not isinstance(masks, torch.Tensor):
         return [masks[i] for i in keep]
+    if masks.dim() != 3:
+        raise ValueError(f'The masks of {title} must be [n, H, W], got {masks.shape}.')
     kept = masks[torch.from_numpy(keep).to(masks.device)].cpu().numpy()
     if kept.dtype != bool:
         if np.issubdtype(kept.dtype, np.floating) and not np.isin(kept, (0, 1)).all():

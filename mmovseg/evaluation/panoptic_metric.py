@@ -327,6 +327,13 @@ class PanopticMetric(BaseMetric):
                 logger='current',
                 level=logging.WARNING,
             )
+        if images and not occurs.any():
+            print_log(
+                f'{self.annotations.path} has nothing to score in these images: no '
+                'segment that is no crowd.',
+                logger='current',
+                level=logging.WARNING,
+            )
         self._log_tables(metrics, groups, quality, counts)
         return metrics
 

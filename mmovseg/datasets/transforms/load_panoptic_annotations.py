@@ -72,6 +72,12 @@ class LoadPanopticAnnotations(mmdet.datasets.transforms.LoadAnnotations):
                 f'Panoptic PNG {path} is {ids.shape} (height, width), but the image '
                 f'{results.get("img_path")} is {tuple(size)}.'
             )
+        told = results.get('height', size[0]), results.get('width', size[1])
+        if ids.shape != told:
+            raise ValueError(
+                f'Panoptic PNG {path} is {ids.shape} (height, width), but its JSON '
+                f'says {told}.'
+            )
         masks, labels, seg_map = self._split(ids, results)
         bitmaps = BitmapMasks(masks, *ids.shape)
         if self.with_bbox:
