@@ -19,7 +19,7 @@ NAMES = {
     'DATA_SAMPLERS': ['SeededSampler'],
     'TRANSFORMS': ['LoadPanopticAnnotations', 'SeedSample'],
     'METRICS': ['PanopticMetric', 'InstanceMetric', 'SemanticMetric'],
-    'HOOKS': ['AtomicCheckpointHook', 'SeedIterationHook'],
+    'HOOKS': ['AtomicCheckpointHook', 'CheckThingsHook', 'SeedIterationHook'],
     'OPTIM_WRAPPERS': ['BFloat16OptimWrapper'],
     'OPTIM_WRAPPER_CONSTRUCTORS': ['TrainableOptimWrapperConstructor'],
     'INFERENCERS': ['OVSegInferencer'],

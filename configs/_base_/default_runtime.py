@@ -12,8 +12,9 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
 # A resumed run repeats an uninterrupted one: this hook seeds what an iteration draws,
-# SeededSampler and SeedSample (in the data configs) what the pipeline draws.
-custom_hooks = [dict(type='SeedIterationHook')]
+# SeededSampler and SeedSample (in the data configs) what the pipeline draws. The other
+# hook refuses datasets that call other classes things than the model does.
+custom_hooks = [dict(type='SeedIterationHook'), dict(type='CheckThingsHook')]
 randomness = dict(seed=0)
 
 env_cfg = dict(

@@ -4,6 +4,7 @@ from mmovseg.checkpoints import use_safe_checkpoints
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
+from .check_things_hook import CheckThingsHook
 from .muon import Muon
 from .seed_iteration_hook import SeedIterationHook
 from .trainable_optim_wrapper_constructor import TrainableOptimWrapperConstructor
@@ -14,6 +15,7 @@ use_safe_checkpoints()  # whoever runs our configs, our tools or others
 __all__ = [
     'AtomicCheckpointHook',
     'BFloat16OptimWrapper',
+    'CheckThingsHook',
     'Muon',
     'SeedIterationHook',
     'TrainableOptimWrapperConstructor',
