@@ -4,9 +4,11 @@ Blocks whose preceding paragraph says "Needs" are left out, and so are lines tha
 with make or pip: .ci/run and the environments cover those.
 """
 
+import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,14 +24,27 @@ def runnable(text):
         yield match[1], match[2]
 
 
+def run(block):
+    """Run a block; print it and its output together, and return whether it worked."""
+    language, code = block
+    shell = ['bash', '-euo', 'pipefail', '-c', code]
+    command = shell if language == 'shell' else [sys.executable, '-c', code]
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    print(f'--- {language}\n{code}\n{done.stdout}', flush=True)
+    return done.returncode == 0
+
+
 def main():
     blocks = list(runnable((ROOT / 'README.md').read_text()))
     assert len(blocks) >= 4, 'README.md lost its commands, or this script their form'
-    for language, code in blocks:
-        print(f'--- {language}\n{code}', flush=True)
-        shell = ['bash', '-euo', 'pipefail', '-c', code]
-        command = shell if language == 'shell' else [sys.executable, '-c', code]
-        subprocess.run(command, cwd=ROOT, check=True)
+    # None needs what another one makes: they run side by side.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        worked = list(pool.map(run, blocks))
+    failed = [code for (_, code), good in zip(blocks, worked, strict=True) if not good]
+    if failed:
+        sys.exit('error: of README.md these failed:\n' + '\n'.join(failed))
 
 
 if __name__ == '__main__':
