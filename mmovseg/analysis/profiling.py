@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from ..apis.config import load_config, without_downloads
+from ..models import ops
 from ..models.backbones import CLIPViTBackbone
 from ..models.structures import TextEmbeddings
 from ..registry import MODELS
@@ -243,6 +244,7 @@ def time_models(
     repeat: int,
     depth: int = 1,
     texts: Sequence[TextEmbeddings | None] | None = None,
+    plain: Sequence[bool] | None = None,
 ) -> list[dict[str, list[float]]]:
     """Time models in turns, so that what else the machine does meets all of them.
 
@@ -254,6 +256,8 @@ def time_models(
         depth: As in :func:`watch_parts`.
         texts: Text embeddings for each model; random ones by default, which seeds
             torch.
+        plain: Whether each model runs in the plain form of its operations; None
+            means that none does.
 
     Returns:
         For each model the seconds of every counted run, by name as from
@@ -266,12 +270,16 @@ def time_models(
         for model in models:
             torch.manual_seed(0)  # the same for all: what is found depends on it
             texts.append(random_text(model))
+    plain = [False] * len(models) if plain is None else plain
     times: list[dict[str, list[float]]] = [{} for _ in models]
     for index in range(warmup + repeat):
-        for model, text, rows in zip(models, texts, times, strict=True):
+        for model, text, active, rows in zip(models, texts, plain, times, strict=True):
 
-            def run(model: BaseModel = model, text: Any = text) -> None:
-                run_model(model, inputs, text)
+            def run(
+                model: BaseModel = model, text: Any = text, active: bool = active
+            ) -> None:
+                with ops.plain(active):
+                    run_model(model, inputs, text)
 
             parts = measure_parts(model, read, run, depth=depth)
             if inputs.is_cuda:

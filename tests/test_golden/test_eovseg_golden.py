@@ -8,7 +8,7 @@ from golden_utils import check_tap, reference_state_dict, relative_error, unpack
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 
-from mmovseg.analysis import plain_eovseg
+from mmovseg.models import ops
 from mmovseg.models.structures import TextEmbeddings
 from mmovseg.registry import MODELS
 
@@ -26,6 +26,13 @@ def build(root, path=CONFIG):
     model.train_vocabulary = 'coco_panoptic'
     model.test_vocabulary = 'ade20k_150'
     return MODELS.build(model).eval()
+
+
+@pytest.fixture(scope='module', params=['fast', 'plain'], autouse=True)
+def form(request):
+    """Run everything in both forms of the operations."""
+    with ops.plain(request.param == 'plain'):
+        yield request.param
 
 
 @pytest.fixture(scope='module')
@@ -71,7 +78,7 @@ def inputs(model, golden):
 
 @pytest.fixture(scope='module')
 @torch.no_grad()
-def front(model, text, inputs):
+def front(form, model, text, inputs):
     """Backbone maps, spatial map, image features and upsampled spatial features."""
     features = model.backbone(inputs)
     spatial = model.spatial_backbone(inputs)
@@ -167,84 +174,3 @@ def test_results(model, golden, text, inputs, threshold, suffix):
     assert np.abs(scores / golden['instances_scores'] - 1).max() < 1e-2
     same = instances.labels[order].numpy() == golden['instances_classes']
     assert same.mean() >= 0.9
-
-
-@pytest.fixture(scope='module')
-def tool():
-    return plain_eovseg
-
-
-@pytest.fixture(scope='module')
-def plain(model, tool):
-    return tool.PlainEOVSeg(model)
-
-
-@torch.no_grad()
-def test_plain_front_end(plain, golden, text, inputs):
-    features, spatial = plain.backbone(inputs), plain.spatial_backbone(inputs)
-    for level, x in enumerate(features, start=2):
-        check_tap(golden, f'cnn/res{level}', x, 1e-5)
-    check_tap(golden, 'vit/out', spatial, 1e-5)
-    fused = plain.neck.aggregate(features)
-    check_tap(golden, 'aggr/out', fused, 1e-5)
-    weight = plain.neck.attention(fused, text.weight)
-    assert relative_error(weight[0, 0], golden['vas_weight']) < 1e-5
-    check_tap(golden, 'vas/out', plain.neck(features, text), 1e-5)
-    check_tap(golden, 'spatial/out', plain.decoder.upsample(spatial), 1e-5)
-
-
-@torch.no_grad()
-@pytest.mark.parametrize('index', [0, 1, 2])
-def test_each_plain_stage_from_the_recorded_masks(
-    plain, tool, golden, text, front, index
-):
-    _, _, pixels, spatial = front
-    kernels = plain.decoder.decoder.object_kernels.weight.unsqueeze(0)
-    masks = unpack(golden['init/hard_mask_bits'], STRIDE4)
-    if index:
-        kernels = torch.from_numpy(golden[f's{index - 1}/obj_feat']).unsqueeze(0)
-        masks = unpack(golden[f's{index - 1}/hard_mask_bits'], STRIDE4)
-    kernels, own = plain.decoder.refine(index, kernels, masks, pixels)
-    assert relative_error(kernels[0], golden[f's{index}/obj_feat']) < 1e-5
-    masks = unpack(golden[f's{index}/hard_mask_bits'], STRIDE4)
-    assert ((own > 0) != (masks > 0)).sum() <= 2
-    regions = plain.decoder.embed(index, kernels, masks, pixels, spatial)
-    scale = plain.decoder.decoder.heads[index].logit_scale
-    logits = tool.class_logits(regions, text, scale)
-    assert relative_error(logits[0], golden[f's{index}/cls_logits']) < 1e-5
-
-
-@torch.no_grad()
-def test_plain_end_to_end(model, plain, tool, golden, text, inputs):
-    features, spatial = plain.backbone(inputs), plain.spatial_backbone(inputs)
-    stages = plain.decoder(plain.neck(features, text), spatial, text)
-    clip = F.interpolate(
-        stages[-1].mask_logits, features[-1].shape[-2:], mode='bilinear'
-    )
-    regions = tool.pool_clip(model.backbone, features[-1], clip)
-    scale = model.text_classifier.logit_scale
-    clip = tool.class_logits(regions, text, scale)[0]
-    valid = golden['valid_mask']
-    assert relative_error(clip[valid], golden['out_vocab_logits'][valid]) < 1e-4
-    final = plain.infer(inputs, text)
-    found = {f's{i}/cls_logits': x.class_logits for i, x in enumerate(stages)}
-    found['final_cls_logprob'] = final.class_logits
-    for name, value in found.items():
-        error = np.abs(value[0].numpy() - golden[name]).max(1)
-        assert np.sort(error)[94] < 2e-4, name  # all but 5 of 100 queries
-
-
-@torch.no_grad()
-@pytest.mark.parametrize(('threshold', 'suffix'), [(0.8, ''), (0.0, '_overlap0')])
-def test_plain_results(model, plain, golden, text, inputs, threshold, suffix):
-    model.fusion.iou_thr, model.fusion.semantic = threshold, True
-    prediction = plain.infer(inputs, text)
-    size = tuple(golden['output_size'].tolist())
-    sample = BaseDataElement(metainfo=dict(img_shape=size, ori_shape=size))
-    (result,) = plain.fusion(prediction, [sample], model.vocabulary, inputs.shape[-2:])
-    keys = ('id', 'isthing', 'category_id')
-    segments = [[int(x[key]) for key in keys] for x in result.segments]
-    assert segments == golden[f'segments_info{suffix}'].tolist()
-    same = result.panoptic.numpy() == golden[f'panoptic_seg{suffix}']
-    assert same.mean() >= 0.999
-    assert (result.semantic.numpy() == golden['sem_seg_argmax']).mean() >= 0.999

@@ -1,6 +1,7 @@
-"""Compare EOV-Seg with the plain form of its released code, in turns in one run.
+"""Compare EOV-Seg with the plain form of its operations, in turns in one run.
 
-Both forms have the same weights, input and vocabulary. Seconds of the released code
+Inside `with ops.plain():` every operation is its formula, as the released code computes
+it. Both forms have the same weights, input and vocabulary. Seconds of the released code
 itself, which another machine took on another day, stand beside them; the frozen towers
 tell how the two machines compare. Afterwards both forms are checked to find the same.
 With --memory the peak of memory is measured instead, in a process for each form.
@@ -21,7 +22,6 @@ import numpy as np
 import torch
 
 from mmovseg.analysis.clock import Clock
-from mmovseg.analysis.plain_eovseg import PlainEOVSeg
 from mmovseg.analysis.profiling import (
     build_model,
     random_text,
@@ -32,6 +32,7 @@ from mmovseg.analysis.profiling import (
 from mmovseg.analysis.run_card import describe_place, write_card
 from mmovseg.apis.fast_mode import PARTS, make_fast
 from mmovseg.command_line import output_file
+from mmovseg.models import ops
 from mmovseg.models.fusion.fusion_tasks import label_divisor
 
 
@@ -105,25 +106,32 @@ def parse_args(arguments=None):
 
 
 def build(size, semantic, fast=None):
-    """Build a model and its plain form, without a text tower and instance results.
+    """Build the models of both forms, without text towers and instance results.
 
     Args:
         size: A key of SIZES.
         semantic: Make the semantic result.
-        fast: Parts of the fast mode of our side, ``[]`` for what suits the CPU.
+        fast: Parts of the fast mode of our side, ``[]`` for what suits the CPU. None
+            gives one model for both forms.
     """
+    models = [build_exact(size, semantic)]
+    if fast is None:
+        return models * 2
+    models.append(build_exact(size, semantic))
+    try:
+        make_fast(models[0], fast or True)
+    except ValueError as error:
+        sys.exit(f'error: --fast: {error}')
+    return models
+
+
+def build_exact(size, semantic):
     torch.manual_seed(0)
     model = build_model(SIZES[size].config)
     model.fusion.instance, model.fusion.semantic = False, semantic
     # Random rows stand for the text, and the tower is most of the memory.
     model.text_classifier.drop_text_tower()
-    plain = PlainEOVSeg(model)
-    if fast is not None:
-        try:
-            make_fast(model, fast or True)
-        except ValueError as error:
-            sys.exit(f'error: --fast: {error}')
-    return model, plain
+    return model
 
 
 def choose(models, vocabulary):
@@ -184,6 +192,7 @@ def rows_of(ours, plain, official, *, recorded, comparable):
     ]
 
 
+@torch.no_grad()
 def compare_results(model, plain, inputs, text):
     """Run both forms and return how far they agree.
 
@@ -192,17 +201,15 @@ def compare_results(model, plain, inputs, text):
         difference of a class score (a logarithm) of each query: median, 95 % quantile
         and maximum over the queries.
     """
-    with torch.no_grad():
-        ours, theirs = (form.infer(inputs, text, None) for form in (model, plain))
-    error = (ours.class_logits - theirs.class_logits).abs().amax(-1).flatten()
+    logits, maps = [], []
+    for form, active in ((model, False), (plain, True)):
+        with ops.plain(active):
+            logits.append(form.infer(inputs, text, None).class_logits)
+            (result,) = run_model(form, inputs, text)
+        maps.append(result.pred_panoptic_seg.sem_seg[0])
+    error = (logits[0] - logits[1]).abs().amax(-1).flatten()
     quantiles = error.quantile(torch.tensor([0.5, 0.95, 1.0])).tolist()
-    ours, theirs = (run_model(form, inputs, text)[0] for form in (model, plain))
-    num_classes = len(model.vocabulary)
-    divisor = label_divisor(num_classes)
-    # Coded as MaskFusion codes its map.
-    codes = [x['category_id'] + divisor * x['id'] for x in theirs.segments]
-    coded = torch.tensor([num_classes, *codes])[theirs.panoptic.long()]
-    return equal_pixels(ours.pred_panoptic_seg.sem_seg[0], coded, divisor), quantiles
+    return equal_pixels(*maps, label_divisor(len(model.vocabulary))), quantiles
 
 
 def equal_pixels(first, second, divisor):
@@ -240,7 +247,7 @@ def compare_times(args):
     comparable = (tuple(args.shape), args.threads) == (SHAPE, THREADS)
     rows, checks, runs, place = [], [], [], describe_place()
     for vocabulary in args.vocabulary:
-        choose([model for model, _ in forms], vocabulary)
+        choose([form for pair in forms for form in pair], vocabulary)
         texts = [random_text(model) for model, _ in forms for _ in FORMS]
         texts[1::2] = texts[::2]
         times = time_models(
@@ -249,6 +256,7 @@ def compare_times(args):
             warmup=args.warmup,
             repeat=args.repeat,
             texts=texts,
+            plain=[False, True] * len(forms),
         )
         recorded = comparable and vocabulary == VOCABULARY and not args.semantic
         for index, (size, pair) in enumerate(zip(args.sizes, forms, strict=True)):
@@ -291,16 +299,16 @@ def write_runs(args, runs, place):
 
 def measure_alone(args):
     """Print bytes of this process before the run of one form, and at its peak."""
-    model, plain = build(args.sizes[0], args.semantic)
+    model, _ = build(args.sizes[0], args.semantic)
     choose([model], args.vocabulary[0])
-    form = model if args.alone == 'ours' else plain
     text, clock = random_text(model), Clock('cpu')
     inputs = torch.randn(1, 3, *args.shape)
-    run_model(form, torch.randn(1, 3, 64, 64), text)  # loads what runs need
-    before = clock.reset_memory()
-    if before is None:
-        sys.exit('error: --memory needs /proc of Linux, which tells the peak.')
-    run_model(form, inputs, text)
+    with ops.plain(args.alone == 'plain'):
+        run_model(model, torch.randn(1, 3, 64, 64), text)  # loads what runs need
+        before = clock.reset_memory()
+        if before is None:
+            sys.exit('error: --memory needs /proc of Linux, which tells the peak.')
+        run_model(model, inputs, text)
     print(json.dumps([before, clock.peak_memory()]))
 
 

@@ -203,18 +203,14 @@ class SemanticTask(FusionTask):
         max_pixels: int,
     ) -> None:
         scores = probs[:, :-1].T.contiguous()  # [K, N]
-        self.best_class = BestClass(scores)
+        self.best_class = BestClass(scores, max_pixels)
         self.vocabulary = vocabulary
         self.queries = range(len(probs))
-        # The scores of all classes exist only for this many pixels at a time.
-        self.chunk = max(1, max_pixels // len(vocabulary))
         self.labels = torch.zeros(size, dtype=torch.int64, device=probs.device)
 
     def add(self, rows: slice, signed_masks: Tensor, masks: Tensor) -> None:
         """Label the pixels of a strip."""
-        parts = masks.flatten(1).split(self.chunk, 1)
-        labels = [self.best_class(part) for part in parts]
-        self.labels[rows] = torch.cat(labels).view(masks.shape[1:])
+        self.labels[rows] = self.best_class(masks.flatten(1)).view(masks.shape[1:])
 
     def result(self) -> PixelData:
         """Put the map where mmdet and where mmseg look for it."""

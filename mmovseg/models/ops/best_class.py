@@ -18,10 +18,13 @@ class BestClass:
 
     Args:
         scores: Of each class and query, ``[K, N]``.
+        max_values: The fast form has the sums of all classes for so few pixels at a
+            time that there are no more values than that.
     """
 
-    def __init__(self, scores: Tensor) -> None:
+    def __init__(self, scores: Tensor, max_values: int = 2**21) -> None:
         self.scores = scores
+        self.chunk = max(1, max_values // len(scores))
         self.blocks: tuple[_Block, _Block] | None = None
         # On a GPU looking for pixels left to decide would wait for it.
         if takes_fast(scores, on='cpu') and len(scores) > 2 * BLOCK:
@@ -29,6 +32,12 @@ class BestClass:
 
     def __call__(self, masks: Tensor) -> Tensor:
         """Find the class of pixels ``[N, p]``, the first of equal ones: ``[p]``."""
+        if takes_fast(masks):
+            parts = masks.split(self.chunk, 1)
+            return torch.cat([self._label(part) for part in parts])
+        return (self.scores @ masks).argmax(0)
+
+    def _label(self, masks: Tensor) -> Tensor:
         if self.blocks is None:
             return first_argmax(self.scores @ masks)
         return _try_likely(*self.blocks, masks)
