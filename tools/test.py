@@ -63,6 +63,12 @@ def parse_args():
         f'has, or some of {", ".join(PARTS)} (docs/performance.md)',
     )
     parser.add_argument(
+        '--plain',
+        action='store_true',
+        help='run every operation as its formula says: slower, with more memory, and '
+        'nearest to the released code',
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
@@ -79,6 +85,8 @@ def parse_args():
         parser.error(f'--out must end with .pkl or .pickle, got {str(args.out)!r}.')
     if args.batch_size is not None and args.batch_size < 1:
         parser.error(f'--batch-size must be at least 1, got {args.batch_size}.')
+    if args.plain and args.fast is not None:
+        parser.error('--plain is the opposite of --fast: leave one of both out.')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
@@ -139,6 +147,7 @@ def main():
         # A wrapper keeps all parameters, so nothing would be freed.
         if model is runner.model and hasattr(model, 'drop_text_tower'):
             model.drop_text_tower()
+        model.plain = args.plain
         if args.fast is not None:
             make_fast(model.eval(), args.fast or True)
     except (TypeError, ValueError) as error:

@@ -160,6 +160,7 @@ class RunCardHook(Hook):
             batch_size=batch_size,
             dtype=dtype,
             fast=list(fast.parts) if fast is not None else [],
+            plain=getattr(_unwrap(runner), 'plain', False),
             device=str(parameter.device.type),
         )
 

@@ -151,6 +151,11 @@ def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
     if model.training or hasattr(model, 'fast_mode'):
         state = 'in training mode' if model.training else 'in fast mode already'
         raise ValueError(f'{kind} is {state}: take a model as init_model() builds it.')
+    if model.plain:
+        raise ValueError(
+            f'{kind} is in plain form, the opposite of the fast mode: leave one of '
+            'both out.'
+        )
     device = next(model.parameters()).device
     mode = read_parts(parts, device)
     if mode.compile and type(model).infer is not OVSegmentor.infer:

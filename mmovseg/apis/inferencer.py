@@ -24,6 +24,7 @@ from rich.progress import track
 from torch import nn
 
 from ..background_worker import BackgroundWorker
+from ..models import ops
 from ..registry import INFERENCERS
 from ..vocabulary import Vocabulary
 from .config import load_config
@@ -68,12 +69,15 @@ class OVSegInferencer(BaseInferencer):
         fast: True, or parts of the fast mode: less time, results a little different;
             see :func:`make_fast` and docs/performance.md. False keeps a given model as
             it is.
+        plain: Run every operation as its formula says in the calls of this
+            inferencer; see :func:`init_model`. A given model is not changed.
         num_workers: Threads that read and resize photos while the model computes.
 
     Raises:
         FileNotFoundError: If the config or the weights do not exist.
         ValueError: If the config or the weights are wrong (see :func:`init_model`),
-            parts of the fast mode cannot be had, or ``num_workers`` is below 1.
+            parts of the fast mode cannot be had, ``plain`` is asked for beside them,
+            or ``num_workers`` is below 1.
 
     Example:
         >>> inferencer = OVSegInferencer('eovseg_r50_coco', 'eovseg_r50.pth')
@@ -97,6 +101,7 @@ class OVSegInferencer(BaseInferencer):
         trust_checkpoint: bool = False,
         show_progress: bool = True,
         fast: bool | Sequence[str] = False,
+        plain: bool = False,
         num_workers: int = 4,
     ) -> None:
         if num_workers < 1:
@@ -137,6 +142,12 @@ class OVSegInferencer(BaseInferencer):
             self.set_vocabulary(vocabulary)
         if fast is not False:
             make_fast(self.model, fast)
+        if plain and hasattr(self.model, 'fast_mode'):
+            raise ValueError(
+                'plain=True is the opposite of the fast mode, which this model is in: '
+                'leave one of both out.'
+            )
+        self.plain = plain
 
     def set_vocabulary(
         self, vocabulary: Vocabulary | str | Path | Sequence[str]
@@ -304,7 +315,8 @@ class OVSegInferencer(BaseInferencer):
         self, inputs: Any, task: str = 'panoptic', heatmaps: bool = False
     ) -> list[BaseDataElement]:
         """Run the model, computing no other result than that of the task."""
-        with _only(self.model, {task, 'heatmaps'} if heatmaps else {task}):
+        results = {task, 'heatmaps'} if heatmaps else {task}
+        with ops.plain(self.plain), _only(self.model, results):
             return self.model.test_step(inputs)
 
     def visualize(

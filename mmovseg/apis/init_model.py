@@ -24,6 +24,7 @@ def init_model(
     *,
     allow_missing: Sequence[str] = (),
     trust_checkpoint: bool = False,
+    plain: bool = False,
 ) -> BaseModel:
     """Build a model from a config and load its weights.
 
@@ -40,6 +41,9 @@ def init_model(
             ``'text_classifier.clip.'`` for a file without its text tower. Where it
             does lack them, the component loads what its ``pretrained`` names.
         trust_checkpoint: Load a pickle even if it can run code.
+        plain: Let calls of the model run every operation as its formula says: slower,
+            with more memory, and nearest to the released code. See
+            :func:`mmovseg.models.ops.plain`.
 
     Returns:
         The model in eval mode; its config is ``model.cfg``.
@@ -71,4 +75,5 @@ def init_model(
         load_state_dict(model, state, name=str(checkpoint), allow_missing=optional)
     model = revert_sync_batchnorm(model)
     model.cfg = cfg
+    model.plain = plain
     return model.to(device).eval()

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mmovseg.analysis.profiling import build_model
 from mmovseg.apis import ImageError, OutputError, OVSegInferencer, init_model
+from mmovseg.models.ops.dispatch import takes_fast
 from mmovseg.registry import INFERENCERS
 from mmovseg.vocabulary import Vocabulary
 
@@ -156,6 +157,19 @@ def test_warm_up_resizes_and_pads_like_photos(inferencer):
     assert set(shapes) == {(2, 3, 64, 128), (2, 3, 128, 64)}
     with pytest.raises(ValueError, match=r'got \[\(0, 3\)\]'):
         inferencer.warm_up([(0, 3)])
+
+
+def test_plain_is_of_the_calls_of_one_inferencer():
+    model = build_model('eovseg_tiny_shapeworld')
+    seen = []
+    model.neck.register_forward_hook(lambda _, __, x: seen.append(takes_fast(x)))
+    image = np.zeros((64, 64, 3), np.uint8)
+    for plain in (True, False):
+        OVSegInferencer(model, plain=plain, show_progress=False)([image] * 2)
+    assert seen == [False, False, True, True]
+    fast = OVSegInferencer(model, fast=['resize'], show_progress=False).model
+    with pytest.raises(ValueError, match='plain=True is the opposite of the fast mode'):
+        OVSegInferencer(fast, plain=True)
 
 
 def test_fast_and_workers():

@@ -9,9 +9,10 @@ import torch
 from mmengine.config import Config
 
 import mmovseg
-from mmovseg.apis import init_model
+from mmovseg.apis import init_model, make_fast
 from mmovseg.apis.checkpoint import PACKAGED
 from mmovseg.models import EOVSeg
+from mmovseg.models.ops.dispatch import takes_fast
 
 TINY = Path(mmovseg.__file__).parents[1] / 'configs/_base_/models/eovseg_tiny.py'
 
@@ -105,3 +106,18 @@ def test_another_architecture_is_refused(tiny_config, checkpoint):
 def test_misspelt_key_is_named(tiny_config):
     with pytest.raises(ValueError, match=r"model\.neck\.hiden_channels.*'hidden_"):
         init_model(tiny_config, cfg_options={'model.neck.hiden_channels': 32})
+
+
+@torch.no_grad()
+def test_a_plain_model_runs_formulas_in_its_own_calls_alone(tiny_config):
+    model = init_model(tiny_config, plain=True)
+    other = init_model(tiny_config)
+    seen = []
+    for x in (model, other):
+        x.neck.register_forward_hook(
+            lambda _, __, output: seen.append(takes_fast(output))
+        )
+        x(torch.zeros(1, 3, 64, 64))
+    assert seen == [False, True]
+    with pytest.raises(ValueError, match='EOVSeg is in plain form'):
+        make_fast(model, ['resize'])

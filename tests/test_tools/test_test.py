@@ -114,7 +114,12 @@ def test_batches_and_the_fast_mode(run, checkpoint, tmp_path):
     assert card['images'] == 3
     assert card['metrics']['panoptic/num_missing'] == 0
     assert card['fps']['batch_size'] == 2 and card['fps']['fast'] == []
-    assert card['fps']['dtype'] == 'float32'
+    assert card['fps']['dtype'] == 'float32' and not card['fps']['plain']
+    plain = run('shapeworld', '--plain')
+    assert plain['panoptic/PQ'] == pytest.approx(exact['panoptic/PQ'], abs=0.5)
+    assert read_card(tmp_path / 'work' / 'results.json')['fps']['plain']
+    with pytest.raises(SystemExit):
+        run('shapeworld', '--plain', '--fast')
     run(checkpoint, '--fast', 'bf16', 'resize')
     card = read_card(tmp_path / 'work' / 'results.json')
     assert card['fps']['fast'] == ['bf16', 'resize']

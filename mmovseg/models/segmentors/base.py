@@ -13,6 +13,7 @@ from torch import Tensor
 from mmovseg.registry import MODELS
 from mmovseg.vocabulary import Vocabulary
 
+from .. import ops
 from ..structures import MaskPrediction, TextEmbeddings
 from ..targets import collect_targets
 
@@ -32,7 +33,13 @@ class OVSegmentor(BaseModel):
         test_vocabulary: The same for inference; None means ``train_vocabulary``.
         data_preprocessor: Config of the preprocessor.
         init_cfg: MMEngine's initialisation config.
+
+    Attributes:
+        plain: Whether calls of the model run the plain form of every operation; see
+            :func:`mmovseg.models.ops.plain`.
     """
+
+    plain = False
 
     def __init__(
         self,
@@ -129,12 +136,13 @@ class OVSegmentor(BaseModel):
         Raises:
             ValueError: If the mode is another one.
         """
-        if mode == 'loss':
-            return self.loss(inputs, data_samples)
-        if mode == 'predict':
-            return self.predict(inputs, data_samples)
-        if mode == 'tensor':
-            return self.segment(inputs, self.embed(self.vocabulary))[-1]
+        with ops.plain(self.plain):
+            if mode == 'loss':
+                return self.loss(inputs, data_samples)
+            if mode == 'predict':
+                return self.predict(inputs, data_samples)
+            if mode == 'tensor':
+                return self.segment(inputs, self.embed(self.vocabulary))[-1]
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}.")
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
