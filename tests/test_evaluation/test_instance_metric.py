@@ -308,3 +308,154 @@ def test_categories_without_instances_may_be_listed(instances):
     }
     evaluator.process([predict([1, 3], [5, 30])])
     assert evaluator.evaluate(1)['instance/segm_mAP'] == pytest.approx(1)
+
+
+SQUARE = [5, 10, 20, 10, 20, 30, 5, 30]
+RUNS = {'size': [40, 60], 'counts': [0, 2400]}
+MASK_FAULTS = {
+    'no segmentation': (None, 'missing or empty'),
+    'an empty one': ([], 'missing or empty'),
+    'an empty polygon': ([[]], '0 coordinates'),
+    'two points': ([[1, 1, 5, 5]], '4 coordinates'),
+    'an odd length': ([[*SQUARE, 1]], '9 coordinates'),
+    'one point of several parts': ([SQUARE, [1, 1]], '2 coordinates'),
+    'no list of lists': (SQUARE, 'where a polygon must be'),
+    'a NaN': ([[*SQUARE[:-1], float('nan')]], 'not finite'),
+    'a word': ([[*SQUARE[:-1], 'x']], 'no numbers'),
+    'outside': ([[x + 60 for x in SQUARE]], r'outside of the image: x 65 to 80'),
+    'another size': ({**RUNS, 'size': [60, 40]}, r'for \[60, 40\].*is \[40, 60\]'),
+    'too few runs': ({**RUNS, 'counts': [0, 2399]}, 'do not cover 40 x 60'),
+    'negative runs': ({**RUNS, 'counts': [-1, 2401]}, 'do not cover 40 x 60'),
+    'damaged runs': ({**RUNS, 'counts': 'zz~'}, 'do not cover 40 x 60'),
+    'no runs': ({'size': [40, 60]}, 'no run lengths'),
+    'no pixel': ({**RUNS, 'counts': [2400]}, 'has no pixel'),
+}
+
+
+def change(instances, edit):
+    content = json.loads(instances.read_text())
+    edit(content)
+    instances.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize('fault', MASK_FAULTS)
+def test_masks_that_cannot_be_used_are_named(instances, fault):
+    shape, words = MASK_FAULTS[fault]
+    change(instances, lambda c: c['annotations'][1].update(segmentation=shape))
+    with pytest.raises(ValueError, match=words) as error:
+        build(instances)
+    assert "annotation 2 of image 'a' (a.jpg): " in str(error.value)
+    build(instances, metric='bbox')  # which needs no masks
+
+
+@pytest.mark.parametrize(
+    ('box', 'words'),
+    [
+        (None, 'must be 4 numbers'),
+        ([1, 1, 2], 'must be 4 numbers'),
+        ([1, 1, '2', 2], 'must be 4 numbers'),
+        ([1, 1, float('nan'), 2], 'must be 4 numbers'),
+        ([1, 1, -2, 2], 'negative size'),
+        ([60, 1, 2, 2], 'outside of the image'),
+    ],
+)
+def test_boxes_that_cannot_be_used_are_named(instances, box, words):
+    change(instances, lambda c: c['annotations'][1].update(bbox=box))
+    with pytest.raises(ValueError, match=words) as error:
+        build(instances, metric='bbox')
+    assert "annotation 2 of image 'a' (a.jpg): " in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('fault', 'words'),
+    [
+        ({'id': 1}, 'annotation ids occur more than once: 1'),
+        ({'image_id': None}, r'1 of 2 annotations lack.*"image_id"'),
+        ({'category_id': '12'}, "another type.*'12'"),
+        ({'iscrowd': '0'}, '"iscrowd" that is not 0 or 1: annotation 2'),
+        ({'area': '300'}, '"area" that is no number'),
+        ({'area': float('nan')}, '"area" that is no number'),
+        ({'area': -1}, '"area" that is no number'),
+    ],
+)
+def test_other_values_that_cannot_be_used_are_named(instances, fault, words):
+    change(instances, lambda c: c['annotations'][1].update(fault))
+    with pytest.raises(ValueError, match=words) as error:
+        build(instances)
+    assert instances.name in str(error.value)
+
+
+def test_what_is_clear_is_taken(instances):
+    def edit(content):
+        for annotation in content['annotations']:
+            del annotation['area'], annotation['iscrowd'], annotation['id']
+            annotation['category_id'] = str(annotation['category_id'])
+        content['annotations'][0]['segmentation'] = [SQUARE]
+        for category in content['categories']:
+            category['id'] = str(category['id'])
+
+    change(instances, edit)
+    data = predict([1, 3], [5, 30])
+    ids = ('7', '3', '90', '12')
+    assert average_precision(instances, data, ids) == pytest.approx(1)
+    with pytest.raises(ValueError, match=r"no category of the dataset.*id '3'"):
+        average_precision(instances, data, (7, 3, 90, 12))
+
+
+@pytest.mark.parametrize('name', ['KIET', 'kite s', 'kites'])
+def test_a_misspelt_class_does_not_leave_the_mean_in_silence(instances, name):
+    change(instances, lambda c: c['categories'][1].update(name=name))
+    data = predict([0, 1], [5, 30])
+    with pytest.raises(ValueError, match=f"instances of '{name}'.*'KITE'.*leave the"):
+        average_precision(instances, data, None, names=('DOG', 'KITE'))
+    # Ids decide where there are any.
+    data = predict([1, 3], [5, 30])
+    assert average_precision(instances, data, (7, 3, 90, 12)) == pytest.approx(1)
+
+
+def test_a_class_of_another_id_does_not_leave_the_mean_in_silence(instances):
+    with pytest.raises(ValueError, match=r"instances of 'KITE'.*'kite'"):
+        build(instances, ids=(7, 3, 90, 13)).process(
+            None, [predict([1, 3], [5, 30]).to_dict()]
+        )
+
+
+NAN = float('nan')
+
+
+@pytest.mark.parametrize(
+    ('rows', 'words'),
+    [
+        ({'scores': torch.tensor([NAN, 1])}, 'scores of .* the value nan'),
+        ({'scores': torch.tensor([0.5, torch.inf])}, 'scores of .* the value inf'),
+        ({'mask_scores': torch.tensor([NAN, 1])}, 'mask_scores of .* the value nan'),
+        ({'bboxes': torch.full((2, 4), NAN)}, 'bboxes of .* the value nan'),
+        ({'bboxes': torch.tensor([[9.0, 9, 5, 5]] * 2)}, 'ends before it starts'),
+        ({'bboxes': torch.zeros(2, 5)}, r'must be \(2, 4\), got \(2, 5\)'),
+        ({'labels': torch.tensor([1, -1])}, 'has label -1, but the dataset has 4'),
+        ({'labels': torch.tensor([1, 1.5])}, r'labels of .* the value 1\.5'),
+        ({'scores': torch.ones(3)}, '2 labels and 3 scores'),
+        ({'masks': torch.ones(3, 40, 60)}, '2 labels and 3 masks'),
+        ({'masks': torch.full((2, 40, 60), 0.7)}, 'not all 0 or 1'),
+        ({'masks': torch.ones(2, 1, 40, 60).bool()}, r'must be \[n, H, W\]'),
+        ({'masks': None}, 'has no masks, which InstanceMetric needs'),
+        ({'scores': None}, 'has no scores, which InstanceMetric needs'),
+        ({'labels': None}, 'has no labels, which InstanceMetric needs'),
+        ({'bboxes': None}, 'has no bboxes, which InstanceMetric needs'),
+    ],
+)
+def test_predictions_that_cannot_be_used_are_named(instances, rows, words):
+    data = predict([1, 3], [5, 30]).to_dict()
+    data['pred_instances'] |= rows
+    kept = {k: v for k, v in data['pred_instances'].items() if v is not None}
+    metric = build(instances, metric=['bbox', 'segm'])
+    with pytest.raises((KeyError, ValueError), match=words) as error:
+        metric.process(None, [{**data, 'pred_instances': kept}])
+    assert "image 'a'" in str(error.value)
+
+
+@pytest.mark.parametrize('scale', [1, 255])
+def test_masks_of_other_types_are_read(instances, scale):
+    data = predict([1, 3], [5, 30])
+    data.pred_instances.masks = data.pred_instances.masks.byte() * scale
+    assert average_precision(instances, data, (7, 3, 90, 12)) == pytest.approx(1)
