@@ -16,6 +16,7 @@ from .panoptic_preparation import (
 from .preparation import is_done, read_json, run, write_image, write_json
 from .shapeworld import CLASSES, PALETTE, SPLITS, STUFF, draw_numbered
 
+PICTURE = re.compile(r'\d{6,}\.png')
 VERSION = 2  # raise when the same seed gives other pictures
 
 
@@ -85,11 +86,11 @@ def write_split(
     not even on how many follow. A split that is there with the same ones is kept.
 
     Args:
-        root: Folder of the data set.
+        root: Folder of the dataset.
         split: One of ``shapeworld.SPLITS``.
         num_images: Number of pictures.
         size: Height and width in pixels, at least 32.
-        seed: Of the data set.
+        seed: Of the dataset.
         num_workers: Processes.
 
     Returns:
@@ -109,39 +110,62 @@ def write_split(
         'size': size,
         'num_images': num_images,
     }
-    seal = root / 'annotations' / f'panoptic_{split}.json'
-    folders = root / split, seal.with_suffix('')
-    if _is_drawn(seal, info, folders):
+    marker = root / 'annotations' / f'panoptic_{split}.json'
+    folders = root / split, marker.with_suffix('')
+    if _is_drawn(marker, info, folders):
         return False
-    seal.unlink(missing_ok=True)
+    # It stays after a run that was killed, and tells that the pictures are ours.
+    started = _start_marker(marker)
+    started.parent.mkdir(parents=True, exist_ok=True)
+    started.touch()
+    marker.unlink(missing_ok=True)
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob('*.png'):
-            old.unlink()
+            if PICTURE.fullmatch(old.name):
+                old.unlink()
     tasks = [_Task(root, seed, split, number, size) for number in range(num_images)]
-    _write_annotations(seal, info, split, run(_write_picture, tasks, num_workers))
+    _write_annotations(marker, info, split, run(_write_picture, tasks, num_workers))
+    started.unlink()
     return True
 
 
-def _is_drawn(seal: Path, info: dict, folders: tuple[Path, ...]) -> bool:
+def _is_drawn(marker: Path, info: dict, folders: tuple[Path, ...]) -> bool:
     """Tell whether a split is there; refuse to remove what is not ShapeWorld's."""
-    if is_done(seal):
-        content = read_json(seal)
-        found = (isinstance(content, dict) and content.get('info')) or {}
+    if is_done(marker):
+        found = _read_info(marker)
         if found.get('description') != info['description']:
-            raise ValueError(f'{seal} is of another data set: move it away.')
+            raise ValueError(f'{marker} is of another dataset: move it away.')
         return found == info
-    for folder in folders:
-        for path in folder.glob('*.png'):
-            if not re.fullmatch(r'\d{6,}\.png', path.name):
-                raise ValueError(f'{path} is of another data set: move it away.')
+    pictures = (path for folder in folders for path in folder.glob('*.png'))
+    instances = marker.with_name(marker.name.replace('panoptic', 'instances'))
+    if instances.exists():
+        ours = _read_info(instances).get('description') == info['description']
+    else:
+        ours = _start_marker(marker).exists()
+    if ours:
+        foreign = [path for path in pictures if not PICTURE.fullmatch(path.name)]
+    else:
+        foreign = [path for path in (instances, *pictures) if path.exists()]
+    if foreign:
+        raise ValueError(f'{foreign[0]} is of another dataset: move it away.')
     return False
 
 
+def _read_info(path: Path) -> dict:
+    content = read_json(path)
+    return (isinstance(content, dict) and content.get('info')) or {}
+
+
+def _start_marker(marker: Path) -> Path:
+    """Return the file that is there while a split is drawn."""
+    return marker.with_name(f'.{marker.stem}.started')
+
+
 def _write_annotations(
-    seal: Path, info: dict, split: str, described: list[tuple[list[dict], list[dict]]]
+    marker: Path, info: dict, split: str, described: list[tuple[list[dict], list[dict]]]
 ) -> None:
-    """Write the instance JSON, then the panoptic one, which seals the split."""
+    """Write the instance JSON, then the panoptic one: the mark of a complete split."""
     size = info['size']
     images, panoptic, instances = [], [], []
     for number, (segments, things) in enumerate(described):
@@ -152,6 +176,6 @@ def _write_annotations(
             # Ids from 1: pycocotools takes 0 for no match.
             instances.append({**thing, 'id': len(instances) + 1, 'image_id': number})
     common = {'info': info, 'images': images, 'categories': make_categories(split)}
-    path = seal.with_name(f'instances_{split}.json')
+    path = marker.with_name(f'instances_{split}.json')
     write_json(path, {**common, 'annotations': instances})
-    write_json(seal, {**common, 'annotations': panoptic})
+    write_json(marker, {**common, 'annotations': panoptic})

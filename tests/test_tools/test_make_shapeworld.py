@@ -146,7 +146,9 @@ def test_numbers_out_of_range_are_explained(tool, words, message, tmp_path):
     ('name', 'text'),
     [
         ('train/photo.png', 'not ours'),
+        ('train/000000.png', 'as KITTI calls its pictures'),
         ('annotations/panoptic_train/mine.png', 'not ours'),
+        ('annotations/instances_train.json', '{"images": []}'),
         ('annotations/panoptic_train.json', '{"info": {}, "images": []}'),
         ('annotations/panoptic_train.json', '[]'),
     ],
@@ -155,7 +157,7 @@ def test_files_of_others_are_never_removed(tool, name, text, tmp_path):
     path = tmp_path / name
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    with pytest.raises(SystemExit, match=f'{path.name} is of another data set'):
+    with pytest.raises(SystemExit, match=f'{path.name} is of another dataset'):
         tool.main(options(tmp_path))
     assert path.read_text() == text
 
@@ -167,3 +169,17 @@ def test_what_was_stopped_is_drawn_anew(tool, tmp_path):
     (tmp_path / 'train/000001.png').write_bytes(b'')
     tool.main(options(tmp_path))
     assert contents(tmp_path) == before
+
+
+def test_a_run_that_was_killed_is_repeated(tool, tmp_path, monkeypatch):
+    from mmovseg.datasets import shapeworld_files
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    tool.main(options(tmp_path / 'whole'))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shapeworld_files, '_write_annotations', killed)
+        tool.main(options(tmp_path / 'killed'))
+    tool.main(options(tmp_path / 'killed'))
+    assert contents(tmp_path / 'killed') == contents(tmp_path / 'whole')
