@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from mmovseg.models.decoders.lite_decoder import DecoderStage
@@ -22,9 +20,28 @@ class CrossAttentionDecoder(MultiScaleDecoder):
     Source: EOV-Seg, table 5; a stand-in, see :class:`CrossAttentionStage`.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        channels = self.object_kernels.embedding_dim
+    def __init__(
+        self,
+        head: dict,
+        spatial_channels: int | None = None,
+        *,
+        embed_channels: int,
+        channels: int = 256,
+        num_stages: int = 3,
+        num_queries: int = 100,
+        spatial_stride: int = 16,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            head,
+            spatial_channels,
+            embed_channels=embed_channels,
+            channels=channels,
+            num_stages=num_stages,
+            num_queries=num_queries,
+            spatial_stride=spatial_stride,
+            init_cfg=init_cfg,
+        )
         self.stages = nn.ModuleList(CrossAttentionStage(channels) for _ in self.stages)
 
 

@@ -25,7 +25,7 @@ class DenseCLIPViT(BaseModule):
     """Embed every patch of an image like CLIP embeds an image.
 
     The last norm and the projection, which CLIP applies to its class token, are
-    applied to the patches. Blocks can be severed, and prompts can be learnt inside.
+    applied to the patches. Blocks can be severed, and prompts can be learned inside.
     CLIP's weights never train.
 
     Args:
@@ -120,7 +120,7 @@ class DenseCLIPViT(BaseModule):
         """Embed whole images as CLIP does, without severance and prompts.
 
         Args:
-            images: ``[B, 3, S, S]``, of the size and normalisation of the CLIP.
+            images: ``[B, 3, S, S]``, of the size and normalization of the CLIP.
 
         Returns:
             Unit vectors, ``[B, D]``.
@@ -131,7 +131,7 @@ class DenseCLIPViT(BaseModule):
         """Embed every patch.
 
         Args:
-            images: Normalised images of any size, ``[B, 3, H, W]``; a rest narrower
+            images: Normalized images of any size, ``[B, 3, H, W]``; a rest narrower
                 than a patch is dropped.
             mask_logits: Proposals ``[B, N, h', w']``, for severance by masks.
 
@@ -142,28 +142,25 @@ class DenseCLIPViT(BaseModule):
             ValueError: If severance needs masks and there are none.
         """
         visual, prompt = self.visual, self.visual_prompt
-        tokens, grid = embed_patches(visual, images)
+        # Cut the image into patches; the class token comes first.
+        tokens, grid = embed_patches(visual, images)  # [B, 1 + L, C]
+        # Tell every token its place, in a table of the size of this image.
         table = visual.positional_embedding
         tokens = tokens + resize_position_embedding(table, grid, mode='bicubic')
         if prompt is not None:
             tokens = prompt.embed(tokens, grid)
         tokens = visual.ln_pre(tokens)
         masks = self._token_masks(mask_logits, grid)
+        # Run the blocks, those severed in which patches see less of each other.
         for index, block in enumerate(visual.transformer.resblocks):
             if prompt is not None:
                 tokens = prompt.before_block(tokens, index, grid)
-            layer = self._severance.get(index)
-            if layer is None or layer.is_identity:
-                tokens = block(tokens.transpose(0, 1)).transpose(0, 1)
-                continue
-            if layer.needs_masks:  # which know of patches alone
-                tokens = _without_prompts(tokens, grid)
-            update = layer(block.attn, block.ln_1(tokens), masks)
-            # Prompts have been attended to as far as alpha lets them; here they end.
-            tokens = _without_prompts(tokens, grid)
-            update = block.ls_1(_without_prompts(update, grid))
-            tokens = layer.residual_scale * tokens + update
-            tokens = tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+            severance = self._severance.get(index)
+            if severance is None or severance.is_identity:
+                tokens = _plain_block(block, tokens)
+            else:
+                tokens = _severed_block(block, severance, tokens, masks, grid)
+        # Project the patches, not the class token, to the space of the names.
         patches = tokens[:, -grid[0] * grid[1] :]
         features = F.normalize(visual.ln_post(patches) @ visual.proj, dim=-1)
         return features.transpose(1, 2).unflatten(2, grid)  # [B, D, h, w]
@@ -176,6 +173,40 @@ class DenseCLIPViT(BaseModule):
         if mask_logits is None:
             raise ValueError('This severance needs mask_logits, got None.')
         return token_masks(mask_logits, grid)
+
+
+def _plain_block(block: nn.Module, tokens: Tensor) -> Tensor:
+    """Run a block of CLIP as it is, ``[B, T, C]``."""
+    return block(tokens.transpose(0, 1)).transpose(0, 1)
+
+
+def _severed_block(
+    block: nn.Module,
+    severance: PatchSeveranceLayer,
+    tokens: Tensor,
+    masks: Tensor | None,
+    grid: tuple[int, int],
+) -> Tensor:
+    """Run a block of CLIP with severed attention.
+
+    Args:
+        block: Of CLIP.
+        severance: What takes the place of its attention.
+        tokens: Class token, prompts and patches, ``[B, T, C]``.
+        masks: Proposals by token, ``[B, N, 1 + L]``, if the severance needs them.
+        grid: Rows and columns of patches.
+
+    Returns:
+        ``[B, 1 + L, C]``: prompts end here.
+    """
+    if severance.needs_masks:  # which know of patches alone
+        tokens = _without_prompts(tokens, grid)
+    update = severance(block.attn, block.ln_1(tokens), masks)
+    # Prompts have been attended to as far as alpha lets them.
+    tokens = _without_prompts(tokens, grid)
+    update = block.ls_1(_without_prompts(update, grid))
+    tokens = severance.residual_scale * tokens + update
+    return tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
 
 
 def _without_prompts(tokens: Tensor, grid: tuple[int, int]) -> Tensor:

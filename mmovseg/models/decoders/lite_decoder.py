@@ -46,7 +46,7 @@ class LiteDecoder(BaseModule):
     def __init__(
         self,
         head: dict,
-        spatial_channels: int | None,
+        spatial_channels: int | None = None,
         *,
         embed_channels: int,
         channels: int = 256,

@@ -94,7 +94,7 @@ class PanopticTask(FusionTask):
 
     def result(self) -> PixelData:
         """Decide on the host which segments stay, then code the map by a table."""
-        num_classes = len(self.vocabulary)
+        num_classes = len(self.vocabulary.is_thing)
         divisor = label_divisor(num_classes)
         table = [num_classes] * (len(self.kept) + 1)  # owner -> id
         segments: dict[int, dict[str, Any]] = {}
@@ -215,8 +215,9 @@ class SemanticTask(FusionTask):
     def result(self) -> PixelData:
         """Put the map where mmdet and where mmseg look for it."""
         meta: dict[str, Any] = dict(label_names=list(self.vocabulary.names))
-        if len(self.vocabulary) > 255:
-            meta['ignore_index'] = len(self.vocabulary)  # mmdet's 255 is a class here
+        num_classes = len(self.vocabulary.is_thing)
+        if num_classes > 255:
+            meta['ignore_index'] = num_classes  # mmdet's 255 is a class here
         labels = self.labels[None]
         return PixelData(metainfo=meta, sem_seg=labels, data=labels)
 

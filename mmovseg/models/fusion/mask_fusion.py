@@ -286,8 +286,9 @@ def _check(
             f'{len(class_logits)} images were predicted, but there are '
             f'{len(data_samples)} data samples.'
         )
-    if class_logits.shape[-1] != len(vocabulary) + 1:
+    num_classes = len(vocabulary.is_thing)
+    if class_logits.shape[-1] != num_classes + 1:
         raise ValueError(
-            f'The vocabulary has {len(vocabulary)} classes, but the class logits have '
+            f'The vocabulary has {num_classes} classes, but the class logits have '
             f'{class_logits.shape[-1]} columns; classes and void are expected.'
         )

@@ -79,7 +79,7 @@ class CALHead(BaseModule):
             mask_logits: ``[B, N, h', w']``.
 
         Returns:
-            Embeddings ``[B, N, D]``, not normalised, and heatmaps ``[B, N, h, w]``,
+            Embeddings ``[B, N, D]``, not normalized, and heatmaps ``[B, N, h, w]``,
             the mean over heads.
 
         Raises:
@@ -91,18 +91,22 @@ class CALHead(BaseModule):
                 f'The head has {self.queries.num_embeddings} anchor queries, but there '
                 f'are {mask_logits.shape[1]} proposals: set num_queries of both alike.'
             )
+        # The patches are values; as keys they also carry their position.
         values = features.flatten(2).transpose(1, 2)  # [B, L, D]
         position = sine_position(tuple(size), channels, device=features.device)
         keys = values + position.to(values.dtype)
         query_pos = self.queries.weight.expand(batch, -1, -1)  # [B, N, D]
         target = torch.zeros_like(query_pos)
+        # K decoder layers tell the anchor queries what is in the image.
         for layer in self.layers:
             target = layer(target, query_pos, keys, values)
+        # Each query chooses patches; those outside of its proposal count less.
         masks = soft_masks(mask_logits, tuple(size)).flatten(2)  # [B, N, L]
         heatmaps = self.output(target, query_pos, keys, values, masks)
+        # Pool the patches by the heatmaps, each head its own slice of the channels.
         slices = values.unflatten(-1, (heatmaps.shape[1], -1)).transpose(1, 2)
-        regions = (heatmaps @ slices).transpose(1, 2).flatten(2)  # [B, N, D]
-        return regions, heatmaps.mean(1).unflatten(-1, size)
+        region_embeds = (heatmaps @ slices).transpose(1, 2).flatten(2)  # [B, N, D]
+        return region_embeds, heatmaps.mean(1).unflatten(-1, size)
 
 
 class HeatmapLayer(nn.Module):

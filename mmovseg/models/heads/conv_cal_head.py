@@ -24,7 +24,7 @@ class ConvCALHead(BaseModule):
         num_layers: K.
         channels: Of the convolutions in between.
         chunk_size: Proposals at a time, at inference.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Source: DeOP, equation 4. Deviates from the leftovers of the released code, which
     have a single convolution without norm.
@@ -60,7 +60,7 @@ class ConvCALHead(BaseModule):
             mask_logits: ``[B, N, h', w']``.
 
         Returns:
-            Embeddings ``[B, N, D]``, not normalised, and heatmaps ``[B, N, h, w]``.
+            Embeddings ``[B, N, D]``, not normalized, and heatmaps ``[B, N, h, w]``.
         """
         size = (features.shape[-2], features.shape[-1])
         masks = soft_masks(mask_logits, size)

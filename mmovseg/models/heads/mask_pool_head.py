@@ -35,7 +35,7 @@ class MaskPoolHead(BaseModule):
             mask_logits: ``[B, N, h', w']``.
 
         Returns:
-            Embeddings ``[B, N, D]``, not normalised, and the weights of the patches
+            Embeddings ``[B, N, D]``, not normalized, and the weights of the patches
             ``[B, N, h, w]``.
         """
         heatmaps = soft_masks(mask_logits, features.shape[-2:])

@@ -38,7 +38,7 @@ class MaskSetLoss(BaseModule):
         importance_ratio: Share of P with the most uncertain of them, in [0, 1].
         last_first: Draw the points of the last stage first, as Mask2Former's and
             FC-CLIP's code does. It changes random numbers only.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Raises:
         ValueError: If a number is outside its range.
@@ -164,15 +164,15 @@ class MaskSetLoss(BaseModule):
         Returns:
             Binary cross-entropy (mean over points) and dice, each summed over pairs.
         """
-        chosen = matched_masks(mask_logits, pairs)  # [n, h, w]
+        matched_logits = matched_masks(mask_logits, pairs)  # [n, h, w]
         points = draw_uncertain_points(
-            chosen,
+            matched_logits,
             self.num_points,
             oversample_ratio=self.oversample_ratio,
             importance_ratio=self.importance_ratio,
         )
         parts = points.split([len(queries) for queries, _ in pairs])
-        wanted = torch.cat(
+        point_targets = torch.cat(
             [
                 sample_masks(target.masks, part, matched)
                 for target, part, (_, matched) in zip(
@@ -180,8 +180,12 @@ class MaskSetLoss(BaseModule):
                 )
             ]
         )  # [n, P]
-        logits = sample_maps(chosen[:, None], points)[:, 0]
-        bce = F.binary_cross_entropy_with_logits(logits, wanted, reduction='none')
+        logits = sample_maps(matched_logits[:, None], points)[:, 0]
+        bce = F.binary_cross_entropy_with_logits(
+            logits, point_targets, reduction='none'
+        )
         masks = logits.sigmoid()
-        dice = dice_loss((masks * wanted).sum(1), masks.sum(1) + wanted.sum(1))
+        dice = dice_loss(
+            (masks * point_targets).sum(1), masks.sum(1) + point_targets.sum(1)
+        )
         return bce.mean(1).sum(), dice.sum()

@@ -33,7 +33,7 @@ class ProposalLoss(BaseModule):
         alpha: Weight of pixels inside a mask in the focal loss, in [0, 1]; those
             outside have the rest.
         gamma: Exponent of the focal loss.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Raises:
         ValueError: If a number is outside its range.
@@ -115,14 +115,16 @@ class ProposalLoss(BaseModule):
         """
         costs = []
         for maps, target in zip(mask_logits.float(), targets, strict=True):
-            wanted = F.interpolate(target.masks[:, None].byte(), size=maps.shape[-2:])
-            wanted = wanted.flatten(1).bool()  # [n, h * w]
+            target_masks = F.interpolate(
+                target.masks[:, None].byte(), size=maps.shape[-2:]
+            )
+            target_masks = target_masks.flatten(1).bool()  # [n, h * w]
             logits = maps.flatten(1)
-            inside, masks = wanted.to(logits.dtype), logits.sigmoid()
+            inside, masks = target_masks.to(logits.dtype), logits.sigmoid()
             dice = dice_loss(
                 masks @ inside.T, masks.sum(1, keepdim=True) + inside.sum(1)
             )
-            focal = focal_cost(logits, wanted, **self.focal)
+            focal = focal_cost(logits, target_masks, **self.focal)
             costs.append(self.mask_weight * focal + self.dice_weight * dice)
         return assign(costs)
 
@@ -142,15 +144,18 @@ class ProposalLoss(BaseModule):
         Returns:
             Focal loss (mean over pixels) and dice, each summed over pairs.
         """
-        wanted = torch.cat(
+        target_masks = torch.cat(
             [
                 target.masks[matched]
                 for target, (_, matched) in zip(targets, pairs, strict=True)
             ]
         )  # [n, H, W]
-        chosen = matched_masks(mask_logits, pairs)[:, None]
-        logits = resize_masks(chosen, wanted.shape[-2:]).flatten(1)  # [n, H * W]
-        wanted = wanted.flatten(1)
+        matched_logits = matched_masks(mask_logits, pairs)[:, None]
+        logits = resize_masks(matched_logits, target_masks.shape[-2:])
+        logits = logits.flatten(1)  # [n, H * W]
+        target_masks = target_masks.flatten(1)
         masks = logits.sigmoid()
-        dice = dice_loss((masks * wanted).sum(1), masks.sum(1) + wanted.sum(1))
-        return focal_loss(logits, wanted, **self.focal).sum(), dice.sum()
+        dice = dice_loss(
+            (masks * target_masks).sum(1), masks.sum(1) + target_masks.sum(1)
+        )
+        return focal_loss(logits, target_masks, **self.focal).sum(), dice.sum()

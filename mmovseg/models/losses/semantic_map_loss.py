@@ -22,7 +22,7 @@ class SemanticMapLoss(BaseModule):
     """Merge the masks to one map per class, then compare the maps with the labels.
 
     There is no matching. Pixels without target train void, whether they are ignored,
-    unlabelled or padding. Everything is computed in float32, also under autocast.
+    unlabeled or padding. Everything is computed in float32, also under autocast.
 
     Args:
         focal_weight: Factor of the focal loss.
@@ -31,7 +31,7 @@ class SemanticMapLoss(BaseModule):
         alpha: Weight of the right class of a pixel in the focal loss, in [0, 1]; the
             other classes have the rest.
         gamma: Exponent of the focal loss.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Raises:
         ValueError: If ``alpha`` or ``gamma`` is outside its range.
@@ -80,12 +80,12 @@ class SemanticMapLoss(BaseModule):
         with without_autocast(device):
             labels = self.label_maps(targets, prediction.class_logits.shape[-1] - 1)
             maps = self.class_maps(prediction, labels.shape[-2:])
-            right = maps.gather(1, labels.unsqueeze(1)).squeeze(1)  # [B, H, W]
-            focal = self.focal_loss(maps, right)
+            target_probs = maps.gather(1, labels.unsqueeze(1)).squeeze(1)  # [B, H, W]
+            focal = self.focal_loss(maps, target_probs)
             known = labels < maps.shape[1] - 1
             # Void takes no part: its channel is zero in both.
             total = maps[:, :-1].sum((1, 2, 3)) + known.sum((1, 2))
-            dice = dice_loss((right * known).sum((1, 2)), total).mean()
+            dice = dice_loss((target_probs * known).sum((1, 2)), total).mean()
         return dict(
             loss_focal=self.focal_weight * focal, loss_dice=self.dice_weight * dice
         )
@@ -121,18 +121,18 @@ class SemanticMapLoss(BaseModule):
         scores = torch.einsum('bnk,bnhw->bkhw', probability, masks)
         return (self.sharpness * (scores - 1)).sigmoid()
 
-    def focal_loss(self, maps: Tensor, right: Tensor) -> Tensor:
+    def focal_loss(self, maps: Tensor, target_probs: Tensor) -> Tensor:
         """Return the focal loss, averaged over images, channels and pixels.
 
         Args:
             maps: Probability of every channel, ``[B, K + 1, H, W]``.
-            right: That of the labelled channel, ``[B, H, W]``.
+            target_probs: That of the labeled channel, ``[B, H, W]``.
         """
         # Labels as one-hot maps would be as large as the predictions: all channels
-        # count as wrong ones first, then the right one is put right.
+        # count as wrong ones first, then the labeled one is corrected.
         wrong = (1 - self.alpha) * self._entropy(1 - maps).mean()
-        correction = self.alpha * self._entropy(right)
-        correction = correction - (1 - self.alpha) * self._entropy(1 - right)
+        correction = self.alpha * self._entropy(target_probs)
+        correction = correction - (1 - self.alpha) * self._entropy(1 - target_probs)
         return wrong + correction.mean() / maps.shape[1]
 
     def _entropy(self, probability: Tensor) -> Tensor:

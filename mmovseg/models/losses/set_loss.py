@@ -52,12 +52,12 @@ def class_loss(
     """
     class_logits = class_logits.float()
     void = class_logits.shape[-1] - 1
-    wanted = targets[0].labels.new_full(class_logits.shape[:2], void)  # [B, N]
-    for row, target, (queries, matched) in zip(wanted, targets, pairs, strict=True):
+    labels = targets[0].labels.new_full(class_logits.shape[:2], void)  # [B, N]
+    for row, target, (queries, matched) in zip(labels, targets, pairs, strict=True):
         row[queries] = target.labels[matched]
     weight = class_logits.new_ones(void + 1)
     weight[void] = void_weight
-    return F.cross_entropy(class_logits.flatten(0, 1), wanted.flatten(), weight)
+    return F.cross_entropy(class_logits.flatten(0, 1), labels.flatten(), weight)
 
 
 def matched_masks(mask_logits: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
@@ -71,7 +71,7 @@ def matched_masks(mask_logits: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Te
         float32, ``[n, h, w]``. Without any pair it is empty: its sum is 0 and still
         has a gradient.
     """
-    chosen = [
+    matched_logits = [
         maps[queries] for maps, (queries, _) in zip(mask_logits, pairs, strict=True)
     ]
-    return torch.cat(chosen).float()
+    return torch.cat(matched_logits).float()

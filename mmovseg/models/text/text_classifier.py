@@ -150,7 +150,7 @@ class TextClassifier(BaseModule):
         else:
             entry = self._lookup(vocabulary)
         weight = torch.cat([entry.weight.to(void.dtype), F.normalize(void, dim=-1)])
-        return TextEmbeddings(weight, entry.class_ids, len(vocabulary))
+        return TextEmbeddings(weight, entry.class_ids, len(vocabulary.is_thing))
 
     def encode(self, vocabulary: Vocabulary) -> Tensor:
         """Return the rows of the names alone, ``[V, D]``, from the cache if possible.
