@@ -24,6 +24,7 @@ MOVED = {
         'vocabulary_report',
     )
 } | {
+    'mmovseg.models.functional': 'mmovseg.models.ops',
     'mmovseg.models.heads.lite_decoder': 'mmovseg.models.decoders.lite_decoder',
     **{
         f'mmovseg.models.heads.{name}': f'mmovseg.models.proposals.{name}'

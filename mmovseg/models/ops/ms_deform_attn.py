@@ -44,16 +44,16 @@ def plain_ms_deform_attn(
     """Do what :func:`ms_deform_attn` does, with one ``grid_sample`` per level."""
     heads = values.shape[2]
     levels = values.split([height * width for height, width in sizes], 1)
-    result = None
+    totals = []
     for index, (level, size) in enumerate(zip(levels, sizes, strict=True)):
         image = level.permute(0, 2, 3, 1).flatten(0, 1).unflatten(-1, size)
         grid = 2 * locations[:, :, :, index].transpose(1, 2).flatten(0, 1) - 1
         # [B * heads, c, N, points]
         samples = F.grid_sample(image, grid, align_corners=False)
         weight = weights[:, :, :, index].transpose(1, 2).flatten(0, 1).unsqueeze(1)
-        total = (samples * weight).sum(-1)
-        result = total if result is None else result + total
-    return result.unflatten(0, (-1, heads)).flatten(1, 2).transpose(1, 2)
+        totals.append((samples * weight).sum(-1))
+    total = sum(totals[1:], totals[0])  # [B * heads, c, N]
+    return total.unflatten(0, (-1, heads)).flatten(1, 2).transpose(1, 2)
 
 
 def _sum_rows(

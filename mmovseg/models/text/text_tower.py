@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ...registry import MODELS
 from ...vocabulary import Vocabulary
 from ..clip import create_clip, register_tiny_models, resolve_model_name
+from ..ops import without_autocast
 
 BATCH_SIZE = 128  # Prompts per pass through the tower. Larger ones are not faster.
 CHUNK_SIZE = 1024  # Names whose prompt features are in memory together.
@@ -168,7 +169,7 @@ class TextTower:
             if self._is_causal:  # what follows the end has no influence
                 text = text[:, : int(lengths[batch].max())]
             # Cached for good, so not in the reduced precision of the moment.
-            with torch.autocast(device.type, enabled=False):
+            with without_autocast(device):
                 encoded = self._encode_batch(text.to(device))
             features[batch.to(device)] = encoded.float()
             progress.update(len(batch))

@@ -1,5 +1,7 @@
 import contextvars
+import re
 import threading
+from pathlib import Path
 
 import torch
 
@@ -93,3 +95,25 @@ def test_a_compiled_function_asks_at_its_trace_alone():
 
     with ops.plain():
         assert compiled(torch.zeros(1)) == 1
+
+
+# What asks for a device, a graph, gradients or autocast.
+SWITCH = re.compile(
+    r'is_compiling|is_cuda|device\.type|is_grad_enabled|is_autocast|get_autocast'
+    r'|is_in_onnx_export|is_tracing|is_scripting|fastpath'
+)
+ALLOWED = {
+    'ops/dispatch.py': 'the one place',
+    'ops/precision.py': 'torch.autocast is told the kind of device',
+    'text/text_classifier.py': 'embeddings that train are not cached',
+}
+
+
+def test_nobody_else_asks_for_device_graph_or_inference():
+    folder = Path(ops.__file__).parents[1]
+    asking = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob('*.py')
+        if SWITCH.search(path.read_text())
+    }
+    assert asking == set(ALLOWED)
