@@ -14,7 +14,7 @@ from mmengine.structures import BaseDataElement
 
 from ..apis.images import load_image, write_png
 from ..apis.output_folder import OutputFolder, describe_source, make_names
-from ..apis.results import TASKS, read_result
+from ..apis.results import find_task, read_result
 
 
 class ResultDrawingHook(Hook):
@@ -50,13 +50,7 @@ class ResultDrawingHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         vocabulary = model.vocabulary
         for sample in outputs or ():
-            found = [x for x in TASKS if f'pred_{_FIELDS[x]}' in sample]
-            if not found:
-                raise ValueError(
-                    'There is no result to draw: switch panoptic, instance or semantic '
-                    'on in model.fusion.'
-                )
-            task = self.task or found[0]
+            task = self.task or find_task(sample)
             result = read_result(
                 sample, task, vocabulary.names, is_thing=vocabulary.is_thing
             )
@@ -74,6 +68,3 @@ class ResultDrawingHook(Hook):
         with self.folder.claim(name, img_path) as name:
             path = self.folder.path / f'{name}.png'
             write_png(path, drawing, describe_source(img_path))
-
-
-_FIELDS = dict(panoptic='panoptic_seg', instance='instances', semantic='sem_seg')

@@ -10,7 +10,7 @@ from .images import ImageError, load_image
 from .inferencer import OVSegInferencer
 from .init_model import init_model
 from .output_folder import OutputError
-from .results import Result, read_result
+from .results import Result, Segment, read_result
 from .visualization import (
     draw_heatmap,
     draw_instances,
@@ -27,6 +27,7 @@ __all__ = [
     'OVSegInferencer',
     'OutputError',
     'Result',
+    'Segment',
     'check_config',
     'draw_heatmap',
     'draw_heatmaps',

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from itertools import chain
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,12 +42,11 @@ from .photo_stream import (
     load_photos,
     make_failed,
 )
-from .results import TASKS, Result, read_result
+from .results import TASKS, Result, find_task, read_result
 
 
 class _Outcome(NamedTuple):
     name: str
-    sample: BaseDataElement
     result: Result
     heatmaps: np.ndarray | None  # RGB
 
@@ -87,7 +86,7 @@ class OVSegInferencer(BaseInferencer):
 
     forward_kwargs: set = {'task', 'heatmaps'}
     visualize_kwargs: set = set()
-    postprocess_kwargs: set = set()
+    postprocess_kwargs: set = {'return_datasamples'}
 
     def __init__(
         self,
@@ -251,7 +250,6 @@ class OVSegInferencer(BaseInferencer):
             image = photo.bgr[..., ::-1]
             outcome = _Outcome(
                 photo.name,
-                sample,
                 self._read(sample, task, score_thr),
                 self._draw_heatmaps(image, sample, labels),
             )
@@ -259,11 +257,12 @@ class OVSegInferencer(BaseInferencer):
                 with folder.claim(photo.name, sources[photo.index]) as name:
                     outcome = outcome._replace(name=name)
                     _save(outcome, image, sources[photo.index], folder.path)
-            drawn = self.visualize([image], [outcome]) if return_vis else [image]
-            (found,) = self.postprocess([outcome], drawn, return_datasamples)
+            found = (
+                sample if return_datasamples else outcome.result.to_dict(outcome.name)
+            )
             predictions[photo.index] = found
             if return_vis:
-                (drawings[photo.index],) = drawn
+                drawings[photo.index] = outcome.result.draw(image)
                 heatmaps[photo.index] = outcome.heatmaps
 
         divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
@@ -319,25 +318,52 @@ class OVSegInferencer(BaseInferencer):
         with ops.plain(self.plain), _only(self.model, results):
             return self.model.test_step(inputs)
 
+    def preprocess(
+        self, inputs: Any, batch_size: int = 1, **kwargs: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Yield batches as :meth:`forward` takes them, in order.
+
+        Photos that cannot be used are left out and logged.
+
+        Args:
+            inputs: As in a call.
+            batch_size: Photos per batch.
+            kwargs: There are none.
+        """
+        sources, self._copies = self._inputs_to_list(inputs), self._find_copies()
+        with closing(
+            self._load(sources, make_names(sources), batch_size, [])
+        ) as photos:
+            while batch := list(islice(photos, batch_size)):
+                yield self._collate(batch)
+
     def visualize(
-        self, inputs: Sequence[np.ndarray], preds: Sequence[_Outcome], **kwargs: Any
+        self,
+        inputs: Sequence[np.ndarray],
+        preds: Sequence[BaseDataElement],
+        **kwargs: Any,
     ) -> list[np.ndarray]:
-        """Draw results on RGB images."""
-        return [x.result.draw(image) for image, x in zip(inputs, preds, strict=True)]
+        """Draw what :meth:`forward` returns on RGB images."""
+        pairs = zip(inputs, preds, strict=True)
+        return [self._read(x, find_task(x)).draw(image) for image, x in pairs]
 
     def postprocess(
         self,
-        preds: Sequence[_Outcome],
-        visualization: Sequence[np.ndarray],
+        preds: Sequence[BaseDataElement],
+        visualization: Sequence[np.ndarray] | None = None,
         return_datasamples: bool = False,
         **kwargs: Any,
     ) -> list[Any]:
-        """Return data samples or plain values."""
+        """Return what :meth:`forward` returns, or plain values of it."""
         if return_datasamples:
-            return [x.sample for x in preds]
-        return [x.result.to_dict(x.name) for x in preds]
+            return list(preds)
+        return [
+            self._read(x, find_task(x)).to_dict(x.get('img_path', '')) for x in preds
+        ]
 
-    def _read(self, sample: BaseDataElement, task: str, thr: float | None) -> Result:
+    def _read(
+        self, sample: BaseDataElement, task: str, thr: float | None = None
+    ) -> Result:
         vocabulary = self.model.vocabulary
         names, is_thing = vocabulary.names, vocabulary.is_thing
         return read_result(sample, task, names, is_thing=is_thing, score_thr=thr)

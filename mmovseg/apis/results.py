@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,50 @@ TASKS = ('panoptic', 'instance', 'semantic')
 SCORE_THR = dict(panoptic=0.0, instance=0.3, semantic=0.0)
 
 
+@dataclass(frozen=True, eq=False)
+class Segment(Mapping[str, Any]):
+    """A segment of a photo; ``segment['name']`` is the same as ``segment.name``.
+
+    Attributes:
+        id: Its number in the label map.
+        label: Class index.
+        name: Class name.
+        isthing: Whether the class is a thing.
+        score: 0 to 1; None for semantic results.
+        area: Pixels.
+        box: x, y, width, height.
+        mask: The whole mask as COCO's compressed RLE; instances only.
+    """
+
+    id: int
+    label: int
+    name: str
+    isthing: bool
+    score: float | None
+    area: int
+    box: list[int]
+    mask: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as the JSON file has them."""
+        return dict(self)
+
+    def __getitem__(self, key: str) -> Any:
+        if key in self._keys():
+            return getattr(self, key)
+        raise KeyError(f'A segment has no {key!r}; it has {", ".join(self)}.')
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys())
+
+    def __len__(self) -> int:
+        return len(self._keys())
+
+    def _keys(self) -> list[str]:
+        names = [field.name for field in fields(self)]
+        return names if self.mask is not None else names[:-1]
+
+
 class Result(NamedTuple):
     """The result of one task for one image.
 
@@ -26,16 +71,13 @@ class Result(NamedTuple):
         task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
         label_map: ``[H, W]``. Panoptic and instance: the ``id`` of a segment, 0 for
             none; where instances overlap, that of the best. Semantic: class indices.
-        segments: Plain values, best score first where there are scores: ``id``,
-            ``label`` (class index), ``name``, ``isthing``, ``score`` (None if
-            semantic), ``area`` in pixels, ``box`` as x, y, width, height. Instances
-            also have their whole ``mask`` as COCO's compressed RLE.
+        segments: Best score first where there are scores.
         names: Class names.
     """
 
     task: str
     label_map: np.ndarray
-    segments: list[dict[str, Any]]
+    segments: list[Segment]
     names: tuple[str, ...]
 
     def to_dict(self, image: str = '') -> dict[str, Any]:
@@ -46,7 +88,7 @@ class Result(NamedTuple):
             height=height,
             width=width,
             task=self.task,
-            segments=self.segments,
+            segments=[segment.to_dict() for segment in self.segments],
         )
 
     def draw(self, image: np.ndarray) -> np.ndarray:
@@ -56,12 +98,12 @@ class Result(NamedTuple):
         if self.task == 'instance':
             return draw_instances(
                 image,
-                [rle.decode(segment['mask']) for segment in self.segments],
-                [segment['label'] for segment in self.segments],
+                [rle.decode(segment.mask) for segment in self.segments],
+                [segment.label for segment in self.segments],
                 self.names,
-                scores=[segment['score'] for segment in self.segments],
+                scores=[segment.score for segment in self.segments],
             )
-        infos = [dict(x, category_id=x['label']) for x in self.segments]
+        infos = [dict(x, category_id=x.label) for x in self.segments]
         return draw_panoptic(image, self.label_map, infos, self.names)
 
     def save(
@@ -139,13 +181,27 @@ def read_result(
     if field not in sample:
         raise ValueError(f'The model gave no {field}, so there is no {task} result.')
     threshold = SCORE_THR[task] if score_thr is None else score_thr
-    label_map, segments = readers[task](getattr(sample, field), threshold)
-    for segment in segments:
-        label = segment['label']
-        segment.update(name=names[label], isthing=bool(is_thing[label]))
-    order = ('id', 'label', 'name', 'isthing', 'score', 'area', 'box', 'mask')
-    segments = [{key: x[key] for key in order if key in x} for x in segments]
+    label_map, found = readers[task](getattr(sample, field), threshold)
+    segments = [
+        Segment(name=names[x['label']], isthing=bool(is_thing[x['label']]), **x)
+        for x in found
+    ]
     return Result(task, label_map, segments, tuple(names))
+
+
+def find_task(sample: BaseDataElement) -> str:
+    """Return the first task that a data sample has the result of.
+
+    Raises:
+        ValueError: If there is no result.
+    """
+    for task in TASKS:
+        if _FIELDS[task] in sample:
+            return task
+    raise ValueError(
+        'There is no result to draw: switch panoptic, instance or semantic on in '
+        'model.fusion.'
+    )
 
 
 _FIELDS = dict(

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmengine.infer import BaseInferencer
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
@@ -526,3 +527,20 @@ def test_a_photo_too_narrow_to_be_resized_stops_no_other(inferencer):
     result = inferencer([line, halves(RED, GREEN)])
     assert [x is None for x in result['predictions']] == [True, False]
     assert '1000000 x 1 pixels is too narrow' in result['errors'][0]['message']
+
+
+def test_the_steps_of_base_inferencer(inferencer, tmp_path):
+    """What works with any of OpenMMLab's inferencers, step by step."""
+    images = [halves(RED, GREEN), halves(GREEN, BLUE), halves(BLUE, RED)]
+    samples, sizes = [], []
+    for batch in inferencer.preprocess([*images, tmp_path / 'none.png'], batch_size=2):
+        samples += inferencer.forward(batch, task='panoptic')
+        sizes.append(len(batch['inputs']))
+    assert sizes == [2, 1]
+    expected = inferencer(images, return_vis=True)
+    drawn = inferencer.visualize([image[..., ::-1] for image in images], samples)
+    for ours, theirs in zip(drawn, expected['visualization'], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert inferencer.postprocess(samples, drawn) == expected['predictions']
+    assert inferencer.postprocess(samples, return_datasamples=True) == samples
+    assert isinstance(inferencer, BaseInferencer)

@@ -111,3 +111,15 @@ def test_missing_results_are_named(sample):
     del sample.pred_instances
     with pytest.raises(ValueError, match='no pred_instances'):
         read(sample, 'instance')
+
+
+def test_a_segment_is_typed_and_reads_like_a_dict(sample):
+    segment = read(sample, 'panoptic').segments[0]
+    assert (segment.name, segment.isthing) == (segment['name'], segment['isthing'])
+    assert segment.to_dict() == dict(segment) == segment
+    assert 'mask' not in segment and segment.get('mask') is None
+    assert json.loads(json.dumps(segment.to_dict())) == segment
+    (instance, *_) = read(sample, 'instance').segments
+    assert rle.decode(instance['mask']).sum() == instance.area
+    with pytest.raises(KeyError, match="no 'nmae'; it has id, label, name"):
+        segment['nmae']
