@@ -8,6 +8,7 @@ and metrics call ``load``, which refuses a file with faults. The validator calls
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
@@ -186,11 +187,12 @@ def is_flag(value: Any) -> bool:
 
 def is_vector(values: Any, length: int) -> bool:
     """Whether a value is a list of so many finite numbers."""
-    return (
-        isinstance(values, list)
-        and len(values) == length
-        and all(isinstance(x, NUMBER) and abs(x) < 1e30 for x in values)
-    )
+    if not isinstance(values, list) or len(values) != length:
+        return False
+    try:
+        return abs(sum(values)) < math.inf  # neither with a NaN nor with an infinity
+    except TypeError:
+        return False
 
 
 def describe(needed: Mapping[str, Any]) -> str:
