@@ -1,11 +1,11 @@
-"""Check the data sets of a config before a training run.
+"""Check the datasets of a config before a training run.
 
     tools/validate_dataset.py configs/eovseg/eovseg_r50_coco.py --max-images 1000
 
 Looks for missing and broken files, sizes that differ, ids that PNG and JSON do not
 share, labels that are no class, and names and thing flags that the vocabulary does not
 share; prints a histogram of the classes. Exits with 1 if there are problems.
-docs/custom_dataset.md walks through a data set of one's own.
+docs/custom_dataset.md walks through a dataset of one's own.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def parse_args():
     )
     parser.add_argument('--show-dir', help='folder for pictures of labels')
     parser.add_argument(
-        '--num-shown', type=int, default=4, help='pictures per data set [%(default)s]'
+        '--num-shown', type=int, default=4, help='pictures per dataset [%(default)s]'
     )
     parser.add_argument(
         '--out', type=output_file, metavar='FILE.json', help='write everything here'
@@ -102,7 +102,7 @@ def main():
         content = [summary.as_dict() for summary in summaries]
         write_atomic(args.out, json.dumps(content, indent=1))
     problems = sum(summary.num_problems for summary in summaries)
-    print(f'\n{problems} problems in {len(summaries)} data sets.')
+    print(f'\n{problems} problems in {len(summaries)} datasets.')
     sys.exit(1 if problems else 0)
 
 

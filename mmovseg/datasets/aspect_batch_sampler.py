@@ -17,7 +17,7 @@ class AspectBatchSampler(Sampler):
     """Sort what a sampler yields by aspect ratio, and cut it into batches.
 
     A pipeline resizes images of one ratio to one size, which models compute together;
-    neighbours in a batch differ little, so there is little padding. Every index is
+    neighbors in a batch differ little, so there is little padding. Every index is
     used once. With several processes each sorts its own share. The last index of a
     share stays the last: MMEngine repeats images there to make shares equally long,
     and drops repeated results by their place.
@@ -39,14 +39,15 @@ class AspectBatchSampler(Sampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         indices = list(self.sampler)
-        dataset = self.sampler.dataset
+        dataset = self.sampler.dataset  # type: ignore[attr-defined]
         ratios = {index: _read_ratio(dataset, index) for index in indices[:-1]}
         indices[:-1] = sorted(indices[:-1], key=ratios.__getitem__)
         for start in range(0, len(indices), self.batch_size):
             yield indices[start : start + self.batch_size]
 
     def __len__(self) -> int:
-        return -(-len(self.sampler) // self.batch_size)
+        length = len(self.sampler)  # type: ignore[arg-type]
+        return -(-length // self.batch_size)
 
 
 def _read_ratio(dataset: BaseDataset, index: int) -> float:
@@ -54,7 +55,5 @@ def _read_ratio(dataset: BaseDataset, index: int) -> float:
     info = dataset.get_data_info(index)
     if 'width' in info and 'height' in info:
         return info['width'] / info['height']
-    with Image.open(
-        info['img_path'], formats=FORMATS
-    ) as image:  # reads the header only
+    with Image.open(info['img_path'], formats=FORMATS) as image:  # the header only
         return image.width / image.height

@@ -1,4 +1,4 @@
-"""A class-balanced data set of single-class crops."""
+"""A class-balanced dataset of single-class crops."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from ..registry import DATASETS
 
 @DATASETS.register_module()
 class ClassCrops(Dataset):
-    """Every class of a semantic data set equally often, one class per sample.
+    """Every class of a semantic dataset equally often, one class per sample.
 
     For each class that occurs, images that show it are drawn once, with replacement,
-    so the data set has ``samples_per_class`` times that many samples. A sample is what
-    the inner data set gives for the image, and ``crop_label``, the class, for
+    so the dataset has ``samples_per_class`` times that many samples. A sample is what
+    the inner dataset gives for the image, and ``crop_label``, the class, for
     :class:`mmovseg.datasets.transforms.CropClass`.
 
     Every label map is read once to learn its classes, by the first process of a
     distributed run. A ``cache_file`` keeps the result; it is made anew when the config
-    of the inner data set or the list of its files changes.
+    of the inner dataset or the list of its files changes.
 
     Args:
-        dataset: Config of the inner data set. Its pipeline loads labels
+        dataset: Config of the inner dataset. Its pipeline loads labels
             (``gt_seg_map``) and no images.
         pipeline: Further transforms, such as ``SeedSample``, ``LoadImageFromFile``,
             ``CropClass`` and one that packs.
         samples_per_class: Samples of every class.
         seed: Of the draw.
-        ignore_index: Value of unlabelled pixels.
+        ignore_index: Value of unlabeled pixels.
         cache_file: JSON file to keep the classes of the images in; None keeps nothing.
         num_workers: Processes that read label maps; 0 means this one.
 
@@ -78,12 +78,12 @@ class ClassCrops(Dataset):
         if not self.samples:
             raise ValueError(
                 f'None of the {len(self.dataset)} images has a labelled pixel; do the '
-                'label files fit the data set, and the seen classes the labels?'
+                'label files fit the dataset, and the seen classes the labels?'
             )
 
     @property
     def metainfo(self) -> dict:
-        """Return the meta information of the inner data set."""
+        """Return the meta information of the inner dataset."""
         return self.dataset.metainfo
 
     def __len__(self) -> int:

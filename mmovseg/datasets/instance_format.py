@@ -140,7 +140,7 @@ class InstanceAnnotations(AnnotationFile):
     @staticmethod
     def _fault_of_box(annotation: dict, info: dict) -> str | None:
         box = annotation.get('bbox')
-        if not is_vector(box, 4):
+        if not isinstance(box, list) or not is_vector(box, 4):
             return f'"bbox" is {box!r}, must be 4 numbers: x, y, width, height'
         left, top, width, height = box
         if width < 0 or height < 0:

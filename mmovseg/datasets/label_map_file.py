@@ -69,14 +69,16 @@ def read_label_map(path: str, backend_args: dict | None = None) -> np.ndarray:
 
 def _stored_mode(image: Image.Image) -> str:
     """Give Pillow's name of how the file stores a pixel; before it is decoded."""
-    stored = image.tile[0][3] if image.tile else ''
+    tiles = getattr(image, 'tile', None)
+    stored = tiles[0][3] if tiles else ''
     stored = stored[0] if isinstance(stored, tuple) else stored
     return stored if isinstance(stored, str) else ''
 
 
 def _is_signed(image: Image.Image) -> bool:
     """Whether it is a TIFF of signed integers, which Pillow ignores for 8 bits."""
-    return image.format == 'TIFF' and 2 in image.tag_v2.get(SAMPLE_FORMAT, ())
+    tags = getattr(image, 'tag_v2', {})  # of TIFFs
+    return 2 in tags.get(SAMPLE_FORMAT, ())
 
 
 def _check_values(path: str, values: np.ndarray) -> np.ndarray:

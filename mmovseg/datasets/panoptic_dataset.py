@@ -26,7 +26,7 @@ class PanopticDataset(CocoPanopticDataset):
     ``mmdet.CocoPanopticDataset``, whose arguments it takes:
 
     * ``metainfo`` has ``classes``, ``thing_classes``, ``stuff_classes``, ``is_thing``
-      and ``category_ids`` in label order, and ``palette`` if categories have colours.
+      and ``category_ids`` in label order, and ``palette`` if categories have colors.
     * Segments with a box narrower than a pixel are kept (the loading transform takes
       boxes from the masks), and the PNG is found under the annotation's file name.
     * ``filter_cfg=dict(filter_empty_gt=True)`` drops images without any segment to
@@ -40,7 +40,7 @@ class PanopticDataset(CocoPanopticDataset):
       which the thing flags tell: mmdet's converter of ADE20K puts things first, so
       that "wall" would silently become "bed".
 
-    Every sample has ``ignore_index``, the value of unlabelled pixels in the semantic
+    Every sample has ``ignore_index``, the value of unlabeled pixels in the semantic
     map: 255, or 65535 where 255 is a class.
     """
 
@@ -115,7 +115,7 @@ class PanopticDataset(CocoPanopticDataset):
     def check_vocabulary(self, vocabulary: Vocabulary) -> None:
         """Check that a model calls things what the JSON calls things.
 
-        A class that is stuff in the JSON and a thing in the vocabulary is never learnt.
+        A class that is stuff here and a thing in the vocabulary is never learned.
 
         Raises:
             ValueError: If number or thing flags of the classes differ.

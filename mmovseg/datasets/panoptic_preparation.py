@@ -101,7 +101,7 @@ def _read_made(path: Path, categories: list[dict]) -> dict:
 
     Args:
         path: The file.
-        categories: Those that it is to have. Colours do not matter.
+        categories: Those that it is to have. Colors do not matter.
 
     Raises:
         ValueError: If it has other ones, so that another tool made it.
@@ -165,7 +165,7 @@ def _write_annotations(
     *,
     categories: tuple[list[dict], list[dict]],
 ) -> None:
-    """Write the two JSON files of a panoptic data set.
+    """Write the two JSON files of a panoptic dataset.
 
     Args:
         panoptic: Where the panoptic JSON goes.
@@ -175,7 +175,8 @@ def _write_annotations(
         categories: Those of the panoptic and of the instance JSON.
     """
     infos = [{k: v for k, v in image.items() if k != 'png_name'} for image in images]
-    segments, instances = [], []
+    segments: list[dict] = []
+    instances: list[dict] = []
     for image, (segments_info, things) in zip(images, described, strict=True):
         segments.append(
             {

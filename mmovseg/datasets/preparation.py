@@ -1,4 +1,4 @@
-"""What the converters of downloaded data sets share (tools/dataset_converters)."""
+"""What the converters of downloaded datasets share (tools/dataset_converters)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def make_parser(
 
     Args:
         description: Docstring of the tool.
-        root: What the folder of the data set is called in the help.
+        root: What the folder of the dataset is called in the help.
         splits: What the user may choose from; none means there is no choice.
 
     Returns:
@@ -85,7 +85,7 @@ def check_counts(
 
     Args:
         found: What was found of every split that is asked for.
-        expected: How many there are in the full data set.
+        expected: How many there are in the full dataset.
         what: What was looked for, and where, for the message.
         partial: Whether fewer are all right.
 
@@ -108,7 +108,7 @@ def check_counts(
         if len(found) > 1:
             advice += ' --splits takes one split alone.'
         raise ValueError(
-            f'{split}: found {count} {what}, the data set has {full}.{advice}'
+            f'{split}: found {count} {what}, the dataset has {full}.{advice}'
         )
     return there
 
@@ -136,7 +136,9 @@ def run(
         if num_workers > 1:
             # One thread each: there are as many processes as cores.
             pool = multiprocessing.Pool(num_workers, cv2.setNumThreads, (0,))
-            done = stack.enter_context(pool).imap(function, tasks, chunksize=4)
+            done: Iterator[ResultT] = stack.enter_context(pool).imap(
+                function, tasks, chunksize=4
+            )
         else:
             done = map(function, tasks)
         for result in done:

@@ -97,7 +97,7 @@ class SemanticDataset(BaseSegDataset):
 
     def _find_photos(self, folder: str, map_folder: str | None) -> dict[str, str]:
         """Map the stems of the photos to their names."""
-        labels, photos, others = self.seg_map_suffix, {}, []
+        labels, photos, others = self.seg_map_suffix, dict[str, str](), list[str]()
         for name in self._list(folder, 'img_path'):
             ending = photo_ending(name, self.img_suffix)
             if map_folder and is_inside(osp.join(folder, name), map_folder):
@@ -135,7 +135,7 @@ class SemanticDataset(BaseSegDataset):
 
     def _find_maps(self, stems: Sequence[str], folder: str) -> list[str]:
         """Find the label map of every photo, whatever the case of its ending."""
-        present = {}
+        present: dict[str, str] = {}
         for name in self._list(folder, 'seg_map_path'):
             ending = photo_ending(name, self.seg_map_suffix)
             if ending is not None:

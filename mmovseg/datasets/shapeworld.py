@@ -81,7 +81,7 @@ def _star(v: np.ndarray, u: np.ndarray, r: int) -> np.ndarray:
     limit = r * 386
     lines = (-1000 * v, 951 * u - 309 * v, 588 * u + 809 * v)
     left = (-951 * u - 309 * v, -588 * u + 809 * v)
-    return sum((line > limit).astype(np.int64) for line in (*lines, *left)) <= 1
+    return np.sum([line > limit for line in (*lines, *left)], 0) <= 1
 
 
 def _heart(v: np.ndarray, u: np.ndarray, r: int) -> np.ndarray:
@@ -99,15 +99,15 @@ SHAPES: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
     'heart': _heart,
 }
 
-# The classes of the data set, in label order. Stuff comes first on purpose: code
+# The classes of the dataset, in label order. Stuff comes first on purpose: code
 # that takes thing classes for the first k labels, or class 0 for void, fails here.
 STUFF = tuple(TEXTURES)
-SOLID = tuple(f'{colour} {shape}' for colour in COLOURS for shape in SHAPES)
+SOLID = tuple(f'{color} {shape}' for color in COLOURS for shape in SHAPES)
 PATTERNED = tuple(f'{pattern} {shape}' for pattern in PATTERNS for shape in SHAPES)
 THINGS = SOLID + PATTERNED
 CLASSES = STUFF + THINGS
 # No training picture shows these, nor may segmentation learn their names. Every
-# colour, shape and pattern is also in a seen class.
+# color, shape and pattern is also in a seen class.
 UNSEEN = (
     *('wood', 'snow'),
     *('red star', 'orange square', 'yellow circle', 'green heart', 'green circle'),
@@ -131,8 +131,8 @@ def _make_palette() -> tuple[tuple[int, int, int], ...]:
     return (
         *TONES.values(),
         *(
-            tuple(part * shade // 100 for part in paint)
-            for paint, shade in itertools.product(paints, shades)
+            (red * shade // 100, green * shade // 100, blue * shade // 100)
+            for (red, green, blue), shade in itertools.product(paints, shades)
         ),
     )
 
@@ -156,7 +156,7 @@ def _draw_ground(
         cut = size * slope_y * (2 * index - count)
         jitter = draw_integers(rng, -size, size) * slope_y // 4
         segments[height > cut + jitter] = index
-    image = np.zeros((size, size, 3), np.int64)
+    image: np.ndarray = np.zeros((size, size, 3), np.int64)
     for index, name in enumerate(chosen):
         texture = draw_texture(rng, name, size)
         image = np.where((segments == index)[..., None], texture, image)
@@ -166,7 +166,7 @@ def _draw_ground(
 def _paint(
     rng: np.random.RandomState, kind: str, v: np.ndarray, u: np.ndarray, radius: int
 ) -> np.ndarray:
-    """Colour the points of a shape, ``[h, w, 3]``; ``kind``: a colour or a pattern."""
+    """Color the points of a shape, ``[h, w, 3]``; ``kind``: a color or a pattern."""
     shade = draw_integers(rng, -12, 12, 3)
     if kind in COLOURS:
         return np.broadcast_to(np.array(COLOURS[kind]) + shade, (*v.shape, 3))
@@ -212,7 +212,7 @@ def _draw_shape(
     mask = SHAPES[shape](v, u, radius * ONE)
     pixels = _paint(rng, kind, v, u, radius * ONE)
     inside = _erode(mask, max(size // 80, 1))
-    # A dark rim parts shapes of one colour.
+    # A dark rim parts shapes of one color.
     pixels = np.where(inside[..., None], pixels, pixels // 3)
     place = slice(top, top + 2 * reach + 1), slice(left, left + 2 * reach + 1)
     return place, mask, pixels
@@ -304,7 +304,7 @@ def draw_numbered(seed: int, split: str, number: int, size: int = 128) -> ShapeS
     """Draw a picture of a split; it depends on these arguments alone.
 
     Args:
-        seed: Of the data set.
+        seed: Of the dataset.
         split: One of ``SPLITS``, which says what may be in the picture.
         number: Of the picture.
         size: Height and width in pixels.

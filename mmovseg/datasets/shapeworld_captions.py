@@ -24,7 +24,7 @@ SHAPE_TEMPLATES = ('a {}', '{}', 'the shape of a {}', 'a photo of a {}.')
 class Captions:
     """All captions as tokens, one of every group at a time.
 
-    Groups are the K classes, then colours and patterns, then shapes.
+    Groups are the K classes, then colors and patterns, then shapes.
 
     Args:
         vocabulary: K classes with synonyms.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -26,7 +26,7 @@ class Region(NamedTuple):
     box: tuple[int, int, int, int]  # y, x, height, width
 
 
-def _draw_mixed(number: int, seed: int, split: str, sizes: Sequence[int]):
+def _draw_mixed(number: int, seed: int, split: str, sizes: Sequence[int]) -> Any:
     return draw_numbered(seed, split, number, sizes[number % len(sizes)])
 
 
@@ -227,7 +227,7 @@ class CropSource:
             size = len(sample.image)
             image = _resize(sample.image, frame)
             images[number] = image[:, ::-1] if flip else image
-            boxes = []
+            boxes: list[tuple[tuple[float, ...], int]] = []
             for region in self.by_picture[index]:
                 label = sample.labels[region.segment]
                 y, x, height, width = region.box
@@ -245,6 +245,6 @@ class CropSource:
         places = np.zeros((count, most, 4), np.float32)
         labels = np.full((count, most), -100)
         for number, boxes in enumerate(found):
-            for slot, (box, label) in enumerate(boxes):
-                places[number, slot], labels[number, slot] = box, label
+            for slot, (place_of, label) in enumerate(boxes):
+                places[number, slot], labels[number, slot] = place_of, label
         return images, places, labels

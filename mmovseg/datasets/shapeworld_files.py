@@ -49,7 +49,7 @@ def make_categories(split: str) -> list[dict]:
 
 
 def segment_id(index: int) -> int:
-    """Give the n-th segment of an image a colour that is easy to see."""
+    """Give the n-th segment of an image a color that is easy to see."""
     return (index + 1) * 0x2D4F17 % 2**24  # odd factor: no two are equal
 
 
@@ -167,7 +167,8 @@ def _write_annotations(
 ) -> None:
     """Write the instance JSON, then the panoptic one: the mark of a complete split."""
     size = info['size']
-    images, panoptic, instances = [], [], []
+    images, panoptic = list[dict](), list[dict]()
+    instances: list[dict] = []
     for number, (segments, things) in enumerate(described):
         file = {'file_name': f'{number:06}.png'}
         images.append({'id': number, **file, 'height': size, 'width': size})

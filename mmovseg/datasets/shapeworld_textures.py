@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-# Muted, so that no ground has the colour of a shape.
+# Muted, so that no ground has the color of a shape.
 TONES = {
     'grass': (70, 112, 52),
     'water': (52, 104, 126),
@@ -23,7 +24,7 @@ TONES = {
 
 def draw_integers(
     rng: np.random.RandomState, low: int, high: int, shape: int | tuple = ()
-) -> np.ndarray:
+) -> Any:
     """Draw int64 numbers in [low, high], the same ones on every machine.
 
     ``RandomState.randint`` takes a C long by default, which Windows has with 32 bits.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,8 @@ def match_category(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return outcomes ``[n, areas, thresholds]``, scores, instances ``[areas]``."""
     single.ious = {(image_id, category): single.computeIoU(image_id, category)}
-    outcomes, counts, scores = [], [], np.zeros(0)
+    outcomes, counts = [], []
+    scores: np.ndarray = np.zeros(0)
     for area in single.params.areaRng:
         found = single.evaluateImg(image_id, category, area, MAX_PER_IMAGE)
         scores = np.array(found['dtScores'], np.float64)
@@ -40,16 +42,19 @@ def match_category(
     return np.stack(outcomes, 1), scores, np.array(counts)
 
 
-def concatenate(parts: list[tuple]) -> list[np.ndarray]:
+def concatenate(
+    parts: Iterable[tuple[np.ndarray, ...]],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Join categories, scores and outcomes of any number of parts."""
     params = COCOeval(iouType='segm').params
     empty = np.zeros((0, len(params.areaRng), len(params.iouThrs)), np.uint8)
     parts = [(np.zeros(0, np.int64), np.zeros(0), empty), *parts]
-    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+    categories, scores, outcomes = map(np.concatenate, zip(*parts, strict=True))
+    return categories, scores, outcomes
 
 
 def accumulate(
-    kind: str, images: list[ImageMatches], category_ids: list[int]
+    kind: str, images: list[ImageMatches], category_ids: Sequence[int]
 ) -> COCOeval:
     """Let ``pycocotools`` interpolate the outcomes of all images.
 

@@ -121,7 +121,8 @@ class InstanceMetric(BaseMetric):
         self.classwise = classwise
         self._paths: dict[Any, str | None] = {}
         self._category_ids: list[Any] = []  # those that count
-        self._codes: np.ndarray | None = None  # place therein of every label, or -1
+        # Place therein of every label, or -1; empty until there is metainfo.
+        self._codes: np.ndarray = np.zeros(0, np.int64)
 
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
@@ -139,7 +140,7 @@ class InstanceMetric(BaseMetric):
                 two photos have one id, or if the JSON numbers or names the categories
                 in another way than the dataset; see :func:`.find_categories`.
         """
-        if self._codes is None:
+        if not len(self._codes):
             ids = find_categories(self.annotations, self.dataset_meta or {})
             known = {i for i in ids if i is not None}
             self._category_ids = sorted(known, key=lambda i: (isinstance(i, str), i))
@@ -321,7 +322,7 @@ class InstanceMetric(BaseMetric):
 
     def _split(self) -> dict[str, np.ndarray]:
         """Mark the categories of seen and of unseen classes, if there is a split."""
-        if self.seen is None or self._codes is None:
+        if self.seen is None or not len(self._codes):
             return {}
         is_seen = find_seen(self.seen, self.dataset_meta['classes'])
         mask = np.isin(np.arange(len(self._category_ids)), self._codes[is_seen])

@@ -62,7 +62,7 @@ class GroundTruthMaps:
         metric: Name of the metric, for messages.
         ann_file: Panoptic JSON; crowds count. None: ``gt_sem_seg`` of the sample.
         seg_prefix: Folder of its PNGs.
-        ignore_index: Value of unlabelled pixels in ``gt_sem_seg``, besides all values
+        ignore_index: Value of unlabeled pixels in ``gt_sem_seg``, besides all values
             from the number of classes on. None: what the sample says, if anything.
         backend_args: Storage backend of JSON and PNGs, as in ``mmengine.fileio``.
 
@@ -102,12 +102,13 @@ class GroundTruthMaps:
         """
         if self.annotations is not None:
             return self.annotations.names
-        if not (dataset_meta or {}).get('classes'):
+        names = (dataset_meta or {}).get('classes')
+        if not names:
             raise KeyError(
                 f'{self.metric} needs class names: the dataset has no metainfo '
                 '"classes". Give it some, or give ann_file and seg_prefix.'
             )
-        return tuple(dataset_meta['classes'])
+        return tuple(names)
 
     def image_of(self, sample: Mapping) -> tuple[Any, str | None]:
         """Give the id and path of an image.
@@ -135,7 +136,8 @@ class GroundTruthMaps:
             ValueError: If JSON and PNG disagree.
         """
         if self.annotations is not None:
-            return self._paint(take(sample, 'img_id', self.metric), num_classes)
+            image_id = take(sample, 'img_id', self.metric)
+            return self._paint(self.annotations, image_id, num_classes)
         field = take(sample, 'gt_sem_seg', self.metric)
         labels = to_map(field, sample.get('img_path')).astype(np.int64)
         ignore_index = self.ignore_index
@@ -161,10 +163,12 @@ class GroundTruthMaps:
                 level=logging.WARNING,
             )
 
-    def _paint(self, image_id: Any, num_classes: int) -> np.ndarray:
-        annotations = self.annotations
+    def _paint(
+        self, annotations: PanopticAnnotations, image_id: Any, num_classes: int
+    ) -> np.ndarray:
         image = annotations.find(image_id)
-        path, ids = annotations.read_png(image, self.seg_prefix, self.backend_args)
+        folder = self.seg_prefix or ''
+        path, ids = annotations.read_png(image, folder, self.backend_args)
         labels = np.full(ids.shape, num_classes, np.int64)
         masks = split_segments(path, ids, [segment['id'] for segment in image.segments])
         for mask, segment in zip(masks, image.segments, strict=True):

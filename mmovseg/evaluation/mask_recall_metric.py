@@ -44,7 +44,7 @@ def intersect(masks: np.ndarray, labels: np.ndarray, num_classes: int) -> np.nda
     Args:
         masks: Binary masks, ``[N, H, W]`` bool.
         labels: Class of every pixel, ``[H, W]`` in ``[0, num_classes]``; the last
-            value is that of unlabelled pixels.
+            value is that of unlabeled pixels.
         num_classes: K.
 
     Returns:
@@ -83,12 +83,12 @@ class MaskRecallMetric(BaseMetric):
     The annotated masks of an image are its classes, one mask per class. For every
     ``t`` of ``iou_thrs``, ``recall_<100 t>`` is the share of all masks of all images
     whose IoU with at least one proposal exceeds ``t``; proposals lose their pixels on
-    unlabelled ground first, as in every other metric. With ``seen`` there are
+    unlabeled ground first, as in every other metric. With ``seen`` there are
     ``recall_<100 t>_seen`` and ``_unseen`` too, over the masks of these classes.
 
     ``compatibility='deop'`` adds the numbers of DeOP's two released evaluators, for
     comparison with table 8 of the paper. Both count from the side of the prediction
-    and take the unlabelled region for one more mask of a seen class:
+    and take the unlabeled region for one more mask of a seen class:
 
     * ``deop_AP``: proposals that overlap some mask by an IoU above 0.5, divided by
       the proposals that are not empty.
@@ -110,7 +110,7 @@ class MaskRecallMetric(BaseMetric):
         seen: Vocabulary of the classes seen in training: packaged name, path or list.
             Its first names are looked up among the class names.
         compatibility: None or ``'deop'``, which needs ``seen``.
-        ignore_index: Value of unlabelled pixels in ``gt_sem_seg``, besides all values
+        ignore_index: Value of unlabeled pixels in ``gt_sem_seg``, besides all values
             from the number of classes on. None: what the sample says, if anything.
         backend_args: Storage backend of JSON and PNGs, as in ``mmengine.fileio``.
         collect_device: Where to gather results of several processes.
@@ -210,7 +210,7 @@ class MaskRecallMetric(BaseMetric):
         union = inside.sum(1, keepdims=True) + area[:-1] - inside
         iou = inside[:, labels] / union[:, labels]
         hits, number = np.zeros((2, 3), np.int64), np.zeros(2, np.int64)
-        if self.compatibility:
+        if self.compatibility and is_seen is not None:
             hits, number = self._count_as_deop(sample, annotated, inter, is_seen)
         return ImageRecall(
             image_id=image_id,
@@ -234,7 +234,7 @@ class MaskRecallMetric(BaseMetric):
         check_prediction(sample, predicted, annotated, len(is_seen))
         segments = predicted == np.unique(predicted)[:, None, None]
         area = np.bincount(annotated.ravel(), minlength=len(is_seen) + 1)
-        is_seen = np.append(is_seen, True)  # the unlabelled region
+        is_seen = np.append(is_seen, True)  # the unlabeled region
         rows = []
         for counts, threshold in (
             (inter, DEOP_PROPOSAL_IOU),
@@ -257,9 +257,9 @@ class MaskRecallMetric(BaseMetric):
             The numbers named in the class, in percent; nan where nothing was counted.
         """
         images = self.ground_truth.one_per_image(results)
-        none = np.zeros(0, np.int64)
-        labels = np.concatenate([none, *(item.labels for item in images)])
-        best_iou = np.concatenate([none, *(item.best_iou for item in images)])
+        # With an empty start, so that there may be no image.
+        labels = np.concatenate([np.zeros(0, int), *(x.labels for x in images)])
+        best_iou = np.concatenate([np.zeros(0), *(x.best_iou for x in images)])
         groups = {'': np.ones(len(labels), bool)}
         if self.seen is not None:
             is_seen = find_seen(self.seen, self.class_names)[labels]
@@ -271,9 +271,9 @@ class MaskRecallMetric(BaseMetric):
                     (best_iou[group] > threshold).sum(), group.sum()
                 )
         if self.compatibility:
-            none = np.zeros((2, 3), np.int64)
-            proposals, segments = sum((item.deop_hits for item in images), none)
-            masks = sum((item.deop_masks for item in images), np.zeros(2, np.int64))
+            hits = [np.zeros((2, 3), int), *(x.deop_hits for x in images)]
+            proposals, segments = np.sum(hits, 0)
+            masks = np.sum([np.zeros(2, int), *(x.deop_masks for x in images)], 0)
             metrics['deop_AP'] = _percent(proposals[1:].sum(), proposals[0])
             metrics['deop_Recall'] = _percent(segments[1:].sum(), segments[0])
             metrics['deop_R_Seen'] = _percent(segments[1], masks[0])

@@ -22,8 +22,13 @@ ADVICE = {
 class HasImage(Protocol):
     """What a metric keeps of one image."""
 
-    image_id: Any
-    img_path: str | None
+    @property
+    def image_id(self) -> Any:
+        """Id of the image."""
+
+    @property
+    def img_path(self) -> str | None:
+        """Path of its photo."""
 
     @property
     def truth(self) -> Hashable:

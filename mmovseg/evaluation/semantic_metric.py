@@ -31,10 +31,10 @@ class ImageAreas:
     img_path: str | None = None
 
     @property
-    def truth(self) -> list[list[int]]:
+    def truth(self) -> tuple[int, ...]:
         """The annotated classes with their pixels."""
         rows = np.stack([self.labels, self.areas[:, 2]], -1)
-        return rows[rows[:, 1] > 0].tolist()
+        return tuple(rows[rows[:, 1] > 0].ravel().tolist())
 
 
 def _mean(values: np.ndarray, group: np.ndarray) -> float:
@@ -75,7 +75,7 @@ class SemanticMetric(BaseMetric):
         seg_prefix: Folder of its PNGs.
         seen: Vocabulary of the classes seen in training: packaged name, path or list.
             Its first names are looked up among the class names.
-        ignore_index: Value of unlabelled pixels in ``gt_sem_seg``, besides all values
+        ignore_index: Value of unlabeled pixels in ``gt_sem_seg``, besides all values
             from the number of classes on. None: what the sample says, if anything.
         classwise: Whether to log a table of all classes.
         backend_args: Storage backend of JSON and PNGs, as in ``mmengine.fileio``.

@@ -180,7 +180,7 @@ def test_coco_sample_trains(shared, monkeypatch):
 
 
 def test_coco_recipe_loads_real_photos(shared, monkeypatch, tmp_path):
-    """The three photos in the places of the full data set."""
+    """The three photos in the places of the full dataset."""
     root = tmp_path / 'coco'
     (root / 'annotations').mkdir(parents=True)
     tiny = shared / 'data' / 'tiny_coco'
@@ -316,7 +316,7 @@ def test_coco_stuff_sample_loads(shared, monkeypatch):
 
 @pytest.fixture
 def coco_stuff(shared, monkeypatch, tmp_path):
-    """The sample in the places of the full data set."""
+    """The sample in the places of the full dataset."""
     tiny = shared / 'data' / 'tiny_cocostuff'
     (tmp_path / 'coco/stuffthingmaps').mkdir(parents=True)
     for name in ('train2017', 'val2017'):
@@ -349,7 +349,7 @@ def test_coco_stuff_recipes(coco_stuff):
 
 @pytest.fixture
 def voc(shared, monkeypatch, tmp_path):
-    """The sample with val maps where the full data set has them."""
+    """The sample with val maps where the full dataset has them."""
     tiny = shared / 'data' / 'tiny_voc' / 'VOC2012'
     (tmp_path / 'VOC2012').mkdir()
     for name in ('JPEGImages', 'ImageSets', 'SegmentationClassAug'):

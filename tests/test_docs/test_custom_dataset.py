@@ -76,12 +76,12 @@ def test_ten_images_are_sound(outputs):
     text = results[2][1]
     shown = next(code for _, code in BLOCKS if code.startswith('== train'))
     assert shown in text
-    assert '0 problems in 2 data sets.' in text
+    assert '0 problems in 2 datasets.' in text
     assert len(list((root / 'data/mine').glob('*/*.png'))) == 30
     pictures = [path.name for path in (root / 'work_dirs/mine/pictures').iterdir()]
     assert sum(name.startswith('train_') for name in pictures) == 4
     assert sum(name.startswith('val_') for name in pictures) == 2
-    assert '0 problems in 2 data sets.' in results[6][1]
+    assert '0 problems in 2 datasets.' in results[6][1]
 
 
 def test_missing_files_are_named(outputs):

@@ -43,7 +43,7 @@ def test_sound_data(run, tmp_path, capsys):
     assert run('--out', str(out), '--show-dir', str(pictures)) == 0
     text = capsys.readouterr().out
     assert '3 images, 3 looked into; 4 classes, 2 of them things' in text
-    assert '66.67%' in text and '0 problems in 1 data sets.' in text
+    assert '66.67%' in text and '0 problems in 1 datasets.' in text
     assert json.loads(out.read_text())[0]['classes'][0]['pixels'] == 12
     assert len(list(pictures.iterdir())) == 3
 
@@ -53,7 +53,7 @@ def test_problems_are_listed_and_fail(run, tmp_path, capsys):
     assert run() == 1
     text = capsys.readouterr().out
     assert 'PROBLEM: missing or broken files (1)' in text and 'b.jpg' in text
-    assert '1 problems in 1 data sets.' in text
+    assert '1 problems in 1 datasets.' in text
 
 
 def test_wrong_options_are_named(run, capsys):

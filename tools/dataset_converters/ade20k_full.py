@@ -111,9 +111,9 @@ def target_size(height: int, width: int) -> tuple[int, int]:
     return (SHORT_SIDE, other) if height <= width else (other, SHORT_SIDE)
 
 
-def decode(colours: np.ndarray) -> np.ndarray:
-    """Turn the colours of ``*_seg.png``, RGB ``[H, W, 3]``, into labels, uint16."""
-    red, green = colours[..., 0].astype(np.int32), colours[..., 1]
+def decode(colors: np.ndarray) -> np.ndarray:
+    """Turn the colors of ``*_seg.png``, RGB ``[H, W, 3]``, into labels, uint16."""
+    red, green = colors[..., 0].astype(np.int32), colors[..., 1]
     return LABELS[red // 10 * 256 + green]
 
 

@@ -37,7 +37,7 @@ SPLITS = {'training': 20210, 'validation': 2000}
 SHORT = {'training': 'train', 'validation': 'val'}
 CLASSES = Vocabulary.load('plain/ade_150')
 PALETTE = list(ADE20KDataset.METAINFO['palette'])
-# Official: the usual colour is that of "road" too, and colours of stuff are ids.
+# Official: the usual color is that of "road" too, and colors of stuff are ids.
 PALETTE[CLASSES.names.index('skyscraper')] = [140, 140, 200]
 # Instance files number the things alone, from 1, in the same order.
 THINGS = [label for label, thing in enumerate(CLASSES.is_thing) if thing]

@@ -1,8 +1,8 @@
-"""Draw the ShapeWorld data set: textures and shapes in COCO panoptic format.
+"""Draw the ShapeWorld dataset: textures and shapes in COCO panoptic format.
 
 Makes below --out: {train,val}/*.png and annotations/{panoptic,instances}_{train,val}
 (JSON, and for panoptic a folder of PNGs). Training pictures show the 47 seen classes
-alone, the others all 58. A data set that is already there with the same settings is
+alone, the others all 58. A dataset that is already there with the same settings is
 left as it is; the same settings give the same pixels on every machine.
 """
 

@@ -1,4 +1,4 @@
-"""Hide the unseen classes of a fully labelled image."""
+"""Hide the unseen classes of a fully labeled image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class KeepSeenClasses(BaseTransform):
         seen: Vocabulary of the seen classes, whose order gives the new labels. First
             names are compared.
         ignore_index: What the other pixels get.
-        skip_empty: Whether to leave out images without any seen pixel; the data set
+        skip_empty: Whether to leave out images without any seen pixel; the dataset
             then draws another one. Goes before every crop. If False, they stay and
             have nothing to learn from.
 

@@ -25,13 +25,13 @@ class LoadSemanticAnnotations(BaseTransform):
     and int32 else (which mmcv's and mmseg's transforms take), and its name in
     ``seg_fields``.
 
-    A data set of mmseg with a subset of its classes (``metainfo``) is followed, and so
+    A dataset of mmseg with a subset of its classes (``metainfo``) is followed, and so
     is its ``reduce_zero_label`` unless ``class_values`` replaces it.
 
     Args:
         class_values: Value of every class in the file, in label order; others are
             ignored. None: the value is the label.
-        ignore_index: What unlabelled pixels get. The files' own is 255 or 65535, which
+        ignore_index: What unlabeled pixels get. The files' own is 255 or 65535, which
             is no class of theirs; name it here too where there is no ``class_values``.
         path_key: Entry of the results that names the file.
         backend_args: Storage backend, as in ``mmengine.fileio.get``.
@@ -124,7 +124,7 @@ class LoadSemanticAnnotations(BaseTransform):
         if self.class_values is not None:
             if results.get('reduce_zero_label'):
                 raise ValueError(
-                    'The data set has reduce_zero_label=True, and class_values says '
+                    'The dataset has reduce_zero_label=True, and class_values says '
                     'what 0 is; set reduce_zero_label=False there.'
                 )
             table[list(self.class_values)] = np.arange(len(self.class_values))

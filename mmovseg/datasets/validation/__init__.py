@@ -1,4 +1,4 @@
-"""Checks of a data set before anything is trained on it."""
+"""Checks of a dataset before anything is trained on it."""
 
 from .check_names import compare_names
 from .check_panoptic import PanopticCheck

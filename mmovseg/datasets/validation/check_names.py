@@ -1,4 +1,4 @@
-"""Do the classes of a data set and a vocabulary fit each other?"""
+"""Do the classes of a dataset and a vocabulary fit each other?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def compare_names(
     *,
     is_thing: Sequence[bool] | None = None,
 ) -> Findings:
-    """Compare the classes of a data set with a vocabulary, label by label.
+    """Compare the classes of a dataset with a vocabulary, label by label.
 
     A vocabulary may call a class as it likes, so a different name is only noted. It is
     a problem if the annotation's name belongs to *another* class of the vocabulary:

@@ -62,7 +62,7 @@ class PanopticCheck:
         return len(self.images)
 
     def _check_coverage(self) -> None:
-        """Look for entries without counterpart, and whether anything can be learnt."""
+        """Look for entries without counterpart, and whether anything can be learned."""
         images = self.annotations.images.values()
         for text in self.annotations.left_out():
             self.found.problem('json', text)
@@ -76,7 +76,7 @@ class PanopticCheck:
             self.found.problem(
                 'use',
                 f'none of the {len(segments)} segments of {self.ann_file} is anything '
-                'but a crowd ("iscrowd"): no thing can be learnt, and metrics score '
+                'but a crowd ("iscrowd"): no thing can be learned, and metrics score '
                 'nothing',
             )
 
@@ -179,7 +179,7 @@ class PanopticCheck:
                 f'is it a thing?): {shorten(several)}',
             )
         if not found.pixels:
-            found.note('use', f'{path} has no labelled pixel')
+            found.note('use', f'{path} has no labeled pixel')
 
     def _compare_ids(
         self, path: str, areas: dict[int, int], listed: list, found: Findings

@@ -157,7 +157,7 @@ class SemanticCheck:
         size = self._check_image(info['img_path'], found)
         path = info.get('seg_map_path')
         values = self._check_map(path, size, found)
-        if values is None:
+        if path is None or values is None:
             return found
         try:
             labels = self._load_labels(info, size or values.shape)
@@ -165,7 +165,7 @@ class SemanticCheck:
             found.problem('range', str(error))
             return found
         if labels is None:
-            found.note('use', f'{path} has no labelled pixel and is skipped')
+            found.note('use', f'{path} has no labeled pixel and is skipped')
             found.ignored = _count(values)
             return found
         self._check_range(path, values, labels, found)
@@ -236,7 +236,7 @@ class SemanticCheck:
         found.pixels = _count(labels[is_class])
         found.ignored = _count(values[~is_class])
         if not found.pixels:
-            found.note('use', f'{path} has no labelled pixel')
+            found.note('use', f'{path} has no labeled pixel')
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray, None]:
         """Read what is to be drawn.

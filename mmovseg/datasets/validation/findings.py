@@ -33,13 +33,13 @@ class ImageFindings(Findings):
 
 
 class Summary(Findings):
-    """Findings of a data set and the histogram of its classes.
+    """Findings of a dataset and the histogram of its classes.
 
     Args:
-        title: Which data set.
+        title: Which dataset.
         names: Class names, K of them.
         is_thing: Thing flags, or None where there are none.
-        num_images: Images of the data set.
+        num_images: Images of the dataset.
 
     Attributes:
         checked: Images summed up so far.
