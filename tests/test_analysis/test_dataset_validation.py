@@ -202,7 +202,7 @@ def test_other_kinds_are_named(root):
 def test_misspelt_keys_are_found(tmp_path):
     path = tmp_path / 'config.py'
     path.write_text('val_dataloder = 1')
-    with pytest.raises(ValueError, match="did you mean 'val_dataloader'"):
+    with pytest.warns(UserWarning, match="Did you mean 'val_dataloader'"):
         load_data_config(str(path))
 
 
