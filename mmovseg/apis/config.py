@@ -41,6 +41,16 @@ OTHER_KEYS = {
     ),
     *('runner_type', 'sync_bn', 'find_unused_parameters', 'optimizer'),
 }
+# Starts of names that earlier versions gave to configs, and today's.
+RENAMED = {
+    'deop-baseline+cal_': 'deop-baseline-plus-cal_',
+    'deop-baseline+ps_': 'deop-baseline-plus-ps_',
+    'deop-baseline+_': 'deop-baseline-plus_',
+    'deop-gps-0-100_': 'deop-gps-a0-a100_',
+    'deop-gps-0-50_': 'deop-gps-a0-a50_',
+    'deop-gps-50-100_': 'deop-gps-a50-a100_',
+    'deop-gps-50-50_': 'deop-gps-a50-a50_',
+}
 FORMATS = ('.py', '.json', '.yaml', '.yml')
 
 
@@ -234,7 +244,12 @@ def find_config(name: str) -> Path:
     }
     if name in known:
         return known[name]
-    hint = did_you_mean(Path(name).stem, known, cutoff=0.5)
+    stem = Path(name).stem
+    for old, new in RENAMED.items():
+        if stem.startswith(old):
+            now = stem.replace(old, new, 1)
+            raise FileNotFoundError(f'Config {name!r} is called {now!r} today.')
+    hint = did_you_mean(stem, known, cutoff=0.5)
     hint = hint or f' Packaged are {", ".join(sorted(known)) or "none"}.'
     raise FileNotFoundError(f'Config {name!r} is neither a file nor packaged.{hint}')
 

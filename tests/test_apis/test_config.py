@@ -8,8 +8,10 @@ import pytest
 from mmengine.config import Config
 
 from mmovseg.apis.config import (
+    RENAMED,
     check_config,
     config_folders,
+    find_config,
     load_config,
     without_downloads,
 )
@@ -201,3 +203,17 @@ def test_labels_and_model_must_number_classes_alike():
         ValueError, match=r"seen: labels .* 'plain/coco_stuff_156', but"
     ):
         load_config(config)
+
+
+@pytest.mark.parametrize('start', RENAMED)
+def test_old_names_of_configs_say_the_new_ones(start):
+    ending = 'vit-b16_cocostuff-156'
+    now = f'{RENAMED[start]}{ending}'
+    assert find_config(now).stem == now
+    for name in (f'{start}{ending}', f'configs/deop/{start}{ending}.py'):
+        with pytest.raises(FileNotFoundError, match=f"called '{now}' today"):
+            load_config(name)
+
+
+def test_names_of_configs_have_no_plus():
+    assert not [x for folder in config_folders() for x in folder.rglob('*+*')]

@@ -2,7 +2,7 @@
 
 Paper: hIoU 70.5 (seen 83.3, unseen 61.2), pAcc 88.1. Ours: not trained yet.
 Starts from stages 1 and 2: --init-from, see README.md.
-Train: tools/dist_train.sh configs/deop/deop-baseline+cal_vit-b16_voc-15.py 4
+Train: tools/dist_train.sh configs/deop/deop-baseline-plus-cal_vit-b16_voc-15.py 4
 """
 
 _base_ = [

@@ -2,7 +2,7 @@
 
 Paper: hIoU 47.6 (seen 64.0, unseen 37.9), pAcc 72.7. Ours: not trained yet.
 Starts from stages 1 and 2: --init-from, see README.md.
-Train: tools/dist_train.sh configs/deop/deop-baseline+ps_vit-b16_voc-15.py 4
+Train: tools/dist_train.sh configs/deop/deop-baseline-plus-ps_vit-b16_voc-15.py 4
 """
 
 _base_ = [

@@ -2,7 +2,7 @@
 
 Paper: hIoU 33.4 (seen 53.2, unseen 24.4), pAcc 64.3. Ours: not trained yet.
 Starts from stages 1 and 2: --init-from, see README.md.
-Train: tools/dist_train.sh configs/deop/deop-baseline+_vit-b16_voc-15.py 4
+Train: tools/dist_train.sh configs/deop/deop-baseline-plus_vit-b16_voc-15.py 4
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
-"""DeOP's baseline with patch severance of alpha 0.5 in the last block; no stage 3.
+"""DeOP's baseline with patch severance of alpha 0.5 and 1 in the last two blocks.
 
-Paper: hIoU 20.0 (seen 17.1, unseen 24.0). Ours: not trained yet.
-Test: tools/dist_test.sh configs/deop/deop-gps-0-50_vit-b16_cocostuff-156.py CKPT 4
+Paper: hIoU 16.2 (seen 15.2, unseen 17.4). Ours: not trained yet.
+Test: tools/dist_test.sh configs/deop/deop-gps-a50-a100_vit-b16_cocostuff-156.py CKPT 4
 """
 
 _base_ = [
@@ -10,7 +10,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    backbone=dict(severance=[dict(block=-1, alpha=0.5)]),
+    backbone=dict(severance=[dict(block=-2, alpha=0.5), dict(block=-1, alpha=1.0)]),
     train_vocabulary=_base_.train_vocabulary,
     test_vocabulary=_base_.vocabulary,
 )
