@@ -30,6 +30,9 @@ MOVED = {
         f'mmovseg.models.heads.{name}': f'mmovseg.models.proposals.{name}'
         for name in ('mask_former_proposals', 'mmdet_proposals')
     },
+    'mmovseg.datasets.shapeworld_captions': 'projects.shapeworld.captions',
+    'mmovseg.datasets.shapeworld_crops': 'projects.shapeworld.crops',
+    'mmovseg.engine.muon': 'projects.shapeworld.muon',
     'mmovseg.apis.background_evaluator': 'mmovseg.evaluation.background_evaluator',
 }
 

@@ -2,7 +2,7 @@
 
 Paper: hIoU 23.2 (seen 28.8, unseen 21.0), pAcc 54.2. Ours: not trained yet.
 Starts from stages 1 and 2: --init-from, see README.md.
-Train: tools/dist_train.sh configs/deop/deop-baseline-plus-cal_vit-b16_cocostuff-156.py 4
+Train: tools/dist_train.sh deop-baseline-plus-cal_vit-b16_cocostuff-156 4
 """
 
 _base_ = [

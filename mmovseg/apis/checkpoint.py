@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..checkpoints import CheckpointError, read_path
 
 # What stands for a file that comes with the package. Towers that are packaged too are
-# not in it; tools/shapeworld/export_checkpoint.py makes it.
+# not in it; projects/shapeworld/export_checkpoint.py makes it.
 PACKAGED = {
     'shapeworld': Path(__file__).parents[1]
     / 'models/tiny_eovseg/eovseg_tiny_shapeworld.safetensors'

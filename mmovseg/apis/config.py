@@ -236,6 +236,7 @@ def find_config(name: str) -> Path:
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
+    folders += sorted((Path(__file__).parents[2] / 'projects').glob('*/configs'))
     known = {
         path.stem: path
         for folder in reversed(folders)

@@ -1,10 +1,10 @@
 """The checkpoint that comes with the package does what is said of it."""
 
+import importlib
 import json
 from pathlib import Path
 
 import pytest
-from golden_utils import ROOT, load_module
 
 from mmovseg.apis.checkpoint import PACKAGED
 from mmovseg.datasets.shapeworld import THINGS
@@ -17,7 +17,7 @@ def test_it_is_small():
 def test_evaluation_repeats_the_shipped_figures():
     path = Path(PACKAGED['shapeworld'])
     shipped = json.loads(path.with_name('metrics.json').read_text())
-    tool = load_module(ROOT / 'tools/shapeworld/evaluate_checkpoint.py')
+    tool = importlib.import_module('projects.shapeworld.evaluate_checkpoint')
     found = tool.evaluate(str(path), shipped['data'])
     assert set(found) == set(shipped['metrics'])
     for name, value in found.items():

@@ -1,0 +1,20 @@
+"""DeOP's baseline, tiny: proposals pool patches of an unchanged CLIP; no stage 3.
+
+The paper and ours: docs/ablations.md.
+Test: python -m projects.shapeworld.run_ablation deop-3
+"""
+
+_base_ = [
+    '_base_/deop_tiny_baseline.py',
+    '../../../configs/_base_/datasets/shapeworld_zs.py',
+    '../../../configs/_base_/default_runtime.py',
+]
+model = dict(
+    train_vocabulary=_base_.train_vocabulary,
+    test_vocabulary=_base_.vocabulary,
+)
+# Nothing to train here.
+train_dataloader = None
+val_dataloader = None
+val_evaluator = None
+test_cfg = dict(type='TestLoop')
