@@ -22,7 +22,8 @@ def refuse_muon(*args: Any, **kwargs: Any) -> None:
     )
 
 
-OPTIMIZERS.register_module(name='Muon', module=refuse_muon)
+if 'Muon' not in OPTIMIZERS.module_dict:  # the project may have been imported first
+    OPTIMIZERS.register_module(name='Muon', module=refuse_muon)
 use_safe_checkpoints()  # whoever runs our configs, our tools or others
 
 __all__ = [

@@ -311,7 +311,7 @@ def test_a_page_keeps_what_others_wrote(tool, lab, tmp_path):
     assert 'old' not in text and text.count('### eovseg-3') == 1
     assert '(images/ablation_deop-7.png)' in text
     assert (page.parent / 'images/ablation_deop-7.png').is_file()
-    assert 'run_ablation.py eovseg-3 deop-7 --size tiny --seeds 1`' in text
+    assert 'run_ablation eovseg-3 deop-7 --size tiny --seeds 1`' in text
     assert str(tmp_path) not in text
     assert '300 training and 60 other pictures of 128 px' in text
     args = tool.parse_args(['eovseg-3', '--iterations', '3', '--data', str(tmp_path)])
