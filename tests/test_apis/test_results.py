@@ -121,5 +121,5 @@ def test_a_segment_is_typed_and_reads_like_a_dict(sample):
     assert json.loads(json.dumps(segment.to_dict())) == segment
     (instance, *_) = read(sample, 'instance').segments
     assert rle.decode(instance['mask']).sum() == instance.area
-    with pytest.raises(KeyError, match="no 'nmae'; it has id, label, name"):
-        segment['nmae']
+    with pytest.raises(KeyError, match="no 'label_name'; it has id, label, name"):
+        segment['label_name']
