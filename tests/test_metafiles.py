@@ -92,3 +92,10 @@ def test_the_model_of_a_row_with_options_trains_and_predicts(variant, seed):
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
     assert model.eval().test_step(batch)[0].pred_sem_seg.sem_seg.max() <= 1
+
+
+def test_the_model_index_lists_all_metafiles(pytestconfig):
+    root = pytestconfig.rootpath
+    listed = yaml.safe_load((root / 'model-index.yml').read_text())['Import']
+    found = sorted(root.glob('configs/*/metafile.yml'))
+    assert listed == [path.relative_to(root).as_posix() for path in found]
