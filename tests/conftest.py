@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,6 +70,24 @@ def gpu(monkeypatch):
         pytest.skip('needs a GPU')
     monkeypatch.setattr(torch.backends.cudnn, 'allow_tf32', False)
     return torch.device('cuda')
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """While active, leave tensors as they are where random numbers would fill them."""
+
+    draws = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_)
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in self.draws:
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def without_draws():
+    """Build large models quickly whose weights do not matter."""
+    with _WithoutDraws():
+        yield
 
 
 class _LargestTensor(TorchDispatchMode):

@@ -106,6 +106,7 @@ def _build_ours(
 
 
 def _build_mmdet(name: str, vocabulary: Vocabulary, _: int, device: str) -> System:
+    _import_ops()
     cfg = _read_config('mmdet', name)
     things = sum(vocabulary.is_thing)
     counts = dict(num_things_classes=things, num_stuff_classes=len(vocabulary) - things)
@@ -134,6 +135,9 @@ def _build_san(name: str, vocabulary: Vocabulary, _: int, device: str) -> System
     cfg.decode_head.num_classes = len(vocabulary)
     cfg.decode_head.train_cfg = None
     cfg.decode_head.loss_decode[0].class_weight = [1.0] * len(vocabulary) + [0.1]
+    head = importlib.import_module('mmseg.models.decode_heads.san_head')
+    if head.point_sample is None:  # mmcv has no ops, which its losses alone need
+        head.point_sample = _refuse_to_train
     data_set = 'ade20k'  # any that mmseg knows: the key of the cached embeddings
     cfg.text_encoder.dataset_name = data_set
     model = _build_foreign(cfg, 'mmseg').to(device)
@@ -145,9 +149,12 @@ def _build_san(name: str, vocabulary: Vocabulary, _: int, device: str) -> System
     return System(model, model.predict, 'semantic', model.image_encoder)
 
 
+def _refuse_to_train(*_: Any) -> None:
+    raise MissingPackageError('losses of SAN need mmcv with compiled ops')
+
+
 def _build_foreign(cfg: ConfigDict, scope: str) -> nn.Module:
     """Build a model of another package, in eval mode, from finite random weights."""
-    _import_ops()
     init_default_scope(scope)
     model = MODELS.build(ConfigDict(cfg, _scope_=scope)).eval()
     for parameter in model.parameters():

@@ -181,7 +181,7 @@ def test_failure_is_reported_at_the_end(tool, run, monkeypatch):
         run('--systems', TINY[0])
 
 
-@pytest.mark.parametrize('name', ['san-b16', 'maskformer-r50'])
+@pytest.mark.parametrize('name', ['mask2former-r50', 'maskformer-r50'])
 def test_names_missing_ops(tool, monkeypatch, name):
     monkeypatch.setitem(sys.modules, 'mmcv.ops', None)
     row = tool.describe_alone(name, tool.parse_args([*SMALL]))

@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmovseg.models.clip import resolve_model_name
 from mmovseg.registry import MODELS
 
+# Models of their real sizes, of which names and shapes count.
+pytestmark = pytest.mark.usefixtures('without_draws')
 CONFIGS = {
     's': 'eovseg_r50_coco',
     'm': 'eovseg_r50x4_coco',

@@ -78,7 +78,8 @@ def is_running(pid):
 @pytest.mark.parametrize('tiny', [False, True])
 def test_the_steps_fit_into_the_time_and_name_files_that_exist(suite, tiny, tmp_path):
     device = 'cpu' if tiny else 'cuda'
-    steps = suite.list_steps(SimpleNamespace(device=device, tiny=tiny, out=tmp_path))
+    args = SimpleNamespace(device=device, tiny=tiny, out=tmp_path, patience=1)
+    steps = suite.list_steps(args)
     assert len({step.name for step in steps}) == len(steps)
     if not tiny:
         assert sum(step.seconds for step in steps) <= suite.SECONDS == 540

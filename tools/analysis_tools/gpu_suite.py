@@ -106,7 +106,8 @@ def list_steps(args):
     def timed(name, seconds, systems, *options):
         # The tool begins nothing in the last seconds, and so ends by itself.
         command = [*grid, *sizes, *cells, '--systems', *systems, *options]
-        command += ['--seconds', str(seconds - 15), '--out', result(name)]
+        command += ['--seconds', str(args.patience * seconds - 15)]
+        command += ['--out', result(name)]
         return Step(name, seconds, [command], result(name))
 
     def steps_of(name, seconds, config, *options):

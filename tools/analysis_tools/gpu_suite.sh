@@ -22,7 +22,8 @@ pack() {  # into the folder $1; about 12 MiB
   mkdir -p "$1"
   # One is built from its source; none of it depends on a version of Python.
   pure=(onedl-mmengine onedl-mmcv onedl-mmdetection onedl-mmsegmentation
-    open_clip_torch ftfy addict termcolor terminaltables prettytable yapf imaug)
+    open_clip_torch ftfy addict termcolor terminaltables prettytable wcwidth yapf imaug
+    imagecorruptions-imaug)
   binary=(pycocotools shapely)
   for name in "${pure[@]}"; do
     "$python" -m pip wheel -q --no-deps --no-cache-dir "${pin[@]}" -w "$1" "$name"
@@ -32,9 +33,6 @@ pack() {  # into the folder $1; about 12 MiB
       --python-version 3.12 --implementation cp "${platforms[@]}" \
       --platform manylinux2014_x86_64 -d "$1" "$name"
   done
-  # SAN needs mmcv with compiled ops. That wheel, built by Python 3.12 with the torch of
-  # the image, may take the place of onedl_mmcv-*-none-any.whl:
-  #   MMCV_WITH_OPS=1 python3.12 -m pip wheel --no-deps --no-build-isolation onedl-mmcv
   du -sh "$1"
 }
 
