@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -75,12 +76,20 @@ def gpu(monkeypatch):
 class _WithoutDraws(TorchFunctionMode):
     """While active, leave tensors as they are where random numbers would fill them."""
 
-    draws = (torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_)
+    draws = frozenset(
+        [
+            *(torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.erfinv_),
+            *(init.normal_, init.uniform_, init.trunc_normal_),
+            *(init.kaiming_normal_, init.kaiming_uniform_),
+            *(init.xavier_normal_, init.xavier_uniform_),
+        ]
+    )
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
         if func in self.draws:
-            return args[0]
-        return func(*args, **(kwargs or {}))
+            return args[0] if args else kwargs['tensor']
+        return func(*args, **kwargs)
 
 
 @pytest.fixture
