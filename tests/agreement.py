@@ -63,7 +63,7 @@ def predict(model, inputs, text):
     text = move(text, parameter.device)._replace(
         weight=text.weight.to(parameter.device, parameter.dtype)
     )
-    return model.infer(inputs.to(parameter), text, None)
+    return model.predict_masks(inputs.to(parameter), text, None)
 
 
 def differences(got, expected):

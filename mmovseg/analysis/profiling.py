@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,11 +66,11 @@ def build_model(
     return model.to(device).eval()
 
 
-def random_text(model: BaseModel) -> TextEmbeddings | None:
+def random_text(model: BaseModel) -> TextEmbeddings:
     """Stand in for the embeddings of the model's vocabulary, without encoding it."""
     vocabulary = model.vocabulary
     if model.text_classifier is None:
-        return None
+        return model.encode_vocabulary(vocabulary)
     device = next(model.parameters()).device
     width = model.text_classifier.embed_dims
     weight = torch.randn(len(vocabulary.all_names) + 1, width, device=device)
@@ -78,6 +79,7 @@ def random_text(model: BaseModel) -> TextEmbeddings | None:
         F.normalize(weight, dim=-1),
         torch.tensor(class_ids, device=device),
         len(vocabulary),
+        model.seen,
     )
 
 
@@ -88,13 +90,13 @@ def run_model(model: BaseModel, inputs: Tensor, text: TextEmbeddings | None) -> 
     In the fast mode with buckets the batch is padded as the preprocessor would do it.
     """
     size, samples = tuple(inputs.shape[-2:]), None
-    fast = getattr(model, 'fast_mode', None)
+    fast = model.fast_mode
     if fast is not None and fast.bucket is not None:
         height, width = (-length % fast.bucket for length in size)
         inputs = F.pad(inputs, (0, width, 0, height))
         sizes = dict(img_shape=size, ori_shape=size)
         samples = [BaseDataElement(metainfo=sizes) for _ in inputs]
-    prediction = model.infer(inputs, text, samples)
+    prediction = model.predict_masks(inputs, text, samples)
     padded = tuple(inputs.shape[-2:])
     return model.fusion(prediction, samples, model.vocabulary, padded)
 
@@ -156,13 +158,16 @@ def watch_parts(
     gains: dict[str, float] = {}
     starts: dict[str, float] = {}
     handles = []
+    thread = threading.get_ident()  # others may use the model meanwhile
 
     def watch(name: str, part: nn.Module) -> None:
         def start(*_: Any) -> None:
-            starts[name] = read()
+            if threading.get_ident() == thread:
+                starts[name] = read()
 
         def stop(*_: Any) -> None:
-            gains[name] = gains.get(name, 0) + read() - starts[name]
+            if threading.get_ident() == thread:
+                gains[name] = gains.get(name, 0) + read() - starts[name]
 
         handles.append(part.register_forward_pre_hook(start))
         handles.append(part.register_forward_hook(stop))

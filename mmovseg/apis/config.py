@@ -301,10 +301,22 @@ def _accepted_keys(kind: Any) -> Collection[str] | None:
         kind = MODELS.get(kind)
         if kind is None:
             return None
-    parameters = inspect.signature(kind).parameters.values()
-    if any(x.kind is x.VAR_KEYWORD for x in parameters):
-        return _Anything()
-    return [x.name for x in parameters]
+    if not inspect.isclass(kind):
+        parameters = inspect.signature(kind).parameters.values()
+        open_ended = any(x.kind is x.VAR_KEYWORD for x in parameters)
+        return _Anything() if open_ended else [x.name for x in parameters]
+    names: list[str] = []
+    for base in kind.__mro__:
+        if '__init__' not in vars(base):
+            continue
+        _, *parameters = inspect.signature(base.__init__).parameters.values()
+        names += [x.name for x in parameters if x.kind is not x.VAR_KEYWORD]
+        if not any(x.kind is x.VAR_KEYWORD for x in parameters):
+            return names
+        # Ours give what they do not know to their base.
+        if not base.__module__.startswith('mmovseg.'):
+            break
+    return _Anything()
 
 
 class _Anything(list):

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
-from torch.func import functional_call
 
 from ..fileio import write_atomic
 from ..models.structures import TextEmbeddings
@@ -62,7 +61,7 @@ class SegmentorGraph(nn.Module):
                 f'{type(model).__name__} is in training mode or names no segments: '
                 'export the whole model, as init_model() builds it.'
             )
-        self.network = _Network(model)
+        self.model = model
         preprocessor = model.data_preprocessor
         mean = getattr(preprocessor, 'mean', torch.zeros(3, 1, 1))
         std = getattr(preprocessor, 'std', torch.ones(3, 1, 1))
@@ -99,24 +98,14 @@ class SegmentorGraph(nn.Module):
         num_classes = seen.shape[0]
         last = class_ids.new_full((1,), num_classes)
         embeddings = TextEmbeddings(
-            torch.cat([text, self.void]), torch.cat([class_ids, last]), num_classes
+            torch.cat([text, self.void]),
+            torch.cat([class_ids, last]),
+            num_classes,
+            seen,
         )
         inputs = (images - self.mean) / self.std
-        class_logits, mask_logits = functional_call(
-            self.network, {'model.seen': seen}, (inputs, embeddings)
-        )
+        class_logits, mask_logits, _ = self.model.segment(inputs, embeddings)[-1]
         return class_logits.float().softmax(-1), mask_logits
-
-
-class _Network(nn.Module):
-    """``segment`` as ``forward``, the method that functional_call calls."""
-
-    def __init__(self, model: BaseModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: Tensor, text: TextEmbeddings) -> tuple[Tensor, Tensor]:
-        return self.model.segment(inputs, text)[-1][:2]
 
 
 @torch.no_grad()

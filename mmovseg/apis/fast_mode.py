@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import getpass
 import os
+import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from types import MethodType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.model import BaseModel
@@ -21,6 +21,7 @@ from ..models.structures import MaskPrediction, TextEmbeddings
 PARTS = ('bf16', 'fp16', 'resize', 'compile', 'graphs', 'buckets')
 BUCKET = 128
 MAX_PROGRAMS = 256  # compiled for one model; more sizes than that are a mistake
+_COMPILER = threading.RLock()
 RUNS = 3  # A CUDA graph is warmed up, recorded, replayed.
 
 
@@ -130,8 +131,8 @@ def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
     """Switch a built model to the fast mode, in place and for good.
 
     Call it when the model is in eval mode, has its weights and is on its device.
-    Inference then goes through another ``model.infer``. Training is not changed, but
-    ``buckets`` pads its images too.
+    Inference then goes through another ``model.execution``. Training is not changed,
+    but ``buckets`` pads its images too.
 
     Args:
         model: A segmentor.
@@ -148,7 +149,7 @@ def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
     kind = type(model).__name__
     if not isinstance(model, OVSegmentor):
         raise TypeError(f'The fast mode is for segmentors of mmovseg, got {kind}.')
-    if model.training or hasattr(model, 'fast_mode'):
+    if model.training or model.execution is not None:
         state = 'in training mode' if model.training else 'in fast mode already'
         raise ValueError(f'{kind} is {state}: take a model as init_model() builds it.')
     if model.plain:
@@ -158,7 +159,7 @@ def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
         )
     device = next(model.parameters()).device
     mode = read_parts(parts, device)
-    if mode.compile and type(model).infer is not OVSegmentor.infer:
+    if mode.compile and type(model).segment_batch is not OVSegmentor.segment_batch:
         raise ValueError(
             f"{kind} cuts crops by its masks, which no graph can do: leave 'compile' "
             "out, as in fast=('bf16', 'resize')."
@@ -174,12 +175,8 @@ def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
         preprocessor.pad_size_divisor = mode.bucket
     model.fusion.one_step_resize = mode.one_step_resize
     if mode.compile:
-        model.compiled_runs = Counter()
         _name_user()
-    if mode.dtype is not None or mode.compile:
-        dynamic = _serves_all_sizes(mode, device.type)
-        model.infer = MethodType(_make_infer(mode, dynamic), model)
-    model.fast_mode = mode
+    model.execution = FastExecution(mode, _serves_all_sizes(mode, device.type))
     return mode
 
 
@@ -204,40 +201,69 @@ def _serves_all_sizes(mode: FastMode, kind: str) -> bool:
     return mode.bucket is None and kind != 'cpu'
 
 
-def _make_infer(mode: FastMode, dynamic: bool):
-    """Return a method that takes the place of ``infer``."""
-    core = None
-    if mode.compile:
-        core = torch.compile(
-            _run_core,
-            fullgraph=True,
-            dynamic=dynamic,
-            mode='reduce-overhead' if mode.graphs else None,
-        )
+class FastExecution:
+    """Run the network of a segmentor in the fast mode.
+
+    It is what :func:`make_fast` puts in :attr:`OVSegmentor.execution`. A copy, also one
+    in another process, compiles its own program.
+
+    Args:
+        mode: What is on.
+        dynamic: Compile one program for all sizes, not one for each.
+
+    Attributes:
+        mode: What is on.
+        compiled_runs: Runs of each batch that may have a program of its own.
+    """
+
+    def __init__(self, mode: FastMode, dynamic: bool) -> None:
+        self.mode, self.dynamic = mode, dynamic
+        self.compiled_runs: Counter = Counter()
+        self._thread = threading.get_ident()
+        self._core = self._recorded = None
+        if mode.compile:
+            self._core = _compile_core(dynamic, None)
+        if mode.graphs:
+            self._recorded = _compile_core(dynamic, 'reduce-overhead')
+
+    def __reduce__(self) -> tuple:
+        return FastExecution, (self.mode, self.dynamic)
 
     @torch.no_grad()
-    def infer(
+    def __call__(
+        self,
         model: OVSegmentor,
         inputs: Tensor,
         text: TextEmbeddings,
         data_samples: list | None,
     ) -> MaskPrediction:
+        """See :meth:`OVSegmentor.segment_batch`."""
         half = nullcontext()
-        if mode.dtype is not None:
-            half = torch.autocast(inputs.device.type, mode.dtype)
+        if self.mode.dtype is not None:
+            half = torch.autocast(inputs.device.type, self.mode.dtype)
         with half:
-            if core is None:
-                return type(model).infer(model, inputs, text, data_samples)
-            # What may have a program, or a recording, of its own.
-            every = not dynamic or mode.graphs
-            model.compiled_runs[tuple(inputs.shape) if every else len(inputs)] += 1
-            with _compiler_settings():
-                outputs = core(model, inputs, text)
-        if mode.graphs:  # which write the next results to the same place
-            outputs = [x if x is None else x.clone() for x in outputs]
+            if self._core is None:
+                return model.segment_batch(inputs, text, data_samples)
+            return self._run_compiled(model, inputs, text)
+
+    def _run_compiled(
+        self, model: OVSegmentor, inputs: Tensor, text: TextEmbeddings
+    ) -> MaskPrediction:
+        # PyTorch replays a recording only in the thread that made it.
+        recorded = self._thread == threading.get_ident() and self._recorded
+        # What may have a program, or a recording, of its own.
+        every = not self.dynamic or self.mode.graphs
+        # One at a time: the settings are those of the whole process.
+        with _COMPILER, _compiler_settings():
+            self.compiled_runs[tuple(inputs.shape) if every else len(inputs)] += 1
+            outputs = (recorded or self._core)(model, inputs, text)
+            if recorded:  # which writes the next results to the same place
+                outputs = [x if x is None else x.clone() for x in outputs]
         return MaskPrediction(*outputs)
 
-    return infer
+
+def _compile_core(dynamic: bool, mode: str | None) -> Callable[..., Any]:
+    return torch.compile(_run_core, fullgraph=True, dynamic=dynamic, mode=mode)
 
 
 def count_first_runs(model: BaseModel) -> int:
@@ -246,9 +272,11 @@ def count_first_runs(model: BaseModel) -> int:
     Those are the first ones of every batch that may have a program of its own: of a
     size and number of images, or of a number alone where a program serves all sizes.
     """
-    mode, runs = getattr(model, 'fast_mode', None), getattr(model, 'compiled_runs', {})
-    first = RUNS if mode is not None and mode.graphs else 1
-    return sum(min(count, first) for count in runs.values())
+    execution = getattr(model, 'execution', None)
+    if not isinstance(execution, FastExecution):
+        return 0
+    first = RUNS if execution.mode.graphs else 1
+    return sum(min(count, first) for count in execution.compiled_runs.values())
 
 
 @contextmanager

@@ -6,7 +6,8 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
+from functools import partial
 from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
@@ -20,8 +21,8 @@ from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement
-from rich.progress import track
 from torch import nn
+from tqdm import tqdm
 
 from ..background_worker import BackgroundWorker
 from ..models import ops
@@ -55,6 +56,9 @@ class _Outcome(NamedTuple):
 class OVSegInferencer(BaseInferencer):
     """Segment photos into classes given by name.
 
+    Several threads may call one inferencer: a call keeps the vocabulary and the options
+    that it started with. A copy, also one in another process, is independent.
+
     Args:
         model: Path or packaged name of a config, a loaded config, or a model with its
             config in ``cfg``, as :func:`init_model` builds it.
@@ -84,7 +88,7 @@ class OVSegInferencer(BaseInferencer):
         >>> inferencer('photos/', out_dir='outputs')['predictions'][0]['segments']
     """
 
-    forward_kwargs: set = {'task', 'heatmaps'}
+    forward_kwargs: set = {'task', 'heatmaps', 'vocabulary'}
     visualize_kwargs: set = set()
     postprocess_kwargs: set = {'return_datasamples'}
 
@@ -141,12 +145,15 @@ class OVSegInferencer(BaseInferencer):
             self.set_vocabulary(vocabulary)
         if fast is not False:
             make_fast(self.model, fast)
-        if plain and hasattr(self.model, 'fast_mode'):
+        if plain and self.model.fast_mode is not None:
             raise ValueError(
                 'plain=True is the opposite of the fast mode, which this model is in: '
                 'leave one of both out.'
             )
         self.plain = plain
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(self.__dict__, _copies=None)  # a stream is of this process
 
     def set_vocabulary(
         self, vocabulary: Vocabulary | str | Path | Sequence[str]
@@ -158,9 +165,7 @@ class OVSegInferencer(BaseInferencer):
                 string such as ``'person; man, dog, stuff: grass'``, where names are
                 things unless marked.
         """
-        if isinstance(vocabulary, str):
-            vocabulary = Vocabulary.from_string(vocabulary)
-        self.model.set_vocabulary(Vocabulary.load(vocabulary))
+        self.model.set_vocabulary(_read_vocabulary(vocabulary))
 
     def warm_up(
         self, sizes: Sequence[tuple[int, int]], batch_sizes: Sequence[int] = (1,)
@@ -188,6 +193,7 @@ class OVSegInferencer(BaseInferencer):
         batch_size: int = 1,
         *,
         task: str = 'panoptic',
+        vocabulary: Vocabulary | str | Path | Sequence[str] | None = None,
         return_datasamples: bool = False,
         return_vis: bool = False,
         out_dir: str | Path = '',
@@ -204,6 +210,8 @@ class OVSegInferencer(BaseInferencer):
                 photos are searched for such, so the order of steps is not that of the
                 inputs; the order of everything returned is.
             task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
+            vocabulary: The classes of this call, as in :meth:`set_vocabulary`; None
+                takes those that were set when it starts.
             return_datasamples: Return data samples, with all maps and masks.
             return_vis: Return the drawings too.
             out_dir: Write three files per photo; see :meth:`Result.save` and
@@ -231,7 +239,10 @@ class OVSegInferencer(BaseInferencer):
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, got {batch_size}.')
         sources = self._inputs_to_list(inputs)
-        labels = find_labels(self.model.vocabulary, show_heatmaps or ())
+        chosen = self.model.vocabulary
+        if vocabulary is not None:
+            chosen = _read_vocabulary(vocabulary)
+        labels = find_labels(chosen, show_heatmaps or ())
         predictions: list[Any] = [None] * len(sources)
         drawings: list[np.ndarray | None] = [None] * len(sources)
         heatmaps: list[np.ndarray | None] = [None] * len(sources)
@@ -250,8 +261,8 @@ class OVSegInferencer(BaseInferencer):
             image = photo.bgr[..., ::-1]
             outcome = _Outcome(
                 photo.name,
-                self._read(sample, task, score_thr),
-                self._draw_heatmaps(image, sample, labels),
+                _read(sample, task, chosen, score_thr),
+                draw_heatmaps(image, sample, labels, chosen.names) if labels else None,
             )
             if folder is not None:
                 with folder.claim(photo.name, sources[photo.index]) as name:
@@ -266,18 +277,24 @@ class OVSegInferencer(BaseInferencer):
                 heatmaps[photo.index] = outcome.heatmaps
 
         divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
-        self._copies = self._find_copies()
+        copies = self._find_copies()
+
+        def compute(batch: Sequence[LoadedPhoto]) -> list[BaseDataElement]:
+            data = self._collate(batch, copies)
+            return self.forward(data, task, bool(labels), chosen)
+
         with (
             open_folder(out_dir, sources) as folder,
             # Or threads and the progress bar would outlive an error.
             closing(
-                self._load(sources, make_names(sources, folder), batch_size, errors)
+                self._load(
+                    sources, make_names(sources, folder), batch_size, errors, copies
+                )
             ) as loaded,
             BackgroundWorker(2 * batch_size) as background,
         ):
             for batch in batch_by_size(loaded, batch_size, divisor):
-                samples = self._compute(batch, task, bool(labels), fail)
-                for photo, sample in samples:
+                for photo, sample in _compute(batch, compute, fail):
                     background.run(finish, photo, sample)
         if len(errors) == len(sources):
             raise ImageError('\n'.join(error['message'] for error in errors))
@@ -288,35 +305,18 @@ class OVSegInferencer(BaseInferencer):
             errors=errors,
         )
 
-    def _compute(
-        self,
-        batch: Sequence[LoadedPhoto],
-        task: str,
-        heatmaps: bool,
-        fail: Callable[[Photo, Exception], None],
-    ) -> list[tuple[Photo, BaseDataElement]]:
-        """Run the model; photos that fill the memory together are run one by one."""
-        photos = [photo for photo, _ in batch]
-        try:
-            samples = self.forward(self._collate(batch), task, heatmaps)
-            return list(zip(photos, samples, strict=True))
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            if len(batch) == 1:
-                fail(*photos, error)
-                return []
-        singly = (self._compute([x], task, heatmaps, fail) for x in batch)
-        return list(chain.from_iterable(singly))
-
     @torch.no_grad()
     def forward(
-        self, inputs: Any, task: str = 'panoptic', heatmaps: bool = False
+        self,
+        inputs: Any,
+        task: str = 'panoptic',
+        heatmaps: bool = False,
+        vocabulary: Vocabulary | None = None,
     ) -> list[BaseDataElement]:
         """Run the model, computing no other result than that of the task."""
-        results = {task, 'heatmaps'} if heatmaps else {task}
-        with ops.plain(self.plain), _only(self.model, results):
-            return self.model.test_step(inputs)
+        results = [task, 'heatmaps'] if heatmaps else [task]
+        with ops.plain(self.plain):
+            return self.model.test_step(inputs, vocabulary=vocabulary, results=results)
 
     def preprocess(
         self, inputs: Any, batch_size: int = 1, **kwargs: Any
@@ -330,12 +330,12 @@ class OVSegInferencer(BaseInferencer):
             batch_size: Photos per batch.
             kwargs: There are none.
         """
-        sources, self._copies = self._inputs_to_list(inputs), self._find_copies()
+        sources, copies = self._inputs_to_list(inputs), self._find_copies()
         with closing(
-            self._load(sources, make_names(sources), batch_size, [])
+            self._load(sources, make_names(sources), batch_size, [], copies)
         ) as photos:
             while batch := list(islice(photos, batch_size)):
-                yield self._collate(batch)
+                yield self._collate(batch, copies)
 
     def visualize(
         self,
@@ -345,7 +345,8 @@ class OVSegInferencer(BaseInferencer):
     ) -> list[np.ndarray]:
         """Draw what :meth:`forward` returns on RGB images."""
         pairs = zip(inputs, preds, strict=True)
-        return [self._read(x, find_task(x)).draw(image) for image, x in pairs]
+        chosen = self.model.vocabulary
+        return [_read(x, find_task(x), chosen).draw(image) for image, x in pairs]
 
     def postprocess(
         self,
@@ -358,21 +359,9 @@ class OVSegInferencer(BaseInferencer):
         if return_datasamples:
             return list(preds)
         return [
-            self._read(x, find_task(x)).to_dict(x.get('img_path', '')) for x in preds
+            _read(x, find_task(x), self.model.vocabulary).to_dict(x.get('img_path', ''))
+            for x in preds
         ]
-
-    def _read(
-        self, sample: BaseDataElement, task: str, thr: float | None = None
-    ) -> Result:
-        vocabulary = self.model.vocabulary
-        names, is_thing = vocabulary.names, vocabulary.is_thing
-        return read_result(sample, task, names, is_thing=is_thing, score_thr=thr)
-
-    def _draw_heatmaps(
-        self, image: np.ndarray, sample: BaseDataElement, labels: Sequence[int]
-    ) -> np.ndarray | None:
-        names = self.model.vocabulary.names
-        return draw_heatmaps(image, sample, labels, names) if labels else None
 
     def _inputs_to_list(self, inputs: Any) -> list[Any]:
         """Flatten inputs; the images of a folder take its place."""
@@ -399,17 +388,19 @@ class OVSegInferencer(BaseInferencer):
         names: Sequence[str],
         batch_size: int,
         errors: list[dict[str, str]],
+        copies: torch.cuda.Stream | None,
     ) -> Iterator[LoadedPhoto]:
         """Load photos; report those that cannot be used."""
         photos = load_photos(
             sources,
             names,
-            self._prepare,
+            partial(self._prepare, copies=copies),
             ahead=batch_size,
             num_workers=self.num_workers,
         )
-        total, quiet = len(sources), not self.show_progress
-        tracked = track(photos, 'Inference', total=total, disable=quiet)
+        # None shows the bar in a terminal only. Bars of several threads get along.
+        quiet = None if self.show_progress else True
+        tracked = tqdm(photos, 'Inference', len(sources), disable=quiet)
         with closing(photos), closing(tracked):
             for item in tracked:
                 if isinstance(item, LoadedPhoto):
@@ -417,21 +408,25 @@ class OVSegInferencer(BaseInferencer):
                 else:
                     _report(item, errors)
 
-    def _prepare(self, photo: Photo) -> dict[str, Any]:
+    def _prepare(
+        self, photo: Photo, copies: torch.cuda.Stream | None
+    ) -> dict[str, Any]:
         """Run the pipeline, in a thread; begin to copy the image to a GPU."""
         data = self.pipeline(photo)
-        if self._copies is not None:
-            with torch.cuda.stream(self._copies):
+        if copies is not None:
+            with torch.cuda.stream(copies):
                 image = data['inputs'].pin_memory()
-                data['inputs'] = image.to(self._copies.device, non_blocking=True)
+                data['inputs'] = image.to(copies.device, non_blocking=True)
         return data
 
-    def _collate(self, batch: Sequence[LoadedPhoto]) -> dict[str, Any]:
+    def _collate(
+        self, batch: Sequence[LoadedPhoto], copies: torch.cuda.Stream | None
+    ) -> dict[str, Any]:
         """Make a batch, of which a GPU has all images before it goes on."""
         data = self.collate_fn([x.data for x in batch])
-        if self._copies is not None:
-            stream = torch.cuda.current_stream(self._copies.device)
-            stream.wait_stream(self._copies)
+        if copies is not None:
+            stream = torch.cuda.current_stream(copies.device)
+            stream.wait_stream(copies)
             for image in data['inputs']:
                 image.record_stream(stream)  # or another could take its memory
         return data
@@ -441,9 +436,11 @@ class OVSegInferencer(BaseInferencer):
         device = next(self.model.parameters()).device
         if device.type != 'cuda':
             return None
-        if self._copies is not None and self._copies.device == device:
-            return self._copies  # memory is kept for each stream
-        return torch.cuda.Stream(device)
+        copies = self._copies
+        if copies is None or copies.device != device:
+            # Kept, as memory is kept for each stream.
+            copies = self._copies = torch.cuda.Stream(device)
+        return copies
 
     def _init_model(
         self, cfg: Config, weights: str | Path | None, device: str | torch.device
@@ -481,16 +478,37 @@ def _save(outcome: _Outcome, image: np.ndarray, source: Any, folder: Path) -> No
         heatmaps.unlink(missing_ok=True)  # of an earlier run on this photo
 
 
-@contextmanager
-def _only(model: nn.Module, results: set[str]) -> Iterator[None]:
-    """Make the fusion compute nothing else; each result costs time and memory."""
-    fusion = getattr(model, 'fusion', None)
-    switches = (*TASKS, 'proposals', 'heatmaps')
-    before = {x: getattr(fusion, x) for x in switches if hasattr(fusion, x)}
+def _read_vocabulary(
+    vocabulary: Vocabulary | str | Path | Sequence[str],
+) -> Vocabulary:
+    if isinstance(vocabulary, str):
+        vocabulary = Vocabulary.from_string(vocabulary)
+    return Vocabulary.load(vocabulary)
+
+
+def _read(
+    sample: BaseDataElement,
+    task: str,
+    vocabulary: Vocabulary,
+    thr: float | None = None,
+) -> Result:
+    names, is_thing = vocabulary.names, vocabulary.is_thing
+    return read_result(sample, task, names, is_thing=is_thing, score_thr=thr)
+
+
+def _compute(
+    batch: Sequence[LoadedPhoto],
+    compute: Callable[[Sequence[LoadedPhoto]], list[BaseDataElement]],
+    fail: Callable[[Photo, Exception], None],
+) -> list[tuple[Photo, BaseDataElement]]:
+    """Run the model; photos that fill the memory together are run one by one."""
+    photos = [photo for photo, _ in batch]
     try:
-        for name in before:
-            setattr(fusion, name, name in results)
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(fusion, name, value)
+        return list(zip(photos, compute(batch), strict=True))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        if len(batch) == 1:
+            fail(*photos, error)
+            return []
+    return list(chain.from_iterable(_compute([x], compute, fail) for x in batch))

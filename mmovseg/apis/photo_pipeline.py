@@ -49,6 +49,13 @@ class PhotoPipeline:
         self._transforms = Compose([TRANSFORMS.build(x) for x in kept])
         self._of_thread = threading.local()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(transforms=self._transforms)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._transforms = state['transforms']
+        self._of_thread = threading.local()
+
     def __call__(self, photo: Photo) -> dict[str, Any]:
         """Make inputs and data sample; ``ori_shape`` is the size of the result."""
         image, size = photo.bgr, photo.bgr.shape[:2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
 
@@ -84,11 +85,8 @@ def create_clip(model_name: str, pretrained: str | None = None) -> nn.Module:
                 f'{model_name!r} has no weights {pretrained!r}; open_clip knows '
                 f'{tags}, and a local file or None work too.'
             )
-    # open_clip warns on the root logger that weights are random: here that is asked
-    # for, often because a checkpoint follows.
-    before = logging.root.manager.disable
-    if pretrained is None:
-        logging.disable(max(before, logging.WARNING))
+    logging.root.addFilter(_hide_expected_warning)  # once, however often it is called
+    token = _ASKED_FOR_RANDOM.set(pretrained is None)
     try:
         model = open_clip.create_model(
             resolve_model_name(model_name, pretrained),
@@ -96,8 +94,21 @@ def create_clip(model_name: str, pretrained: str | None = None) -> nn.Module:
             weights_only=True,
         )
     finally:
-        logging.disable(before)
+        _ASKED_FOR_RANDOM.reset(token)
     return freeze(model)
+
+
+# Of this thread alone.
+_ASKED_FOR_RANDOM: ContextVar[bool] = ContextVar('asked_for_random', default=False)
+
+
+def _hide_expected_warning(record: logging.LogRecord) -> bool:
+    """Drop open_clip's warning of random weights where those are asked for.
+
+    Often a checkpoint follows. The warning comes on the root logger.
+    """
+    expected = str(record.msg).startswith('No pretrained weights loaded for model')
+    return not (expected and _ASKED_FOR_RANDOM.get())
 
 
 def create_visual_transformer(

@@ -57,16 +57,27 @@ class MaskTarget(NamedTuple):
 class TextEmbeddings(NamedTuple):
     """A vocabulary as a matrix: one unit row per synonym and a last row for void.
 
+    It travels with a call, which so keeps the vocabulary that it started with.
+
     Attributes:
         weight: L2-normalised rows, ``[V + 1, D]``; the last one is void.
         class_ids: Class of each row, int64, ``[V + 1]``; K for the void row.
         num_classes: K. If None it is read from ``class_ids``, which waits for the
             device.
+        seen: True where the class was in the training vocabulary, bool, ``[K]``. None
+            where nobody said so; see :meth:`OVSegmentor.find_seen`.
     """
 
     weight: Tensor
     class_ids: Tensor
     num_classes: int | None = None
+    seen: Tensor | None = None
+
+    def count_classes(self) -> int:
+        """Return K."""
+        if self.num_classes is None:
+            return int(self.class_ids[-1])
+        return self.num_classes
 
     def logits(self, region_embeds: Tensor, scale: Tensor | float) -> Tensor:
         """Score regions by cosine similarity; a class takes its best synonym.
@@ -80,9 +91,7 @@ class TextEmbeddings(NamedTuple):
 
         Source: EOV-Seg, section 3; the maximum over synonyms is in its code only.
         """
-        num_classes = self.num_classes
-        if num_classes is None:
-            num_classes = int(self.class_ids[-1])
+        num_classes = self.count_classes()
         # Half precision would divide the zeros of an empty mask by zero, and round
         # logits of up to 100 to multiples of a half.
         with without_autocast(region_embeds.device):

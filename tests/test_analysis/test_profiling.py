@@ -94,14 +94,14 @@ def test_parts_add_up_to_the_whole(tiny_clip):
 def test_runs_with_buckets_are_padded_and_cropped():
     model = build_model('eovseg_tiny_shapeworld')
     text, inputs = random_text(model), torch.randn(2, 3, 64, 96)
-    shapes, infer = [], model.infer
+    shapes, infer = [], model.predict_masks
 
     def watch(inputs, text, samples):
         shapes.append((tuple(inputs.shape), samples[0].img_shape))
         return infer(inputs, text, samples)
 
     make_fast(model, ['buckets=128'])
-    model.infer = watch
+    model.predict_masks = watch
     results = run_model(model, inputs, text)
     assert shapes == [((2, 3, 128, 128), (64, 96))]
     assert results[1].pred_panoptic_seg.sem_seg.shape == (1, 64, 96)
@@ -166,9 +166,16 @@ def test_models_are_timed_in_turns(tiny_clip, monkeypatch):
         assert parts == pytest.approx([2 * total for total in rows['total']])
 
 
+class _Compiled:
+    mode = FastMode(compile=True)
+
+    def __call__(self, model, *arguments):
+        return model.segment_batch(*arguments)
+
+
 def test_parts_of_a_compiled_program_are_not_watched():
     model = build_model('eovseg_tiny_shapeworld')
-    model.fast_mode = FastMode(compile=True)
+    model.execution = _Compiled()
     with watch_parts(model, lambda: 1) as parts:
         run_model(model, torch.randn(1, 3, 64, 64), random_text(model))
     assert parts.keys() == {'fusion'}

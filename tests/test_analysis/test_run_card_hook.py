@@ -1,6 +1,5 @@
 import json
 import os
-from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +8,7 @@ from torch import nn
 
 from mmovseg.analysis import run_card_hook
 from mmovseg.analysis.run_card_hook import RunCardHook, collect_conventions
+from mmovseg.apis.fast_mode import FastExecution, FastMode
 from mmovseg.evaluation import MaskRecallMetric, SemanticMetric
 
 
@@ -115,7 +115,8 @@ def test_batches_of_a_shape_that_is_compiled_do_not_count(tmp_path, clock, monke
     forward = Model.forward
 
     def compiled(model, batch):
-        runs = model.__dict__.setdefault('compiled_runs', Counter())
+        execution = FastExecution(FastMode(), dynamic=False)
+        runs = model.__dict__.setdefault('execution', execution).compiled_runs
         runs[len(batch)] += 1
         clock.now += 50 * (runs[len(batch)] == 1)
         return forward(model, batch)

@@ -7,7 +7,8 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from mmovseg.models.fusion import MaskFusion
-from mmovseg.models.structures import MaskPrediction
+from mmovseg.models.segmentors import OVSegmentor
+from mmovseg.models.structures import MaskPrediction, TextEmbeddings
 from mmovseg.registry import MODELS
 from mmovseg.vocabulary import Vocabulary
 
@@ -15,27 +16,28 @@ COLOURS = Vocabulary((('red',), ('green',), ('blue',)), is_thing=(True, False, T
 
 
 @MODELS.register_module(force=True)
-class ColourSegmentor(BaseModel):
+class ColourSegmentor(OVSegmentor):
     """Query i is the pixels where channel i of RGB is bright, at stride 4.
 
     With heatmaps it looks at the upper left 16 x 16 pixels of each, as DeOP might.
     """
 
     def __init__(self, width=1, data_preprocessor=None, heatmaps=False):
-        super().__init__(data_preprocessor)
+        BaseModel.__init__(self, data_preprocessor)
         self.linear = nn.Linear(3, width)
         self.fusion = MaskFusion()
-        self.vocabulary = COLOURS
+        self.train_vocabulary = self.vocabulary = COLOURS
         self.batch_sizes = []
         self.heatmaps = heatmaps
 
-    def set_vocabulary(self, vocabulary):
-        self.vocabulary = vocabulary
+    def encode_vocabulary(self, vocabulary):
+        class_ids = torch.tensor([*vocabulary.class_ids, len(vocabulary)])
+        return TextEmbeddings(torch.zeros(len(class_ids), 0), class_ids)
 
-    def forward(self, inputs, data_samples=None, mode='tensor'):
+    def segment(self, inputs, text):
         self.batch_sizes.append(len(inputs))
         masks = nn.functional.max_pool2d(inputs, 4) - 0.5  # [B, 3, h, w]
-        num = len(self.vocabulary)
+        num = text.count_classes()
         probs = torch.full((len(inputs), 3, num + 1), 0.01)
         for query in range(min(3, num)):
             probs[:, query, query] = 0.9 - 0.1 * query
@@ -46,12 +48,7 @@ class ColourSegmentor(BaseModel):
                 if maps.any():
                     row, column = maps.nonzero()[0].tolist()
                     maps.fill_(0)[row, column] = 0.02
-        return self.fusion(
-            MaskPrediction(probs.log(), masks * 40, heatmaps),
-            data_samples,
-            self.vocabulary,
-            tuple(inputs.shape[-2:]),
-        )
+        return [MaskPrediction(probs.log(), masks * 40, heatmaps)]
 
 
 def make_config(**pipeline_options):

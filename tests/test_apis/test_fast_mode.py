@@ -2,8 +2,9 @@
 
 import copy
 import os
+import pickle
 import statistics
-from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,13 @@ from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from mmovseg.analysis.profiling import build_model, random_text
 from mmovseg.apis import fast_mode, init_model
-from mmovseg.apis.fast_mode import FastMode, make_fast, read_parts, warm_up
+from mmovseg.apis.fast_mode import (
+    FastExecution,
+    FastMode,
+    make_fast,
+    read_parts,
+    warm_up,
+)
 from mmovseg.datasets.shapeworld import draw_numbered
 from mmovseg.models.decoders.lite_decoder import DecoderStage
 
@@ -134,9 +141,9 @@ def test_half_precision_is_near_and_ends_in_wide_scores(name, seed):
     inputs, text = torch.randn(2, 3, 64, 96), random_text(model)
     repeat_masks(model)
     with torch.no_grad():
-        exact = model.infer(inputs, text, None)
+        exact = model.predict_masks(inputs, text, None)
     assert make_fast(model, ['bf16']).dtype == model.fast_mode.dtype == torch.bfloat16
-    half = model.infer(inputs, text, None)
+    half = model.predict_masks(inputs, text, None)
     assert half.mask_logits.dtype == torch.bfloat16  # it was not computed as before
     assert half.class_logits.dtype == torch.float32
     assert not half.class_logits.requires_grad
@@ -192,8 +199,8 @@ def test_the_core_is_one_graph_for_all_sizes(name, half, compiled, seed, monkeyp
     make_fast(model, [*parts, 'compile'])
     assert compiled == [dict(fullgraph=True, dynamic=True, mode=None)]
     for inputs in batches:
-        expected = reference.infer(inputs, text, None)
-        got = model.infer(inputs, text, None)
+        expected = reference.predict_masks(inputs, text, None)
+        got = model.predict_masks(inputs, text, None)
         error = (got.mask_logits - expected.mask_logits).abs().flatten().float()
         probs = got.class_logits.softmax(-1), expected.class_logits.softmax(-1)
         change = (probs[0] - probs[1]).abs().amax(-1).flatten()
@@ -207,9 +214,9 @@ def test_the_core_is_one_graph_for_all_sizes(name, half, compiled, seed, monkeyp
             assert error.max() < 1e-4 * scale
             assert change.max() < 1e-5
     assert torch._dynamo.utils.counters['stats']['unique_graphs'] == 1
-    assert model.compiled_runs == {3: 1, 4: 1}
+    assert model.execution.compiled_runs == {3: 1, 4: 1}
     assert fast_mode.count_first_runs(model) == 2
-    model.infer(batches[0], text, None)
+    model.predict_masks(batches[0], text, None)
     assert fast_mode.count_first_runs(model) == 2
     assert torch.backends.mha.get_fastpath_enabled()
 
@@ -220,9 +227,9 @@ def test_on_a_cpu_every_size_has_a_program(model, compiled):
     assert compiled == [dict(fullgraph=True, dynamic=False, mode=None)]
     text = random_text(model)
     for size in ((64, 64), (64, 64), (64, 96)):
-        model.infer(torch.randn(1, 3, *size), text, None)
+        model.predict_masks(torch.randn(1, 3, *size), text, None)
     assert torch._dynamo.utils.counters['stats']['unique_graphs'] == 2
-    assert model.compiled_runs == {(1, 3, 64, 64): 2, (1, 3, 64, 96): 1}
+    assert model.execution.compiled_runs == {(1, 3, 64, 64): 2, (1, 3, 64, 96): 1}
     assert fast_mode.count_first_runs(model) == 2
 
 
@@ -230,10 +237,13 @@ def test_graphs_are_recorded_by_torch_and_their_results_copied(compiled, monkeyp
     outputs = (torch.ones(1, 2, 3), torch.ones(1, 2, 4, 4), None)
     monkeypatch.setattr(fast_mode, '_run_core', lambda *_: outputs)
     mode = FastMode(compile=True, graphs=True, bucket=32)
-    infer = fast_mode._make_infer(mode, dynamic=False)
-    assert compiled == [dict(fullgraph=True, dynamic=False, mode='reduce-overhead')]
-    model = SimpleNamespace(compiled_runs=Counter())
-    prediction = infer(model, torch.zeros(1), None, None)
+    execution = FastExecution(mode, dynamic=False)
+    assert [x['mode'] for x in compiled] == [None, 'reduce-overhead']
+    prediction = execution(None, torch.zeros(1), None, None)
+    # Another thread has no recording, and its own results.
+    with ThreadPoolExecutor(1) as thread:
+        other = thread.submit(execution, None, torch.zeros(1), None, None).result()
+    assert other.class_logits is outputs[0]
     outputs[0].zero_()  # as the next replay would
     assert prediction.class_logits.all() and prediction.heatmaps is None
 
@@ -263,7 +273,19 @@ def test_buckets_pad_the_input(model):
 
 def test_a_copy_of_a_fast_model_runs_its_own_weights(model):
     make_fast(model, ['bf16'])
-    assert copy.deepcopy(model).infer.__self__ is not model
+    text, inputs = random_text(model), torch.randn(1, 3, 64, 64)
+    expected = model.predict_masks(inputs, text)
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert copied.fast_mode == model.fast_mode
+        assert copied.execution is not model.execution
+        torch.testing.assert_close(copied.predict_masks(inputs, text), expected)
+        torch.nn.init.zeros_(copied.decoder.object_kernels.weight)
+        assert not torch.equal(
+            copied.predict_masks(inputs, text).mask_logits, expected.mask_logits
+        )
+    assert torch.equal(
+        model.predict_masks(inputs, text).mask_logits, expected.mask_logits
+    )
 
 
 def test_warm_up_meets_every_size_and_batch():
@@ -288,10 +310,10 @@ def test_warm_up_meets_every_size_and_batch():
 def test_compiled_program(model):
     text = random_text(model)
     batches = [torch.randn(2, 3, 64, 96), torch.randn(2, 3, 96, 64)]
-    exact = [model.infer(inputs, text, None) for inputs in batches]
+    exact = [model.predict_masks(inputs, text, None) for inputs in batches]
     make_fast(model, ['compile'])
     for inputs, expected in zip(batches, exact, strict=True):
-        got = model.infer(inputs, text, None)
+        got = model.predict_masks(inputs, text, None)
         error = (got.mask_logits - expected.mask_logits).abs().max()
         assert error < 1e-3 * expected.mask_logits.abs().max()
         probs = got.class_logits.softmax(-1), expected.class_logits.softmax(-1)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from mmovseg.analysis.profiling import build_model
 from mmovseg.apis import ImageError, OutputError, OVSegInferencer, init_model
+from mmovseg.apis.results import read_result
 from mmovseg.models.ops.dispatch import takes_fast
 from mmovseg.registry import INFERENCERS
 from mmovseg.vocabulary import Vocabulary
@@ -108,9 +109,9 @@ def test_photos_are_read_while_the_model_computes(inferencer, monkeypatch):
             read.set()
         return original(photo)
 
-    def test_step(data):
+    def test_step(data, **options):
         assert read.wait(60)
-        return original_step(data)
+        return original_step(data, **options)
 
     original, original_step = inferencer.pipeline, model.test_step
     monkeypatch.setattr(inferencer, 'pipeline', pipeline)
@@ -499,7 +500,7 @@ def test_a_photo_that_fills_the_memory_stops_no_other(
     """In the model, together or alone, and behind it."""
     for i, color in enumerate((RED, GREEN, BLUE)):
         Image.fromarray(halves(color, color)).save(tmp_path / f'{i}.png')
-    forward, read, runs = inferencer.forward, inferencer._read, []
+    forward, read, runs = inferencer.forward, read_result, []
 
     def fill(inputs, *args):
         runs.append(len(inputs['inputs']))
@@ -507,13 +508,13 @@ def test_a_photo_that_fills_the_memory_stops_no_other(
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return forward(inputs, *args)
 
-    def fill_too(sample, *args):
+    def fill_too(sample, *args, **options):
         if sample.img_path == '1':
             raise MemoryError
-        return read(sample, *args)
+        return read(sample, *args, **options)
 
     monkeypatch.setattr(inferencer, 'forward', fill)
-    monkeypatch.setattr(inferencer, '_read', fill_too)
+    monkeypatch.setattr('mmovseg.apis.inferencer.read_result', fill_too)
     result = inferencer(tmp_path, batch_size=3)
     assert runs == [3, 1, 1, 1]
     assert [x and x['image'] for x in result['predictions']] == ['0', None, None]

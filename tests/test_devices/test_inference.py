@@ -116,7 +116,7 @@ def test_no_part_of_the_network_waits_for_the_gpu(gpu, seed):
     predict(model, inputs, text)  # what is set up once may wait
     torch.cuda.set_sync_debug_mode('error')
     try:
-        model.infer(inputs, text, None)
+        model.predict_masks(inputs, text, None)
     finally:
         torch.cuda.set_sync_debug_mode('default')
 

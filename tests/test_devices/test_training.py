@@ -48,7 +48,7 @@ def build_for_training(name, device):
     model = build_model(name, device=device).train()
     model.set_vocabulary(model.train_vocabulary)
     text = random_text(model)
-    model.embed = lambda vocabulary: text
+    model.encode_vocabulary = lambda vocabulary: text
     return model
 
 

@@ -121,7 +121,7 @@ def test_all_proposals(model, golden, shared, text, inputs, sample, monkeypatch)
 
     monkeypatch.setattr(model, '_embed_crops', watch_embed)
     monkeypatch.setattr(model, '_mix', watch_mix)
-    prediction = model.infer(inputs, text, [sample])
+    prediction = model.predict_masks(inputs, text, [sample])
     valid = seen['valid']
     assert valid.tolist() == golden['valid'].tolist()
     # 2e-4 where the recording was made, 1e-3 with other threads or processors.

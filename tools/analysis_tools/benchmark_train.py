@@ -103,7 +103,7 @@ def build(dtype, args):
     if not any('prompt_learner' in name and x.requires_grad for name, x in named):
         # Encoded once for all steps; what learns in the text tower is in every step.
         text = random_text(model)
-        model.embed = lambda vocabulary: text
+        model.encode_vocabulary = lambda vocabulary: text
     wrapper.type = WRAPPERS[dtype]
     logger = MMLogger.get_current_instance()
     level = logger.level

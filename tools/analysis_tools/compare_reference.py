@@ -204,7 +204,7 @@ def compare_results(model, plain, inputs, text):
     logits, maps = [], []
     for form, active in ((model, False), (plain, True)):
         with ops.plain(active):
-            logits.append(form.infer(inputs, text, None).class_logits)
+            logits.append(form.predict_masks(inputs, text, None).class_logits)
             (result,) = run_model(form, inputs, text)
         maps.append(result.pred_panoptic_seg.sem_seg[0])
     error = (logits[0] - logits[1]).abs().amax(-1).flatten()

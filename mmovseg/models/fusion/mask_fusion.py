@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from ...vocabulary import Vocabulary
 
 
+RESULTS = ('panoptic', 'instance', 'semantic', 'proposals', 'heatmaps')
+
+
 @MODELS.register_module()
 class MaskFusion(BaseModule):
     """Turn a ``MaskPrediction`` into results at the size of the original image.
@@ -50,7 +53,7 @@ class MaskFusion(BaseModule):
       and ``scores`` ``[K]``, the query that stands for it and its probability. The
       metainfo holds ``padded_size``, ``img_shape`` and ``ori_shape``.
 
-    The switches may be changed between two calls.
+    The switches say what is made; a call may ask for other results.
 
     Args:
         panoptic: Make the panoptic result.
@@ -117,6 +120,7 @@ class MaskFusion(BaseModule):
         data_samples: Sequence[BaseDataElement] | None,
         vocabulary: Vocabulary,
         padded_size: tuple[int, int],
+        results: Sequence[str] | None = None,
     ) -> list[BaseDataElement]:
         """Fill the data samples with the results.
 
@@ -129,13 +133,17 @@ class MaskFusion(BaseModule):
                 in. None makes empty ones.
             vocabulary: Names and thing flags of the K classes.
             padded_size: Height and width of the network's input.
+            results: Names of the switches that are on for this call, whatever they
+                are; None leaves them.
 
         Returns:
             The data samples, changed in place.
 
         Raises:
-            ValueError: If the numbers of images or classes or the sizes disagree.
+            ValueError: If the numbers of images or classes or the sizes disagree, or
+                there is no such result.
         """
+        results = self._read_results(results)
         class_logits, mask_logits = prediction.class_logits, prediction.mask_logits
         if data_samples is None:
             data_samples = [BaseDataElement() for _ in mask_logits]
@@ -151,6 +159,7 @@ class MaskFusion(BaseModule):
                     vocabulary=vocabulary,
                     padded_size=tuple(padded_size),
                     choice=choices[image],
+                    results=results,
                 )
                 for image, sample in enumerate(data_samples)
             ]
@@ -159,6 +168,14 @@ class MaskFusion(BaseModule):
                 for task in tasks:
                     setattr(sample, task.field, task.result())
         return list(data_samples)
+
+    def _read_results(self, results: Sequence[str] | None) -> list[str]:
+        if results is None:
+            return [name for name in RESULTS if getattr(self, name)]
+        unknown = set(results) - set(RESULTS)
+        if unknown:
+            raise ValueError(f'There is no result {sorted(unknown)}: take {RESULTS}.')
+        return list(results)
 
     def _choose(self, probs: Tensor, vocabulary: Vocabulary) -> list[_Choice]:
         """Find the queries that can matter, with one transfer for the whole batch."""
@@ -197,12 +214,13 @@ class MaskFusion(BaseModule):
         vocabulary: Vocabulary,
         padded_size: tuple[int, int],
         choice: _Choice,
+        results: Sequence[str],
     ) -> list[FusionTask]:
         """Gather what the results of one image need."""
         mask_logits = prediction.mask_logits
         img_shape, ori_shape = _read_sizes(sample, padded_size)
         sizes = dict(padded_size=padded_size, img_shape=img_shape, ori_shape=ori_shape)
-        tasks = self._make_tasks(prediction, probs, vocabulary, choice, sizes)
+        tasks = self._make_tasks(prediction, probs, vocabulary, choice, sizes, results)
         queries = sorted({query for task in tasks for query in task.queries})
         for task in tasks:
             task.start(queries, mask_logits.device)
@@ -234,19 +252,20 @@ class MaskFusion(BaseModule):
         vocabulary: Vocabulary,
         choice: _Choice,
         sizes: dict[str, tuple[int, int]],
+        results: Sequence[str],
     ) -> list[FusionTask]:
-        """List what is switched on."""
+        """List what is asked for."""
         size = sizes['ori_shape']
         tasks: list[FusionTask] = []
-        if self.panoptic:
+        if 'panoptic' in results:
             tasks.append(PanopticTask(choice.kept, size, vocabulary, self.iou_thr))
-        if self.instance:
+        if 'instance' in results:
             tasks.append(InstanceTask(choice.found, size, vocabulary))
-        if self.semantic:
+        if 'semantic' in results:
             tasks.append(SemanticTask(probs, size, vocabulary, self.max_pixels))
-        if self.proposals:
+        if 'proposals' in results:
             tasks.append(ProposalTask(len(probs), size))
-        if self.heatmaps and prediction.heatmaps is not None:
+        if 'heatmaps' in results and prediction.heatmaps is not None:
             maps = dict(
                 heatmaps=prediction.heatmaps, mask_logits=prediction.mask_logits
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from mmengine.model import BaseModel
@@ -18,11 +19,33 @@ from ..structures import MaskPrediction, TextEmbeddings
 from ..targets import collect_targets
 
 
+class Execution(Protocol):
+    """Another way to run the network of a segmentor, such as the fast mode.
+
+    It computes what :meth:`OVSegmentor.segment_batch` computes, which it may call.
+
+    Attributes:
+        mode: Describes it.
+    """
+
+    mode: Any
+
+    def __call__(
+        self,
+        model: OVSegmentor,
+        inputs: Tensor,
+        text: TextEmbeddings,
+        data_samples: list | None,
+    ) -> MaskPrediction:
+        """See :meth:`OVSegmentor.segment_batch`."""
+
+
 class OVSegmentor(BaseModel):
     """A vocabulary becomes text embeddings, an image becomes masks scored by them.
 
     Subclasses implement :meth:`segment`; loss, results and vocabulary are written
-    here once.
+    here once. A call changes nothing in the model: what it needs travels with it, so
+    several threads may call one model.
 
     Args:
         text_classifier: Config of the text classifier; None for a model that names
@@ -32,14 +55,20 @@ class OVSegmentor(BaseModel):
         train_vocabulary: Packaged name, path or list; the classes of the annotation.
         test_vocabulary: The same for inference; None means ``train_vocabulary``.
         data_preprocessor: Config of the preprocessor.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
 
     Attributes:
+        vocabulary: The classes that :meth:`predict` finds unless it is told others.
         plain: Whether calls of the model run the plain form of every operation; see
             :func:`mmovseg.models.ops.plain`.
+        execution: How :meth:`predict_masks` runs the network. None is the model's own
+            way. The fast mode puts its own here, and changes nothing else of the
+            class.
     """
 
+    vocabulary: Vocabulary
     plain = False
+    execution: Execution | None = None
 
     def __init__(
         self,
@@ -53,6 +82,7 @@ class OVSegmentor(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
+        self.execution = None
         self.text_classifier = None
         if text_classifier is not None:
             self.text_classifier = MODELS.build(text_classifier)
@@ -66,17 +96,46 @@ class OVSegmentor(BaseModel):
     def set_vocabulary(
         self, vocabulary: Vocabulary | str | Path | Sequence[str]
     ) -> None:
-        """Choose the classes that :meth:`predict` finds, from the next batch on.
+        """Choose the classes that :meth:`predict` finds, from the next call on.
 
         Args:
             vocabulary: A vocabulary, a packaged name, a path or a list of names.
         """
         self.vocabulary = Vocabulary.load(vocabulary)
-        seen = torch.tensor(self.vocabulary.seen_in(self.train_vocabulary))
-        parameter = next(self.parameters(), seen)  # none yet in a model without names
-        device = parameter.device
-        # Depends on the vocabulary, not on weights: kept out of checkpoints.
-        self.register_buffer('seen', seen.to(device), persistent=False)
+
+    @property
+    def fast_mode(self) -> Any:
+        """What of the fast mode is on; None where it is off."""
+        return None if self.execution is None else self.execution.mode
+
+    @property
+    def seen(self) -> Tensor:
+        """Which classes of :attr:`vocabulary` were seen in training, ``[K]``."""
+        return self._mark_seen(self.vocabulary)
+
+    def _mark_seen(self, vocabulary: Vocabulary) -> Tensor:
+        seen = vocabulary.seen_in(self.train_vocabulary)
+        return ops.to_device_async(seen, next(self.parameters()).device, torch.bool)
+
+    def find_seen(self, text: TextEmbeddings) -> Tensor:
+        """Return which classes were in the training vocabulary, bool, ``[K]``.
+
+        Args:
+            text: From :meth:`encode_vocabulary`. Embeddings made otherwise may not
+                say; they are taken for those of the model's own vocabulary.
+
+        Raises:
+            ValueError: If these cannot be of the model's own vocabulary.
+        """
+        if text.seen is not None:
+            return text.seen
+        if text.num_classes not in (None, len(self.vocabulary)):
+            raise ValueError(
+                f'Text embeddings of {text.num_classes} classes do not say which were '
+                f'seen in training, and the model has {len(self.vocabulary)} classes: '
+                'take them from model.encode_vocabulary(vocabulary), or give seen.'
+            )
+        return self.seen
 
     def check_embed_dims(self, width: int) -> None:
         """Raise a ValueError unless regions and names are embedded in one space.
@@ -91,11 +150,27 @@ class OVSegmentor(BaseModel):
                 'of one CLIP (model_name and pretrained).'
             )
 
-    def embed(self, vocabulary: Vocabulary) -> TextEmbeddings | None:
-        """Embed the names of a vocabulary; None for a model that names nothing."""
-        if self.text_classifier is None:
-            return None
-        return self.text_classifier(vocabulary)
+    def encode_vocabulary(self, vocabulary: Vocabulary) -> TextEmbeddings:
+        """Turn a vocabulary into what travels with a call.
+
+        Args:
+            vocabulary: K classes with V names in all.
+
+        Returns:
+            Rows ``[V + 1, D]``; of a model that names nothing ``[V + 1, 0]``.
+        """
+        seen = self._mark_seen(vocabulary)
+        if self.text_classifier is not None:
+            return self.text_classifier(vocabulary)._replace(seen=seen)
+        num_classes = len(vocabulary)
+        class_ids = (*vocabulary.class_ids, num_classes)
+        rows = torch.empty(len(class_ids), 0, device=seen.device)
+        class_ids = ops.to_device_async(class_ids, seen.device, torch.int64)
+        return TextEmbeddings(rows, class_ids, num_classes, seen)
+
+    def embed(self, vocabulary: Vocabulary) -> TextEmbeddings:
+        """Call :meth:`encode_vocabulary`, which had this name."""
+        return self.encode_vocabulary(vocabulary)
 
     def drop_text_tower(self) -> None:
         """Encode the vocabulary of inference, then free the memory of the text tower.
@@ -120,15 +195,32 @@ class OVSegmentor(BaseModel):
             last counts.
         """
 
+    def test_step(self, data: dict | tuple | list, **options: Any) -> list:
+        """Predict a batch as the data loader gives it.
+
+        Args:
+            data: Images and data samples, not yet normalized and padded.
+            options: ``vocabulary`` and ``results`` of :meth:`predict`, for this call.
+        """
+        data = self.data_preprocessor(data, False)
+        if isinstance(data, dict):
+            return self(**data, mode='predict', **options)
+        return self(*data, mode='predict', **options)
+
     def forward(
-        self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = 'tensor',
+        **options: Any,
     ) -> dict[str, Tensor] | list | MaskPrediction:
         """Run in one of MMEngine's modes.
 
         Args:
-            inputs: Normalised, padded images, ``[B, 3, H, W]``.
+            inputs: Normalized, padded images, ``[B, 3, H, W]``.
             data_samples: mmdet's or mmseg's data samples, one per image.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+            options: See :meth:`predict`; of that mode only.
 
         Returns:
             Losses by name, data samples with results, or the raw prediction.
@@ -138,64 +230,119 @@ class OVSegmentor(BaseModel):
         """
         with ops.plain(self.plain):
             if mode == 'loss':
-                return self.loss(inputs, data_samples)
+                return self.loss(inputs, data_samples, **options)
             if mode == 'predict':
-                return self.predict(inputs, data_samples)
+                return self.predict(inputs, data_samples, **options)
             if mode == 'tensor':
-                return self.segment(inputs, self.embed(self.vocabulary))[-1]
+                text = self.encode_vocabulary(self.vocabulary)
+                return self.segment(inputs, text, **options)[-1]
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}.")
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Compute the losses of all stages, by name, already weighted."""
-        text = self.embed(self.train_vocabulary)
+        text = self.encode_vocabulary(self.train_vocabulary)
         size = inputs.shape[-2:]
         targets = collect_targets(data_samples, self.train_vocabulary, size)
         return self.criterion(self.segment(inputs, text), targets)
 
-    def predict(self, inputs: Tensor, data_samples: list | None = None) -> list:
-        """Segment a batch into data samples with the fusion's results."""
-        text = self.embed(self.vocabulary)
-        results: list = [None] * len(inputs)
-        for size, members in self._group_by_size(inputs, data_samples).items():
+    def predict(
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        *,
+        vocabulary: Vocabulary | None = None,
+        results: Sequence[str] | None = None,
+    ) -> list:
+        """Segment a batch into data samples with the fusion's results.
+
+        Args:
+            inputs: Normalized, padded images, ``[B, 3, H, W]``.
+            data_samples: One per image, or None.
+            vocabulary: The classes; None takes :attr:`vocabulary` as it is now.
+            results: What the fusion makes; None takes what it has switched on.
+        """
+        vocabulary = self.vocabulary if vocabulary is None else vocabulary
+        text = self.encode_vocabulary(vocabulary)
+        padded = (inputs.shape[-2], inputs.shape[-1])
+        # Without a divisor nobody padded to one, and the batch stays as it is.
+        divisor = getattr(self.data_preprocessor, 'pad_size_divisor', max(padded))
+        sizes = image_sizes(data_samples, padded, len(inputs))
+        predicted: list = [None] * len(inputs)
+        for size, members in group_by_padding(sizes, padded, divisor).items():
             group = inputs[members][..., : size[0], : size[1]].contiguous()
             samples = data_samples and [data_samples[i] for i in members]
-            prediction = self.infer(group, text, samples)
-            done = self.fusion(prediction, samples, self.vocabulary, size)
+            masks = self.predict_masks(group, text, samples)
+            done = self.fusion(masks, samples, vocabulary, size, results)
             for index, sample in zip(members, done, strict=True):
-                results[index] = sample
-        return results
+                predicted[index] = sample
+        return predicted
+
+    def predict_masks(
+        self, inputs: Tensor, text: TextEmbeddings, data_samples: list | None = None
+    ) -> MaskPrediction:
+        """Predict images of one padded size, in the way that :attr:`execution` says.
+
+        Args:
+            inputs: Normalized, padded images, ``[B, 3, H, W]``.
+            text: The vocabulary.
+            data_samples: One per image, or None.
+        """
+        if self.execution is None:
+            return self.segment_batch(inputs, text, data_samples)
+        return self.execution(self, inputs, text, data_samples)
 
     def infer(
+        self, inputs: Tensor, text: TextEmbeddings, data_samples: list | None = None
+    ) -> MaskPrediction:
+        """Call :meth:`predict_masks`, which had this name."""
+        return self.predict_masks(inputs, text, data_samples)
+
+    def segment_batch(
         self, inputs: Tensor, text: TextEmbeddings, data_samples: list | None
     ) -> MaskPrediction:
         """Predict images of one padded size, for a model that needs their own sizes.
 
         Args:
-            inputs: Normalised, padded images, ``[B, 3, H, W]``.
+            inputs: Normalized, padded images, ``[B, 3, H, W]``.
             text: The vocabulary.
             data_samples: One per image, or None.
         """
         return self.segment(inputs, text)[-1]
 
-    def _group_by_size(
-        self, inputs: Tensor, data_samples: list | None
-    ) -> dict[tuple[int, int], list[int]]:
-        """Group a batch by the padding that each image needs on its own.
 
-        Padding takes part in every sum of the network, so an image gets no more of it
-        in a batch than alone, and the same result.
-        """
-        whole = tuple(inputs.shape[-2:])
-        # Without a divisor nobody padded to one, and the batch stays as it is.
-        divisor = getattr(self.data_preprocessor, 'pad_size_divisor', max(whole))
-        groups: dict[tuple[int, int], list[int]] = {}
-        for index in range(len(inputs)):
-            shape = whole
-            if data_samples:
-                shape = data_samples[index].metainfo.get('img_shape', whole)
-            own = tuple(
-                min(-(-length // divisor) * divisor, limit)
-                for length, limit in zip(shape[:2], whole, strict=True)
-            )
-            groups.setdefault(own, []).append(index)
-        return groups
+def image_sizes(
+    data_samples: Sequence | None, padded: tuple[int, int], count: int
+) -> list[tuple[int, int]]:
+    """Return height and width of each image of a batch, without padding."""
+    if not data_samples:
+        return [padded] * count
+    shapes = [sample.metainfo.get('img_shape', padded) for sample in data_samples]
+    return [(shape[0], shape[1]) for shape in shapes]
+
+
+def group_by_padding(
+    sizes: Sequence[tuple[int, int]], padded: tuple[int, int], divisor: int
+) -> dict[tuple[int, int], list[int]]:
+    """Group the images of a batch by the padded size that each needs on its own.
+
+    Padding takes part in every sum of the network, so an image gets no more of it in a
+    batch than alone, and the same result.
+
+    Args:
+        sizes: Height and width of each image.
+        padded: Height and width of the batch.
+        divisor: An image alone is padded to multiples of this.
+
+    Returns:
+        Indices of images by their padded size.
+
+    Example:
+        >>> group_by_padding([(30, 64), (60, 64), (32, 50)], (64, 64), 32)
+        {(32, 64): [0, 2], (64, 64): [1]}
+    """
+    groups: dict[tuple[int, int], list[int]] = {}
+    for index, (height, width) in enumerate(sizes):
+        rows = min(-(-height // divisor) * divisor, padded[0])
+        columns = min(-(-width // divisor) * divisor, padded[1])
+        groups.setdefault((rows, columns), []).append(index)
+    return groups

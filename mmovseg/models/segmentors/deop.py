@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,13 +25,7 @@ class DeOP(OVSegmentor):
         proposals: Config of the proposal network.
         backbone: Config of the dense CLIP tower.
         head: Config of the head that embeds proposals.
-        text_classifier: See :class:`OVSegmentor`.
-        criterion: See :class:`OVSegmentor`.
-        fusion: See :class:`OVSegmentor`.
-        train_vocabulary: See :class:`OVSegmentor`.
-        test_vocabulary: See :class:`OVSegmentor`.
-        data_preprocessor: See :class:`OVSegmentor`.
-        init_cfg: See :class:`OVSegmentor`.
+        shared: What all segmentors take; see :class:`OVSegmentor`.
 
     Raises:
         ValueError: If backbone and text classifier embed in different widths.
@@ -45,23 +39,9 @@ class DeOP(OVSegmentor):
         backbone: dict,
         *,
         head: dict,
-        text_classifier: dict,
-        criterion: dict,
-        fusion: dict,
-        train_vocabulary: str | Sequence[str],
-        test_vocabulary: str | Sequence[str] | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            text_classifier,
-            criterion,
-            fusion=fusion,
-            train_vocabulary=train_vocabulary,
-            test_vocabulary=test_vocabulary,
-            data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg,
-        )
+        super().__init__(**shared)
         self.proposals = MODELS.build(proposals).requires_grad_(False)
         self.backbone = MODELS.build(backbone)
         self.check_embed_dims(self.backbone.embed_dims)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -25,13 +25,7 @@ class EOVSeg(OVSegmentor):
         decoder: Config of the decoder.
         ensemble: Config of the ensemble with CLIP's scores, a ``GeometricEnsemble``
             unless it has another ``type``; None for the trained scores alone.
-        text_classifier: See :class:`OVSegmentor`.
-        criterion: See :class:`OVSegmentor`.
-        fusion: See :class:`OVSegmentor`.
-        train_vocabulary: See :class:`OVSegmentor`.
-        test_vocabulary: See :class:`OVSegmentor`.
-        data_preprocessor: See :class:`OVSegmentor`.
-        init_cfg: See :class:`OVSegmentor`.
+        shared: What all segmentors take; see :class:`OVSegmentor`.
 
     Raises:
         ValueError: If backbone and text classifier embed in different widths.
@@ -47,23 +41,9 @@ class EOVSeg(OVSegmentor):
         neck: dict,
         decoder: dict,
         ensemble: dict | None,
-        text_classifier: dict,
-        criterion: dict,
-        fusion: dict,
-        train_vocabulary: str | Sequence[str],
-        test_vocabulary: str | Sequence[str] | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            text_classifier,
-            criterion,
-            fusion=fusion,
-            train_vocabulary=train_vocabulary,
-            test_vocabulary=test_vocabulary,
-            data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg,
-        )
+        super().__init__(**shared)
         self.backbone = MODELS.build(backbone)
         self.spatial_backbone = None
         spatial: dict[str, int | None] = dict(spatial_channels=None)
@@ -120,7 +100,7 @@ class EOVSeg(OVSegmentor):
         class_logits = self.ensemble(
             prediction.class_logits,
             text.logits(region_embeds, scale)[..., :-1],
-            self.seen,
+            self.find_seen(text),
             # A mask can be smaller than a position of that map.
             valid=(masks > 0).any(-1).any(-1),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from mmovseg.registry import MODELS
@@ -21,7 +23,7 @@ class FCCLIP(EOVSeg):
     Args:
         backbone: Config of the frozen convolutional CLIP.
         spatial_backbone: None.
-        kwargs: See :class:`EOVSeg`.
+        shared: See :class:`EOVSeg`.
 
     Raises:
         ValueError: If there is a spatial branch, and as in :class:`EOVSeg`.
@@ -30,14 +32,14 @@ class FCCLIP(EOVSeg):
     """
 
     def __init__(
-        self, backbone: dict, spatial_backbone: None = None, **kwargs: dict
+        self, backbone: dict, spatial_backbone: None = None, **shared: Any
     ) -> None:
         if spatial_backbone is not None:
             raise ValueError(
                 'FC-CLIP has no spatial branch: set spatial_backbone=None, or take '
                 "type='EOVSeg'."
             )
-        super().__init__(backbone, spatial_backbone, **kwargs)
+        super().__init__(backbone, spatial_backbone, **shared)
 
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""

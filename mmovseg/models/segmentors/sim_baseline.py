@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from mmovseg.registry import MODELS
 from ..ensembles import build_ensemble, with_void
 from ..ops import at_least_float32, resize_masks
 from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
+from .base import image_sizes
 from .zero_shot_mask_former import ZeroShotMaskFormer
 
 
@@ -30,14 +32,8 @@ class SimBaseline(ZeroShotMaskFormer):
             it has another ``type``; None takes the classes of the crops alone, of valid
             proposals.
         crop_batch_size: Crops in one pass through CLIP.
-        text_classifier: See :class:`OVSegmentor`.
-        criterion: See :class:`ZeroShotMaskFormer`.
-        fusion: See :class:`OVSegmentor`.
-        train_vocabulary: See :class:`OVSegmentor`.
-        test_vocabulary: See :class:`OVSegmentor`.
-        data_preprocessor: See :class:`OVSegmentor`; its normalization is undone for
-            the crops, which have CLIP's.
-        init_cfg: See :class:`OVSegmentor`.
+        shared: See :class:`ZeroShotMaskFormer`. The normalization of the data
+            preprocessor is undone for the crops, which have CLIP's.
 
     Raises:
         ValueError: If backbone and text classifier embed in different widths, or there
@@ -53,24 +49,9 @@ class SimBaseline(ZeroShotMaskFormer):
         *,
         ensemble: dict | None = None,
         crop_batch_size: int = 32,
-        text_classifier: dict,
-        criterion: dict,
-        fusion: dict,
-        train_vocabulary: str | Sequence[str],
-        test_vocabulary: str | Sequence[str] | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            proposals,
-            text_classifier,
-            criterion=criterion,
-            fusion=fusion,
-            train_vocabulary=train_vocabulary,
-            test_vocabulary=test_vocabulary,
-            data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg,
-        )
+        super().__init__(proposals, **shared)
         self.backbone = MODELS.build(backbone)
         self.check_embed_dims(self.backbone.embed_dims)
         if crop_batch_size < 1:
@@ -103,17 +84,16 @@ class SimBaseline(ZeroShotMaskFormer):
         """
         if self.training:
             return super().segment(inputs, text)
-        return [self.infer(inputs, text, None)]
+        return [self.segment_batch(inputs, text, None)]
 
-    def infer(
+    def segment_batch(
         self, inputs: Tensor, text: TextEmbeddings, data_samples: list | None
     ) -> MaskPrediction:
-        """See :meth:`OVSegmentor.infer`; crops end where the padding starts."""
+        """See :meth:`OVSegmentor.segment_batch`; crops end where the padding starts."""
         prediction = super().segment(inputs, text)[-1]
-        padded = tuple(inputs.shape[-2:])
-        sizes = [padded] * len(inputs)
-        if data_samples:
-            sizes = [x.metainfo.get('img_shape', padded)[:2] for x in data_samples]
+        padded = (inputs.shape[-2], inputs.shape[-1])
+        sizes = image_sizes(data_samples, padded, len(inputs))
+        seen = self.find_seen(text)
         # Multiplied by a mask, the rest becomes 0: CLIP's mean colour.
         images = at_least_float32(inputs) * self.to_clip_scale + self.to_clip_shift
         class_logits = []
@@ -126,7 +106,7 @@ class SimBaseline(ZeroShotMaskFormer):
             )
             crop_logits = text.logits(region_embeds, LOGIT_SCALE)[:, :-1]
             own_logits = prediction.class_logits[index]
-            class_logits.append(self._mix(own_logits, crop_logits, valid))
+            class_logits.append(self._mix(own_logits, crop_logits, seen, valid))
         return prediction._replace(class_logits=torch.stack(class_logits))
 
     def _binarise(self, mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -154,19 +134,22 @@ class SimBaseline(ZeroShotMaskFormer):
             region_embeds[index[part]] = embeds.to(region_embeds.dtype)
         return region_embeds
 
-    def _mix(self, own_logits: Tensor, crop_logits: Tensor, valid: Tensor) -> Tensor:
+    def _mix(
+        self, own_logits: Tensor, crop_logits: Tensor, seen: Tensor, valid: Tensor
+    ) -> Tensor:
         """Combine the two class scores of one image.
 
         Args:
             own_logits: Of the proposal network, ``[N, K + 1]``.
             crop_logits: Of the crops, without void, ``[N, K]``.
+            seen: True where the class was in the training vocabulary, ``[K]``.
             valid: True where there was a crop, ``[N]``.
 
         Returns:
             Log-probabilities, ``[N, K + 1]``; see :func:`with_void`.
         """
         if self.ensemble is not None:
-            return self.ensemble(own_logits, crop_logits, self.seen, valid)
+            return self.ensemble(own_logits, crop_logits, seen, valid)
         crops = crop_logits.float().log_softmax(-1)
         return with_void(crops.masked_fill(~valid.unsqueeze(-1), -torch.inf))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
@@ -24,13 +24,8 @@ class ZeroShotMaskFormer(OVSegmentor):
         text_classifier: See :class:`OVSegmentor`; None without a class branch, so that
             the weights of this stage fit any CLIP. What of it is trained is up to its
             own config.
-        criterion: See :class:`OVSegmentor`; its ``class_weight`` is above 0 exactly
-            if the network has a class branch.
-        fusion: See :class:`OVSegmentor`.
-        train_vocabulary: See :class:`OVSegmentor`.
-        test_vocabulary: See :class:`OVSegmentor`.
-        data_preprocessor: See :class:`OVSegmentor`.
-        init_cfg: See :class:`OVSegmentor`.
+        shared: What all segmentors take; see :class:`OVSegmentor`. The ``class_weight``
+            of the criterion is above 0 exactly if the network has a class branch.
 
     Raises:
         ValueError: If the class branch does not fit text embeddings or criterion.
@@ -42,23 +37,9 @@ class ZeroShotMaskFormer(OVSegmentor):
         self,
         proposals: dict,
         text_classifier: dict | None = None,
-        *,
-        criterion: dict,
-        fusion: dict,
-        train_vocabulary: str | Sequence[str],
-        test_vocabulary: str | Sequence[str] | None = None,
-        data_preprocessor: dict | None = None,
-        init_cfg: dict | None = None,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            text_classifier,
-            criterion,
-            fusion=fusion,
-            train_vocabulary=train_vocabulary,
-            test_vocabulary=test_vocabulary,
-            data_preprocessor=data_preprocessor,
-            init_cfg=init_cfg,
-        )
+        super().__init__(text_classifier, **shared)
         self.proposals = MODELS.build(proposals)
         width, class_weight = self.proposals.embed_channels, self.criterion.class_weight
         # Parameters that no loss reaches stop distributed training.
@@ -77,16 +58,13 @@ class ZeroShotMaskFormer(OVSegmentor):
         elif self.text_classifier is not None:
             self.text_classifier.requires_grad_(False)
 
-    def segment(
-        self, inputs: Tensor, text: TextEmbeddings | None
-    ) -> list[MaskPrediction]:
+    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
         predictions = []
         for mask_logits, region_embeds in self.proposals(inputs):
-            if region_embeds is None or text is None:
+            if region_embeds is None:
                 # Without classes, and so none more likely than another.
-                vocabulary = self.train_vocabulary if self.training else self.vocabulary
-                shape = (*mask_logits.shape[:2], len(vocabulary) + 1)
+                shape = (*mask_logits.shape[:2], text.count_classes() + 1)
                 class_logits = mask_logits.new_zeros(shape)
             else:
                 class_logits = text.logits(region_embeds, LOGIT_SCALE)
