@@ -24,11 +24,8 @@ import sys
 import time
 from pathlib import Path
 
-from mmovseg.apis import load_config
 from mmovseg.fileio import write_atomic
 
-ROOT = Path(__file__).resolve().parents[1]
-STAGES = ('prompt', 'proposals', 'deop')
 SHOWN = {
     'shapeworld-zs': 'water, snow, tiles',
     'cocostuff-sample': 'person, sky-other, grass',
@@ -50,6 +47,15 @@ def parse_args():
     if not 0 < args.length < math.inf:
         parser.error(f'--length must be above 0, got {args.length}.')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+from mmovseg.apis import load_config
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ('prompt', 'proposals', 'deop')
 
 
 def run(tool, *arguments):

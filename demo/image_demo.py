@@ -28,11 +28,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmovseg.apis import ImageError, OutputError, OVSegInferencer
-from mmovseg.apis.images import write_png
-from mmovseg.apis.output_folder import open_folder
-from mmovseg.datasets.shapeworld import draw_numbered
-
 PACKAGED = 'eovseg_tiny_shapeworld', 'shapeworld'  # config and checkpoint
 
 
@@ -74,6 +69,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     if not 0 <= args.seed < 2**32:
         parser.error(f'--seed must be from 0 to 2**32 - 1, got {args.seed}.')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+from mmovseg.apis import ImageError, OutputError, OVSegInferencer
+from mmovseg.apis.images import write_png
+from mmovseg.apis.output_folder import open_folder
+from mmovseg.datasets.shapeworld import draw_numbered
 
 
 def draw_photo(folder: str, seed: int) -> str:

@@ -33,6 +33,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('model', type=Path, help='ONNX file of tools/deployment/export.py')
+    add('photos', nargs='+', type=Path, metavar='PHOTO', help='files and folders')
+    add('--text', type=Path, help='.npz of the same tool, for --text-input models')
+    add('--task', choices=('panoptic', 'semantic'), default='panoptic')
+    add('--out-dir', type=Path, default='outputs', help='default: %(default)s')
+    return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
 import cv2
 import numpy as np
 import onnxruntime
@@ -74,19 +91,6 @@ class Sizes(NamedTuple):
     padded: Size
     image: Size
     photo: Size
-
-
-def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add('model', type=Path, help='ONNX file of tools/deployment/export.py')
-    add('photos', nargs='+', type=Path, metavar='PHOTO', help='files and folders')
-    add('--text', type=Path, help='.npz of the same tool, for --text-input models')
-    add('--task', choices=('panoptic', 'semantic'), default='panoptic')
-    add('--out-dir', type=Path, default='outputs', help='default: %(default)s')
-    return parser.parse_args(argv)
 
 
 class Segmentor:

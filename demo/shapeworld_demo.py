@@ -28,16 +28,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-from mmengine.runner import Runner
-from PIL import Image
-
 from mmovseg.fileio import write_atomic
 from mmovseg.vocabulary import Vocabulary
 
-ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / 'configs/eovseg/eovseg_tiny_shapeworld.py'
-DRAW = ROOT / 'tools/dataset_converters/make_shapeworld.py'
 # Seen and unseen classes, some by synonyms.
 WORDS = (
     'orange box, stripy triangle, red star, yellow disc, green star, green square, '
@@ -71,6 +64,18 @@ def parse_args(argv=None):
     except ValueError as error:
         parser.error(f'--words: {error}')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import numpy as np
+from mmengine.runner import Runner
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = ROOT / 'configs/eovseg/eovseg_tiny_shapeworld.py'
+DRAW = ROOT / 'tools/dataset_converters/make_shapeworld.py'
 
 
 def load_config(args):

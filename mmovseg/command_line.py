@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .fileio import check_writable, printable
+
+SPLITS = ('train', 'val', 'test')
+# Parts of the fast mode (mmovseg.apis.fast_mode).
+FAST_PARTS = ('bf16', 'fp16', 'resize', 'compile', 'graphs', 'buckets')
 
 
 @contextmanager
@@ -21,7 +26,10 @@ def exit_on_error(*more: type[Exception]) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, *more) as error:
-        sys.exit(f'error: {error}')
+        text = str(error).strip()
+        if 'Traceback (most recent call last)' in text:  # of a data-loader worker
+            text = text.splitlines()[-1].partition(': ')[2] or text
+        sys.exit(f'error: {text}')
 
 
 def output_file(text: str) -> Path:
@@ -35,3 +43,52 @@ def output_file(text: str) -> Path:
         reason = printable(error.strerror or str(error))
         raise argparse.ArgumentTypeError(f'{printable(text)}: {reason}') from error
     return Path(text)
+
+
+def pick_device(name: str | None = None) -> str:
+    """Return a device by its name; without one a GPU if there is one, else the CPU."""
+    if name is None:
+        import torch  # which takes seconds; the options are known to be right
+
+        name = 'cuda' if torch.cuda.is_available() else 'cpu'
+    return name
+
+
+def make_parser(
+    description: str | None, root: str, splits: Iterable[str] = ()
+) -> argparse.ArgumentParser:
+    """Make the command line that all converters of data sets have.
+
+    Args:
+        description: Docstring of the tool.
+        root: What the folder of the data set is called in the help.
+        splits: What the user may choose from; none means there is no choice.
+
+    Returns:
+        A parser for ``root``, ``--workers``, ``--partial`` and maybe ``--splits``.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('root', type=Path, help=root)
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=min(os.cpu_count() or 1, 16),
+        help='processes (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--partial',
+        action='store_true',
+        help='convert what is there even if images of the full set are missing',
+    )
+    splits = list(splits)
+    if splits:
+        parser.add_argument(
+            '--splits',
+            nargs='+',
+            choices=splits,
+            default=splits,
+            help='convert these only (default: all)',
+        )
+    return parser

@@ -8,7 +8,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmovseg.analysis.leaderboard import Leaderboard, load_cards
 from mmovseg.fileio import write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +28,12 @@ def parse_args():
         '--check', action='store_true', help='write nothing; fail if FILE.md is old'
     )
     return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+from mmovseg.analysis.leaderboard import Leaderboard, load_cards
 
 
 def main():

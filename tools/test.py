@@ -6,31 +6,8 @@ Writes all metrics, the speed and what was run to results.json in the work folde
 import argparse
 import os
 import os.path as osp
-import sys
 
-import torch
-from mmengine.config import DictAction
-from mmengine.evaluator import DumpResults
-from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
-
-from mmovseg.analysis.result_drawing_hook import ResultDrawingHook
-from mmovseg.analysis.run_card import hash_config
-from mmovseg.analysis.run_card_hook import RunCardHook
-from mmovseg.apis.checkpoint import (
-    find_checkpoint,
-    get_state_dict,
-    load_state_dict,
-    read_checkpoint,
-)
-from mmovseg.apis.config import packaged_towers, without_downloads
-from mmovseg.apis.fast_mode import PARTS, make_fast
-from mmovseg.apis.runtime import (
-    adapt_to_device,
-    leave_process_group,
-    load_run_config,
-)
-from mmovseg.command_line import output_file
+from mmovseg.command_line import FAST_PARTS, exit_on_error, output_file
 
 
 def parse_args():
@@ -60,7 +37,7 @@ def parse_args():
         nargs='*',
         metavar='PART',
         help='fast mode, whose results differ a little: the parts that the device '
-        f'has, or some of {", ".join(PARTS)} (docs/performance.md)',
+        f'has, or some of {", ".join(FAST_PARTS)} (docs/performance.md)',
     )
     parser.add_argument(
         '--plain',
@@ -71,7 +48,6 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
         metavar='KEY=VALUE',
         help='override config values, e.g. model.test_vocabulary=my_names.txt',
     )
@@ -91,8 +67,36 @@ def parse_args():
     return args
 
 
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import torch
+from mmengine.evaluator import DumpResults
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmovseg.analysis.result_drawing_hook import ResultDrawingHook
+from mmovseg.analysis.run_card import hash_config
+from mmovseg.analysis.run_card_hook import RunCardHook
+from mmovseg.apis.checkpoint import (
+    find_checkpoint,
+    get_state_dict,
+    load_state_dict,
+    read_checkpoint,
+)
+from mmovseg.apis.config import packaged_towers, without_downloads
+from mmovseg.apis.fast_mode import make_fast
+from mmovseg.apis.runtime import (
+    adapt_to_device,
+    leave_process_group,
+    load_run_config,
+    parse_options,
+)
+
+
 def build_config(args):
-    cfg = load_run_config(args.config, args.cfg_options)
+    options = parse_options(args.cfg_options or ())
+    cfg = load_run_config(args.config, options)
     cfg.launcher = args.launcher
     name = osp.splitext(osp.basename(args.config))[0]
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or osp.join('work_dirs', name)
@@ -113,7 +117,7 @@ def build_config(args):
         overlap(cfg)
     adapt_to_device(cfg)
     card = RunCardHook(
-        args.checkpoint, config=name, config_hash=digest, options=args.cfg_options
+        args.checkpoint, config=name, config_hash=digest, options=options
     )
     return cfg, card
 
@@ -127,37 +131,42 @@ def overlap(cfg):
         cfg.model.data_preprocessor.non_blocking = True
 
 
-def main():
-    args = parse_args()
-    try:
-        args.checkpoint = find_checkpoint(args.checkpoint)
-        # Read first: a file that is refused should not cost a minute of building.
-        checkpoint = read_checkpoint(
-            args.checkpoint, trust_checkpoint=args.trust_checkpoint
-        )
-        state = get_state_dict(checkpoint, args.checkpoint)
-        cfg, card = build_config(args)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
+def build_runner(args):
+    """Build what can be wrong, so that mistakes end before the evaluation starts."""
+    args.checkpoint = find_checkpoint(args.checkpoint)
+    # Read first: a file that is refused should not cost a minute of building.
+    checkpoint = read_checkpoint(
+        args.checkpoint, trust_checkpoint=args.trust_checkpoint
+    )
+    state = get_state_dict(checkpoint, args.checkpoint)
+    cfg, card = build_config(args)
     runner = Runner.from_cfg(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    try:
-        optional = packaged_towers(cfg.model)
-        load_state_dict(model, state, name=args.checkpoint, allow_missing=optional)
-        # A wrapper keeps all parameters, so nothing would be freed.
-        if model is runner.model and hasattr(model, 'drop_text_tower'):
-            model.drop_text_tower()
-        model.plain = args.plain
-        if args.fast is not None:
-            make_fast(model.eval(), args.fast or True)
-    except (TypeError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    optional = packaged_towers(cfg.model)
+    load_state_dict(model, state, name=args.checkpoint, allow_missing=optional)
+    # A wrapper keeps all parameters, so nothing would be freed.
+    if model is runner.model and hasattr(model, 'drop_text_tower'):
+        model.drop_text_tower()
+    model.plain = args.plain
+    if args.fast is not None:
+        make_fast(model.eval(), args.fast or True)
+    dataset = runner.test_loop.dataloader.dataset
+    if len(dataset) == 0:
+        raise ValueError(f'The test set of {args.config} is empty: {dataset!r}')
     if args.show or args.show_dir:
         runner.register_hook(ResultDrawingHook(args.show_dir, show=args.show))
     if args.out:
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=str(args.out)))
     runner.register_hook(card)
-    runner.test()
+    return runner
+
+
+def main():
+    args = parse_args()
+    with exit_on_error(TypeError):
+        runner = build_runner(args)
+    with exit_on_error():  # a photo that is missing, annotations that do not fit
+        runner.test()
     leave_process_group()
 
 

@@ -13,15 +13,7 @@ import json
 import os
 import sys
 
-from mmengine.config import DictAction
-
-from mmovseg.analysis.dataset_validation import (
-    SPLITS,
-    find_data,
-    load_data_config,
-    validate_data,
-)
-from mmovseg.command_line import output_file
+from mmovseg.command_line import SPLITS, output_file
 from mmovseg.fileio import write_atomic
 
 
@@ -52,7 +44,6 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
         metavar='KEY=VALUE',
         help='override config values',
     )
@@ -63,6 +54,16 @@ def parse_args():
     if args.num_workers < 0:
         parser.error('--num-workers must be at least 0.')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+from mmovseg.analysis.dataset_validation import (
+    find_data,
+    load_data_config,
+    validate_data,
+)
 
 
 def print_summary(summary, dataset):

@@ -12,14 +12,6 @@ similarities mean nothing.
 import argparse
 import sys
 
-from mmengine.config import DictAction
-
-from mmovseg.analysis.vocabulary_report import (
-    TINY_CONFIG,
-    build_text_tower,
-    find_overlap,
-    rank_pairs,
-)
 from mmovseg.vocabulary import Vocabulary
 
 
@@ -30,7 +22,9 @@ def parse_args():
     parser.add_argument('train', metavar='A', help='vocabulary of the training')
     parser.add_argument('test', metavar='B', help='vocabulary to test on')
     parser.add_argument(
-        '--config', default=TINY_CONFIG, help='whose text tower [%(default)s]'
+        '--config',
+        default='eovseg_tiny_shapeworld',  # needs no download
+        help='whose text tower [%(default)s]',
     )
     parser.add_argument('--checkpoint', help="weights of the config's model")
     parser.add_argument(
@@ -42,7 +36,6 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
         metavar='KEY=VALUE',
         help='override config values',
     )
@@ -50,6 +43,16 @@ def parse_args():
     if args.top < 1:
         parser.error('--top must be at least 1.')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+from mmovseg.analysis.vocabulary_report import (
+    build_text_tower,
+    find_overlap,
+    rank_pairs,
+)
 
 
 def describe(letter, source, vocabulary):

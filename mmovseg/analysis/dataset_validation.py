@@ -13,10 +13,11 @@ from mmseg.datasets import BaseSegDataset
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ..apis.config import check_config, read_config
+from ..apis.config import check_config, parse_options, read_config
 from ..apis.images import write_png
 from ..apis.output_folder import OutputFolder, describe_source, make_names
 from ..apis.visualization import draw_panoptic, draw_semantic, side_by_side
+from ..command_line import SPLITS
 from ..datasets import PanopticDataset
 from ..datasets.validation import (
     Findings,
@@ -30,7 +31,6 @@ from ..registry import DATASETS, TRANSFORMS
 from ..vocabulary import Vocabulary
 from .evaluator_validation import check_evaluator
 
-SPLITS = ('train', 'val', 'test')
 # The transforms that decide what a label is (in a panoptic JSON its categories do).
 LOADERS = {'LoadSemanticAnnotations', 'LoadAnnotations', 'KeepSeenClasses'}
 Check = PanopticCheck | SemanticCheck
@@ -55,7 +55,7 @@ class DataEntry(NamedTuple):
 
 
 def load_data_config(
-    config: str, cfg_options: Mapping[str, Any] | None = None
+    config: str, cfg_options: Mapping[str, Any] | Sequence[str] | None = None
 ) -> Config:
     """Load a config that needs no model, such as one of ``_base_/datasets``.
 
@@ -68,7 +68,9 @@ def load_data_config(
         ValueError: If a key is misspelt.
     """
     cfg = read_config(config)
-    cfg.merge_from_dict(dict(cfg_options or {}))
+    if not isinstance(cfg_options, Mapping):
+        cfg_options = parse_options(cfg_options or ())
+    cfg.merge_from_dict(dict(cfg_options))
     check_config({'model': {}, **cfg})
     return cfg
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import inspect
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.utils import import_modules_from_strings
 
 from ..fileio import closest, did_you_mean
@@ -63,14 +64,15 @@ def config_folders() -> list[Path]:
 
 def load_config(
     config: str | Path | Config | Mapping[str, Any],
-    cfg_options: Mapping[str, Any] | None = None,
+    cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> Config:
     """Load a config and check its model.
 
     Args:
         config: A path, the name of a packaged config (``'eovseg_r50_coco'``), or a
             loaded one, which is copied.
-        cfg_options: Values to change, by dotted name (``'model.fusion.iou_thr'``).
+        cfg_options: Values to change, by dotted name (``'model.fusion.iou_thr'``), or
+            as words (``['model.fusion.iou_thr=0.7']``).
 
     Returns:
         The config.
@@ -89,6 +91,8 @@ def load_config(
     else:
         raise TypeError(f'A config is a path, name or dict, got {type(config)}.')
     if cfg_options:
+        if not isinstance(cfg_options, Mapping):
+            cfg_options = parse_options(cfg_options)
         try:
             cfg.merge_from_dict(dict(cfg_options))
         except (AttributeError, IndexError, KeyError, TypeError) as error:
@@ -99,6 +103,23 @@ def load_config(
             import_modules_from_strings(**cfg.custom_imports)
     check_config(cfg)
     return cfg
+
+
+def parse_options(options: Sequence[str]) -> dict[str, Any]:
+    """Parse the words after ``--cfg-options`` as MMEngine's tools do.
+
+    Args:
+        options: Words such as ``'model.fusion.iou_thr=0.7'``.
+
+    Raises:
+        ValueError: If one is no pair of key and value.
+    """
+    for option in options:
+        if not option.partition('=')[0] or '=' not in option:
+            raise ValueError(f'--cfg-options {option!r}: expected KEY=VALUE.')
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    return parser.parse_args(['--cfg-options', *options]).cfg_options if options else {}
 
 
 def read_config(config: str | Path) -> Config:

@@ -15,10 +15,11 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from ..command_line import FAST_PARTS
 from ..models.segmentors import OVSegmentor
 from ..models.structures import MaskPrediction, TextEmbeddings
 
-PARTS = ('bf16', 'fp16', 'resize', 'compile', 'graphs', 'buckets')
+PARTS = FAST_PARTS
 BUCKET = 128
 MAX_PROGRAMS = 256  # compiled for one model; more sizes than that are a mistake
 _COMPILER = threading.RLock()

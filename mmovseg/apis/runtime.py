@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from mmengine.logging import print_log
 
 from ..checkpoints import use_safe_checkpoints
 from ..fileio import did_you_mean
-from .config import RUNNER_KEYS, load_config
+from .config import RUNNER_KEYS, load_config, parse_options
 
 __all__ = [
     'adapt_to_device',
@@ -36,23 +35,6 @@ _LAUNCHER_VARIABLES = {
         'OMPI_COMM_WORLD_LOCAL_RANK',
     ),
 }
-
-
-def parse_options(options: Sequence[str]) -> dict[str, Any]:
-    """Parse the words after ``--cfg-options`` as MMEngine's tools do.
-
-    Args:
-        options: Words such as ``'model.fusion.iou_thr=0.7'``.
-
-    Raises:
-        ValueError: If one is no pair of key and value.
-    """
-    for option in options:
-        if not option.partition('=')[0] or '=' not in option:
-            raise ValueError(f'--cfg-options {option!r}: expected KEY=VALUE.')
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    return parser.parse_args(['--cfg-options', *options]).cfg_options
 
 
 def load_run_config(

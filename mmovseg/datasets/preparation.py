@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import multiprocessing
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,55 +20,6 @@ from ..fileio import write_atomic
 
 TaskT = TypeVar('TaskT')
 ResultT = TypeVar('ResultT')
-
-
-@contextmanager
-def exit_on_error() -> Iterator[None]:
-    """End with a line instead of a traceback for what the user can mend."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
-
-
-def make_parser(
-    description: str | None, root: str, splits: Iterable[str] = ()
-) -> argparse.ArgumentParser:
-    """Make the command line that all converters have.
-
-    Args:
-        description: Docstring of the tool.
-        root: What the folder of the dataset is called in the help.
-        splits: What the user may choose from; none means there is no choice.
-
-    Returns:
-        A parser for ``root``, ``--workers``, ``--partial`` and maybe ``--splits``.
-    """
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument('root', type=Path, help=root)
-    parser.add_argument(
-        '--workers',
-        type=int,
-        default=min(os.cpu_count() or 1, 16),
-        help='processes (default: %(default)s)',
-    )
-    parser.add_argument(
-        '--partial',
-        action='store_true',
-        help='convert what is there even if images of the full set are missing',
-    )
-    splits = list(splits)
-    if splits:
-        parser.add_argument(
-            '--splits',
-            nargs='+',
-            choices=splits,
-            default=splits,
-            help='convert these only (default: all)',
-        )
-    return parser
 
 
 def check_counts(

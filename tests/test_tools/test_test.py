@@ -159,3 +159,28 @@ def test_two_processes_give_the_metrics_of_one(run, checkpoint, data, tmp_path):
     assert done.returncode == 0, done.stdout[-3000:]
     assert read_metrics(work_dir) == pytest.approx(alone, nan_ok=True)
     assert read_card(work_dir / 'results.json')['hardware']['processes'] == 2
+
+
+def test_an_empty_set_and_missing_files_end_with_one_line(
+    run, checkpoint, data, tmp_path
+):
+    annotations = data / 'shapeworld/annotations/panoptic_val.json'
+    before = annotations.read_text()
+    empty = dict(json.loads(before), images=[], annotations=[])
+    try:
+        annotations.write_text(json.dumps(empty))
+        with pytest.raises(SystemExit, match=r'^error: .*empty'):
+            run(checkpoint)
+        annotations.unlink()
+        with pytest.raises(SystemExit, match=r'^error: .*panoptic_val\.json'):
+            run(checkpoint)
+    finally:
+        annotations.write_text(before)
+    photo = next((data / 'shapeworld').rglob('val/*.*'))
+    photo.rename(tmp_path / 'elsewhere')
+    try:
+        with pytest.raises(SystemExit, match=rf'^error: .*{photo.name}') as error:
+            run(checkpoint)
+        assert '\n' not in str(error.value)
+    finally:
+        (tmp_path / 'elsewhere').rename(photo)

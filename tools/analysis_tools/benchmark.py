@@ -11,23 +11,7 @@ import argparse
 import sys
 import time
 
-import numpy as np
-import torch
-from mmengine.config import DictAction
-
-from mmovseg.analysis.profiling import (
-    build_model,
-    draw_masks,
-    text_sample,
-    time_models,
-    wait_passively,
-)
-from mmovseg.analysis.run_card import describe_place, write_card
-from mmovseg.apis import OVSegInferencer
-from mmovseg.apis.checkpoint import load_checkpoint
-from mmovseg.apis.fast_mode import PARTS, make_fast
-from mmovseg.apis.images import find_images
-from mmovseg.command_line import output_file
+from mmovseg.command_line import FAST_PARTS, output_file, pick_device
 
 BATCH_SIZES = [1, 2, 4, 8, 16, 32]
 
@@ -63,7 +47,7 @@ def parse_args():
         nargs='*',
         metavar='PART',
         help='time the models in the fast mode too: the parts that the device has, or '
-        f'some of {", ".join(PARTS)} (docs/performance.md)',
+        f'some of {", ".join(FAST_PARTS)} (docs/performance.md)',
     )
     parser.add_argument(
         '--throughput',
@@ -73,9 +57,7 @@ def parse_args():
         help='images per second in batches of N [1 2 4 8 16 32], instead of the parts',
     )
     parser.add_argument('--vocabulary', help="test vocabulary [the config's]")
-    parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
-    )
+    parser.add_argument('--device', help='[cuda, or cpu without a GPU]')
     parser.add_argument('--threads', type=int, help='threads of the CPU [all]')
     parser.add_argument('--warmup', type=int, default=2, help='runs not counted [2]')
     parser.add_argument('--repeat', type=int, default=20, help='runs counted [20]')
@@ -85,7 +67,6 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
         metavar='KEY=VALUE',
         help='override config values',
     )
@@ -103,6 +84,7 @@ def parse_args():
         help='write the seconds of all runs to this JSON file',
     )
     args = parser.parse_args()
+    args.device = pick_device(args.device)
     if args.photos and args.throughput is None:
         parser.error('--photos needs --throughput.')
     if any(x < 32 or x % 32 for x in args.shape):
@@ -113,6 +95,26 @@ def parse_args():
     if args.repeat < 1 or args.warmup < 0 or min(sizes) < 1:
         parser.error('--repeat and batch sizes must be at least 1, --warmup 0.')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import numpy as np
+import torch
+
+from mmovseg.analysis.profiling import (
+    build_model,
+    draw_masks,
+    text_sample,
+    time_models,
+    wait_passively,
+)
+from mmovseg.analysis.run_card import describe_place, write_card
+from mmovseg.apis import OVSegInferencer
+from mmovseg.apis.checkpoint import load_checkpoint
+from mmovseg.apis.fast_mode import make_fast
+from mmovseg.apis.images import find_images
 
 
 @torch.no_grad()

@@ -9,15 +9,6 @@ import argparse
 import sys
 import time
 
-import numpy as np
-from mmengine.config import DictAction
-from mmengine.runner import Runner
-
-from mmovseg.analysis.loaders import read_loader
-from mmovseg.analysis.profiling import wait_passively
-from mmovseg.datasets.seeded_sampler import SeededIndex
-from mmovseg.registry import DATASETS
-
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -29,7 +20,6 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
         metavar='KEY=VALUE',
         help='override config values',
     )
@@ -37,6 +27,18 @@ def parse_args():
     if args.images < 1 or (args.workers or 0) < 0:
         parser.error('--images must be at least 1, --workers 0.')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import numpy as np
+from mmengine.runner import Runner
+
+from mmovseg.analysis.loaders import read_loader
+from mmovseg.analysis.profiling import wait_passively
+from mmovseg.datasets.seeded_sampler import SeededIndex
+from mmovseg.registry import DATASETS
 
 
 def time_transforms(dataset, count):

@@ -15,27 +15,14 @@ import sys
 import time
 from contextlib import nullcontext
 
-import numpy as np
-import torch
-
-from mmovseg.analysis.peers import (
-    PEERS,
-    MissingPackageError,
-    build_system,
-    make_vocabulary,
-)
-from mmovseg.analysis.profiling import count_macs, read_clock, wait_passively
-from mmovseg.analysis.roofline import Cost, count_bytes, measure_peak
-from mmovseg.analysis.run_card import describe_place, write_card
-from mmovseg.apis.fast_mode import make_fast
-from mmovseg.command_line import output_file
+from mmovseg.command_line import output_file, pick_device
 
 # What a mode does: autocast, layout, parts of the fast mode (ours alone).
 MODES = {
     'float32': {},
-    'bfloat16': dict(dtype=torch.bfloat16),
-    'float16': dict(dtype=torch.float16),
-    'channels_last': dict(dtype=torch.bfloat16, layout=torch.channels_last),
+    'bfloat16': dict(dtype='bfloat16'),
+    'float16': dict(dtype='float16'),
+    'channels_last': dict(dtype='bfloat16', layout='channels_last'),
     'fast': dict(fast=('bf16', 'resize')),
     'compiled': dict(fast=('bf16', 'resize', 'compile')),
     'graphs': dict(fast=('bf16', 'resize', 'compile', 'graphs', 'buckets')),
@@ -47,9 +34,9 @@ def parse_args(arguments=None):
     parser.add_argument(
         '--systems',
         nargs='+',
-        default=list(PEERS),
+        default=[],
         metavar='NAME',
-        help=f'of {", ".join(PEERS)}, or configs of ours [all of these]',
+        help='of mmovseg.analysis.peers, or configs of ours [all of the former]',
     )
     parser.add_argument(
         '--modes', nargs='+', choices=MODES, default=['float32', 'bfloat16']
@@ -73,9 +60,7 @@ def parse_args(arguments=None):
         metavar='N',
         help='proposals with pixels, for DeOP and SimBaseline [30]',
     )
-    parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
-    )
+    parser.add_argument('--device', help='[cuda, or cpu without a GPU]')
     parser.add_argument('--warmup', type=int, default=3, help='runs not counted [3]')
     parser.add_argument('--repeat', type=int, default=20, help='runs counted [20]')
     parser.add_argument(
@@ -91,6 +76,9 @@ def parse_args(arguments=None):
         '--out', type=output_file, help='write all numbers to this JSON file'
     )
     args = parser.parse_args(arguments)
+
+    args.device = pick_device(args.device)
+    args.systems = args.systems or list(PEERS)
     if any(x < 64 or x % 32 for x in args.size):
         parser.error(
             f'--size must be multiples of 32 and at least 64, got {args.size}.'
@@ -102,6 +90,24 @@ def parse_args(arguments=None):
     return args
 
 
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import numpy as np
+import torch
+
+from mmovseg.analysis.peers import (
+    PEERS,
+    MissingPackageError,
+    build_system,
+    make_vocabulary,
+)
+from mmovseg.analysis.profiling import count_macs, read_clock, wait_passively
+from mmovseg.analysis.roofline import Cost, count_bytes, measure_peak
+from mmovseg.analysis.run_card import describe_place, write_card
+from mmovseg.apis.fast_mode import make_fast
+
+
 def build(name, mode, args):
     """Build a system in a mode; return it with the layout and dtype of its inputs."""
     torch.manual_seed(0)
@@ -110,7 +116,7 @@ def build(name, mode, args):
     masks = 0 if 'compile' in mode.get('fast', ()) else args.valid_masks
     system = build_system(name, vocabulary, masks, args.device)
     if 'layout' in mode:
-        system.model.to(memory_format=mode['layout'])
+        system.model.to(memory_format=getattr(torch, mode['layout']))
     if 'fast' in mode:
         make_fast(system.model, mode['fast'])
     return system
@@ -132,11 +138,11 @@ def time_cell(system, mode, batch, args):
     device = torch.device(args.device)
     inputs = torch.randn(batch, 3, *args.size, device=device)
     if 'layout' in mode:
-        inputs = inputs.contiguous(memory_format=mode['layout'])
+        inputs = inputs.contiguous(memory_format=getattr(torch, mode['layout']))
     read, seconds = read_clock(device), []
     half = nullcontext()
     if 'dtype' in mode:
-        half = torch.autocast(device.type, mode['dtype'])
+        half = torch.autocast(device.type, getattr(torch, mode['dtype']))
     memory = None
     with half:
         start = read()

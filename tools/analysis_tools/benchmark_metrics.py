@@ -18,25 +18,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-import cv2
-import numpy as np
-import torch
-from mmengine.logging import MMLogger
-from pycocotools import mask as rle
-
-from mmovseg.analysis.profiling import wait_passively
-from mmovseg.datasets.panoptic_format import (
-    PanopticAnnotations,
-    id_to_rgb,
-    read_segment_ids,
-)
-from mmovseg.evaluation import InstanceMetric, PanopticMetric, SemanticMetric
-
 KINDS = ('panoptic', 'semantic', 'instance')
-DIVISOR = 1000
-NUM_DRAWN = 20  # different maps; the images of the JSON take them in turns
-NUM_INSTANCES = 100  # predicted per image, as MaskFusion gives
-PIXELS_PER_BLOCK = 16
 
 
 def parse_args():
@@ -51,6 +33,29 @@ def parse_args():
     if min(args.images, args.classes, *args.shape) < 1:
         parser.error('--images, --classes and --shape must be at least 1.')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import cv2
+import numpy as np
+import torch
+from mmengine.logging import MMLogger
+from pycocotools import mask as rle
+
+from mmovseg.analysis.profiling import wait_passively
+from mmovseg.datasets.panoptic_format import (
+    PanopticAnnotations,
+    id_to_rgb,
+    read_segment_ids,
+)
+from mmovseg.evaluation import InstanceMetric, PanopticMetric, SemanticMetric
+
+DIVISOR = 1000
+NUM_DRAWN = 20  # different maps; the images of the JSON take them in turns
+NUM_INSTANCES = 100  # predicted per image, as MaskFusion gives
+PIXELS_PER_BLOCK = 16
 
 
 def draw_ids(rng, shape):

@@ -17,19 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from mmovseg.analysis.clock import Clock
-from mmovseg.analysis.peers import (
-    PEERS,
-    MissingPackageError,
-    build_system,
-    make_vocabulary,
-)
-from mmovseg.analysis.profiling import count_macs, wait_passively, watch_parts
-from mmovseg.analysis.run_card import describe_place, write_card
-from mmovseg.apis.config import load_config
+from mmovseg.command_line import pick_device
 from mmovseg.fileio import write_atomic
 
 DTYPES = ('float32', 'bfloat16', 'float16')
@@ -40,9 +28,9 @@ def parse_args(arguments=None):
     parser.add_argument(
         '--systems',
         nargs='+',
-        default=list(PEERS),
+        default=[],
         metavar='NAME',
-        help=f'of {", ".join(PEERS)}, or configs of ours [all of these]',
+        help='of mmovseg.analysis.peers, or configs of ours [all of the former]',
     )
     parser.add_argument(
         '--size',
@@ -65,9 +53,7 @@ def parse_args(arguments=None):
     parser.add_argument(
         '--dtype', choices=DTYPES, default='float32', help='autocast to it [float32]'
     )
-    parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
-    )
+    parser.add_argument('--device', help='[cuda, or cpu without a GPU]')
     parser.add_argument('--threads', type=int, help='threads of the CPU [all]')
     parser.add_argument('--warmup', type=int, default=2, help='runs not counted [2]')
     parser.add_argument('--repeat', type=int, default=10, help='runs counted [10]')
@@ -81,6 +67,7 @@ def parse_args(arguments=None):
     # One system in a process of its own, which the tool starts itself.
     parser.add_argument('--alone', type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
+    args.device = pick_device(args.device)
     check_args(parser, args)
     args.systems = list(dict.fromkeys(args.systems))
     return args
@@ -88,6 +75,9 @@ def parse_args(arguments=None):
 
 def check_args(parser, args):
     """Stop with a message at a value that cannot work."""
+    from mmovseg.analysis.peers import PEERS
+
+    args.systems = args.systems or list(PEERS)
     if any(x < 64 or x % 32 for x in args.size):
         parser.error(
             f'--size must be multiples of 32 and at least 64, got {args.size}.'
@@ -112,6 +102,24 @@ def check_args(parser, args):
             )
         except ValueError as error:
             parser.error(str(error))
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import numpy as np
+import torch
+
+from mmovseg.analysis.clock import Clock
+from mmovseg.analysis.peers import (
+    PEERS,
+    MissingPackageError,
+    build_system,
+    make_vocabulary,
+)
+from mmovseg.analysis.profiling import count_macs, wait_passively, watch_parts
+from mmovseg.analysis.run_card import describe_place, write_card
+from mmovseg.apis.config import load_config
 
 
 def make_inputs(args):

@@ -12,22 +12,7 @@ import logging
 import sys
 from contextlib import contextmanager
 
-import numpy as np
-import torch
-from mmengine.logging import MMLogger
-from mmengine.optim import build_optim_wrapper
-from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement, InstanceData
-
-from mmovseg.analysis.loaders import read_loader
-from mmovseg.analysis.profiling import (
-    build_model,
-    random_text,
-    read_clock,
-    wait_passively,
-)
-from mmovseg.analysis.run_card import describe_place, write_card
-from mmovseg.command_line import output_file
+from mmovseg.command_line import output_file, pick_device
 
 WRAPPERS = {
     'float32': 'OptimWrapper',
@@ -58,9 +43,7 @@ def parse_args():
         default=['float32'],
         help='precisions, as of tools/train.py --amp; float16 needs a GPU [float32]',
     )
-    parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
-    )
+    parser.add_argument('--device', help='[cuda, or cpu without a GPU]')
     parser.add_argument('--threads', type=int, help='threads of the CPU [all]')
     parser.add_argument('--warmup', type=int, default=1, help='steps not counted [1]')
     parser.add_argument('--repeat', type=int, default=5, help='steps counted [5]')
@@ -78,15 +61,36 @@ def parse_args():
         help='write the seconds of all steps to this JSON file',
     )
     args = parser.parse_args()
+    args.device = pick_device(args.device)
     if any(x < 32 or x % 32 for x in args.shape):
         parser.error(f'--shape must be positive multiples of 32, got {args.shape}.')
     if min(*args.batch_size, args.targets, args.repeat) < 1 or args.warmup < 0:
         parser.error(
             '--batch-size, --targets and --repeat must be at least 1, --warmup 0.'
         )
-    if 'float16' in args.dtype and torch.device(args.device).type != 'cuda':
+    if 'float16' in args.dtype and not args.device.startswith('cuda'):
         parser.error('--dtype float16 needs a GPU: take bfloat16.')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import numpy as np
+import torch
+from mmengine.logging import MMLogger
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement, InstanceData
+
+from mmovseg.analysis.loaders import read_loader
+from mmovseg.analysis.profiling import (
+    build_model,
+    random_text,
+    read_clock,
+    wait_passively,
+)
+from mmovseg.analysis.run_card import describe_place, write_card
 
 
 def build(dtype, args):

@@ -18,22 +18,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-import numpy as np
-import torch
-
-from mmovseg.analysis.clock import Clock
-from mmovseg.analysis.profiling import (
-    build_model,
-    random_text,
-    run_model,
-    time_models,
-    wait_passively,
-)
-from mmovseg.analysis.run_card import describe_place, write_card
-from mmovseg.apis.fast_mode import PARTS, make_fast
-from mmovseg.command_line import output_file
-from mmovseg.models import ops
-from mmovseg.models.fusion.fusion_tasks import label_divisor
+from mmovseg.command_line import FAST_PARTS, output_file
 
 
 class Official(NamedTuple):
@@ -50,9 +35,11 @@ SIZES = {
     'm': Official('eovseg_r50x4_zs-ade20k', 4.23, 1.04, 0.19),
     'l': Official('eovseg_convnext-l_zs-ade20k', 4.39, 2.42, 0.19),
 }
+FORMS = ('ours', 'plain')
+
+
 # What the recorded seconds are of: one image, its panoptic result.
 SHAPE, THREADS, VOCABULARY = (640, 960), 2, 'ade20k_150'
-FORMS = ('ours', 'plain')
 
 
 def parse_args(arguments=None):
@@ -78,7 +65,7 @@ def parse_args(arguments=None):
         nargs='*',
         metavar='PART',
         help='our side in the fast mode: the parts that the CPU has, or some of '
-        f'{", ".join(PARTS)} (docs/performance.md)',
+        f'{", ".join(FAST_PARTS)} (docs/performance.md)',
     )
     parser.add_argument('--threads', type=int, default=THREADS)
     parser.add_argument('--warmup', type=int, default=2, help='runs not counted [2]')
@@ -103,6 +90,26 @@ def parse_args(arguments=None):
             f'--shape must be multiples of 32 and at least 64, got {args.shape}.'
         )
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import numpy as np
+import torch
+
+from mmovseg.analysis.clock import Clock
+from mmovseg.analysis.profiling import (
+    build_model,
+    random_text,
+    run_model,
+    time_models,
+    wait_passively,
+)
+from mmovseg.analysis.run_card import describe_place, write_card
+from mmovseg.apis.fast_mode import make_fast
+from mmovseg.models import ops
+from mmovseg.models.fusion.fusion_tasks import label_divisor
 
 
 def build(size, semantic, fast=None):

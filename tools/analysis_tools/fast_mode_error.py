@@ -10,14 +10,7 @@ between them. The table is written in Markdown.
 import argparse
 import sys
 
-import torch
-from mmengine.config import DictAction
-from mmengine.evaluator import Evaluator
-from mmengine.runner import Runner
-
-from mmovseg.apis import init_model, load_config
-from mmovseg.apis.checkpoint import find_checkpoint
-from mmovseg.apis.fast_mode import PARTS, make_fast
+from mmovseg.command_line import FAST_PARTS, pick_device
 
 METRICS = ('panoptic/PQ', 'semantic/mIoU')
 
@@ -35,26 +28,36 @@ def parse_args():
         nargs='+',
         metavar='PARTS',
         default=['resize', 'bf16', 'fp16', 'bf16,resize'],
-        help=f'of {", ".join(PARTS)} [resize bf16 fp16 bf16,resize]',
+        help=f'of {", ".join(FAST_PARTS)} [resize bf16 fp16 bf16,resize]',
     )
     parser.add_argument(
         '--metrics', nargs='+', metavar='NAME', default=METRICS, help=f'{METRICS}'
     )
-    parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
-    )
+    parser.add_argument('--device', help='[cuda, or cpu without a GPU]')
     parser.add_argument('--threads', type=int, help='threads of the CPU [all]')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
         metavar='KEY=VALUE',
         help='override config values',
     )
     args = parser.parse_args()
+    args.device = pick_device(args.device)
     if args.num_images < 1 or args.batch_size < 1:
         parser.error('--num-images and --batch-size must be at least 1.')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.runner import Runner
+
+from mmovseg.apis import init_model, load_config
+from mmovseg.apis.checkpoint import find_checkpoint
+from mmovseg.apis.fast_mode import make_fast
 
 
 def evaluate(args, parts):

@@ -6,20 +6,6 @@ Example: tools/analysis_tools/get_flops.py configs/eovseg/eovseg_r50_zs-ade20k.p
 import argparse
 import sys
 
-import torch
-from mmengine.config import DictAction
-
-from mmovseg.analysis.profiling import (
-    build_model,
-    count_macs,
-    count_parameters,
-    paper_parameters,
-    random_text,
-    run_model,
-    text_sample,
-    watch_parts,
-)
-
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -36,7 +22,6 @@ def parse_args():
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
         metavar='KEY=VALUE',
         help='override config values',
     )
@@ -44,6 +29,23 @@ def parse_args():
     if any(x < 32 or x % 32 for x in args.shape):
         parser.error(f'--shape must be positive multiples of 32, got {args.shape}.')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import torch
+
+from mmovseg.analysis.profiling import (
+    build_model,
+    count_macs,
+    count_parameters,
+    paper_parameters,
+    random_text,
+    run_model,
+    text_sample,
+    watch_parts,
+)
 
 
 @torch.no_grad()

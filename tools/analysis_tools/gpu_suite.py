@@ -16,9 +16,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
-from mmovseg.analysis.run_card import describe_place, write_card
+from mmovseg.command_line import pick_device
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / 'tools/analysis_tools'
@@ -26,7 +24,6 @@ SECONDS = 540
 PATIENCE = 8  # times the limits, where a CPU stands for a GPU
 # A new model is a line here; one that cannot be built is reported with its reason.
 MODELS = ['eovseg-s', 'eovseg-l', 'deop-b16', 'eovseg-m', 'deop-l14']
-MODELS += ['fcclip-r50', 'fcclip-l', 'maskclip-b16']
 PEERS = ['san-b16', 'hf-mask2former-t', 'hf-eomt-l', 'san-l14', 'hf-eomt-b']
 TINY_MODELS = ['eovseg_tiny_shapeworld', 'deop_tiny_shapeworld-zs', 'no-such-model']
 
@@ -61,7 +58,7 @@ def parse_args(arguments=None):
     args = parser.parse_args(arguments)
     args.out = args.out.resolve()
     args.patience = PATIENCE if args.device == 'cpu' else 1
-    if args.device == 'cuda' and not torch.cuda.is_available():
+    if args.device == 'cuda' and pick_device() != 'cuda':
         parser.error('there is no GPU: try the script with --device cpu --tiny.')
     args.seconds *= args.patience
     names = [step.name for step in list_steps(args)]
@@ -161,6 +158,16 @@ def tests_step(args):
     if args.device == 'cuda':
         command += ['-n', '4']
     return Step('tests', 150, [command], result)
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import torch
+
+from mmovseg.analysis.run_card import describe_place, write_card
+
+MODELS += ['fcclip-r50', 'fcclip-l', 'maskclip-b16']
 
 
 def read_tests(path):

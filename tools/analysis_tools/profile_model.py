@@ -12,12 +12,7 @@ import itertools
 import sys
 from contextlib import nullcontext
 
-import torch
-
-from mmovseg.analysis.profiling import build_model, wait_passively
-from mmovseg.analysis.roofline import measure_peak, profile_parts, roofline_table
-from mmovseg.analysis.run_card import describe_place, write_card
-from mmovseg.command_line import output_file
+from mmovseg.command_line import output_file, pick_device
 
 
 def parse_args():
@@ -38,9 +33,7 @@ def parse_args():
         help='size of the padded input; may be repeated [640 960]',
     )
     parser.add_argument('--batch-size', type=int, nargs='+', default=[1])
-    parser.add_argument(
-        '--device', default='cuda' if torch.cuda.is_available() else 'cpu'
-    )
+    parser.add_argument('--device', help='[cuda, or cpu without a GPU]')
     parser.add_argument(
         '--dtype',
         choices=['float32', 'bfloat16', 'float16'],
@@ -60,6 +53,7 @@ def parse_args():
         '--out', type=output_file, help='write all numbers to this JSON file'
     )
     args = parser.parse_args()
+    args.device = pick_device(args.device)
     args.shape = args.shape or [[640, 960]]
     for shape in args.shape:
         if any(x < 32 or x % 32 for x in shape):
@@ -69,6 +63,16 @@ def parse_args():
             '--repeat, --depth and --batch-size must be at least 1, --warmup 0.'
         )
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+import torch
+
+from mmovseg.analysis.profiling import build_model, wait_passively
+from mmovseg.analysis.roofline import measure_peak, profile_parts, roofline_table
+from mmovseg.analysis.run_card import describe_place, write_card
 
 
 def profile(model, args, shape, batch):

@@ -15,7 +15,21 @@ Usage: python tools/dataset_converters/ade20k_full.py data/ADE20K_2021_17_01
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+
+from mmovseg.command_line import exit_on_error, make_parser
+from mmovseg.fileio import write_atomic
+
+SPLITS = {'training': 25574, 'validation': 2000}
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    return make_parser(__doc__, 'the folder with images/ADE', SPLITS).parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
 
 import cv2
 import numpy as np
@@ -23,15 +37,11 @@ import numpy as np
 from mmovseg.datasets.image_file import read_image
 from mmovseg.datasets.preparation import (
     check_counts,
-    exit_on_error,
     is_done,
-    make_parser,
     run,
     write_image,
 )
-from mmovseg.fileio import write_atomic
 
-SPLITS = {'training': 25574, 'validation': 2000}
 IGNORED = 65535
 SHORT_SIDE = 512
 # Code of every class in the published files, in label order.
@@ -141,8 +151,7 @@ def convert(task: tuple[Path, Path, Path]) -> None:
 @exit_on_error()
 def main(argv: list[str] | None = None) -> None:
     """Convert all scenes that are there."""
-    parser = make_parser(__doc__, 'the folder with images/ADE', SPLITS)
-    args = parser.parse_args(argv)
+    args = parse_args(argv)
     scenes = args.root / 'images' / 'ADE'
     photos: dict[str, list[Path]] = {split: [] for split in SPLITS}
     for path in sorted(scenes.glob('**/ADE_*.jpg')):

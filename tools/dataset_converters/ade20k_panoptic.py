@@ -17,7 +17,23 @@ Usage: python tools/dataset_converters/ade20k_panoptic.py data/ADEChallengeData2
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+
+from mmovseg.command_line import exit_on_error, make_parser
+from mmovseg.vocabulary import Vocabulary
+
+SPLITS = {'training': 20210, 'validation': 2000}
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    return make_parser(__doc__, 'the folder ADEChallengeData2016', SPLITS).parse_args(
+        argv
+    )
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
 
 import numpy as np
 from mmseg.datasets import ADE20KDataset
@@ -30,10 +46,8 @@ from mmovseg.datasets.panoptic_preparation import (
     describe_segments,
     write_panoptic_png,
 )
-from mmovseg.datasets.preparation import check_counts, exit_on_error, make_parser
-from mmovseg.vocabulary import Vocabulary
+from mmovseg.datasets.preparation import check_counts
 
-SPLITS = {'training': 20210, 'validation': 2000}
 SHORT = {'training': 'train', 'validation': 'val'}
 CLASSES = Vocabulary.load('plain/ade_150')
 PALETTE = list(ADE20KDataset.METAINFO['palette'])
@@ -127,8 +141,7 @@ def convert(task: tuple[Path, Path, Path]) -> tuple[dict, tuple[list, list]]:
 @exit_on_error()
 def main(argv: list[str] | None = None) -> None:
     """Convert all splits that are there."""
-    parser = make_parser(__doc__, 'the folder ADEChallengeData2016', SPLITS)
-    args = parser.parse_args(argv)
+    args = parse_args(argv)
     semantic = args.root / 'annotations'
     things = args.root / 'annotations_instance'
     found = check_counts(

@@ -16,7 +16,20 @@ Usage: python tools/dataset_converters/cityscapes_panoptic.py data/cityscapes
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+
+from mmovseg.command_line import exit_on_error, make_parser
+
+SPLITS = {'train': 2975, 'val': 500}
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    return make_parser(__doc__, 'the folder with gtFine', SPLITS).parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
 
 import numpy as np
 from mmseg.datasets import CityscapesDataset
@@ -28,9 +41,8 @@ from mmovseg.datasets.panoptic_preparation import (
     describe_segments,
     write_panoptic_png,
 )
-from mmovseg.datasets.preparation import check_counts, exit_on_error, make_parser
+from mmovseg.datasets.preparation import check_counts
 
-SPLITS = {'train': 2975, 'val': 500}
 STUFF = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23)
 THINGS = (24, 25, 26, 27, 28, 31, 32, 33)
 CATEGORIES = [
@@ -84,7 +96,7 @@ def convert(task: tuple[Path, Path]) -> tuple[dict, tuple[list, list]]:
 @exit_on_error()
 def main(argv: list[str] | None = None) -> None:
     """Convert all splits that are there."""
-    args = make_parser(__doc__, 'the folder with gtFine', SPLITS).parse_args(argv)
+    args = parse_args(argv)
     root = args.root / 'gtFine'
     found = check_counts(
         {split: sorted((root / split).glob(f'*/*{SUFFIX}')) for split in args.splits},

@@ -13,9 +13,6 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from mmovseg.datasets.preparation import exit_on_error
-from mmovseg.datasets.shapeworld_files import write_split
-
 
 class Size(NamedTuple):
     """What --size stands for."""
@@ -56,6 +53,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         if getattr(args, key) is None:
             setattr(args, key, value)
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+from mmovseg.command_line import exit_on_error
+from mmovseg.datasets.shapeworld_files import write_split
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -18,26 +18,36 @@ Usage: python tools/dataset_converters/pascal_context.py data/VOCdevkit/VOC2010
 
 from __future__ import annotations
 
+import argparse
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
+
+from mmovseg.command_line import exit_on_error, make_parser
+from mmovseg.fileio import write_atomic
+
+SPLITS = {'train': 4998, 'val': 5105}
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    return make_parser(__doc__, 'the folder VOC2010', SPLITS).parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
 
 import numpy as np
 from pycocotools import mask as rle
 
 from mmovseg.datasets.preparation import (
     check_counts,
-    exit_on_error,
     is_done,
-    make_parser,
     read_json,
     read_mat,
     run,
     write_image,
 )
-from mmovseg.fileio import write_atomic
 
-SPLITS = {'train': 4998, 'val': 5105}
 NUM_CLASSES = 459
 IGNORED = 65535
 # The classes of the 59, by their number among the 459.
@@ -141,7 +151,7 @@ def make_tasks(root: Path) -> dict[str, list[Task]]:
 @exit_on_error()
 def main(argv: list[str] | None = None) -> None:
     """Convert both splits."""
-    args = make_parser(__doc__, 'the folder VOC2010', SPLITS).parse_args(argv)
+    args = parse_args(argv)
     all_tasks = make_tasks(args.root)
     found = check_counts(
         {

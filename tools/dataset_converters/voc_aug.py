@@ -15,19 +15,30 @@ Usage: python tools/dataset_converters/voc_aug.py data/VOC2012 --sbd SBD
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+
+from mmovseg.command_line import exit_on_error, make_parser
+from mmovseg.fileio import write_atomic
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = make_parser(__doc__, 'the folder VOC2012')
+    parser.add_argument('--sbd', type=Path, required=True, help='folder with cls')
+    return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
 
 from mmovseg.datasets.image_file import read_image
 from mmovseg.datasets.preparation import (
     check_counts,
-    exit_on_error,
     is_done,
-    make_parser,
     read_mat,
     run,
     write_image,
 )
-from mmovseg.fileio import write_atomic
 
 SETS = ('train', 'val')
 NUM_IMAGES = 10582
@@ -49,9 +60,7 @@ def convert(task: tuple[Path, Path]) -> None:
 @exit_on_error()
 def main(argv: list[str] | None = None) -> None:
     """Convert what trainaug needs."""
-    parser = make_parser(__doc__, 'the folder VOC2012')
-    parser.add_argument('--sbd', type=Path, required=True, help='folder with cls')
-    args = parser.parse_args(argv)
+    args = parse_args(argv)
     lists = args.root / 'ImageSets' / 'Segmentation'
     voc = {split: (lists / f'{split}.txt').read_text().split() for split in SETS}
     names = set(voc['train'])

@@ -20,22 +20,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
-from mmovseg.analysis.export_check import SHARE, TOLERANCE, measure_errors
-from mmovseg.apis import init_model
-from mmovseg.apis.export import (
-    describe,
-    export_program,
-    save_onnx,
-    save_program,
-    save_text,
-)
 from mmovseg.command_line import output_file
-from mmovseg.models.segmentors import OVSegmentor
 from mmovseg.vocabulary import Vocabulary
-
-MODELS = {'.onnx': save_onnx, '.pt2': save_program}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -56,15 +42,31 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
         metavar='KEY=VALUE',
         help='override config values',
     )
     args = parser.parse_args(argv)
     for path in args.out:
-        if path.suffix not in (*MODELS, '.npz'):
+        if path.suffix not in ('.onnx', '.pt2', '.npz'):
             parser.error(f'{path} must end with .onnx, .pt2 or .npz.')
     return args
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
+from mmovseg.analysis.export_check import SHARE, TOLERANCE, measure_errors
+from mmovseg.apis import init_model
+from mmovseg.apis.export import (
+    describe,
+    export_program,
+    save_onnx,
+    save_program,
+    save_text,
+)
+from mmovseg.models.segmentors import OVSegmentor
+
+MODELS = {'.onnx': save_onnx, '.pt2': save_program}
 
 
 def export(args: argparse.Namespace) -> bool:

@@ -15,13 +15,33 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmovseg.fileio import check_writable
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('config', help='file or packaged name')
+    parser.add_argument('dst', type=Path, help='where to write the model (.pth)')
+    parser.add_argument('src', nargs='+', help='checkpoints')
+    parser.add_argument(
+        '--allow-missing',
+        nargs='+',
+        default=[],
+        metavar='PREFIX',
+        help='starts of names that may stay random, besides pretrained CLIP towers',
+    )
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
 from mmengine.registry import init_default_scope
 
 from mmovseg.apis import load_config
 from mmovseg.apis.checkpoint import list_names
 from mmovseg.apis.conversion import save
 from mmovseg.apis.init_from import find_shared_weights
-from mmovseg.fileio import check_writable
 from mmovseg.registry import MODELS
 
 
@@ -38,18 +58,7 @@ def pretrained_parts(config: Mapping) -> list[str]:
 
 def main() -> None:
     """Assemble one model and report where its weights come from."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('config', help='file or packaged name')
-    parser.add_argument('dst', type=Path, help='where to write the model (.pth)')
-    parser.add_argument('src', nargs='+', help='checkpoints')
-    parser.add_argument(
-        '--allow-missing',
-        nargs='+',
-        default=[],
-        metavar='PREFIX',
-        help='starts of names that may stay random, besides pretrained CLIP towers',
-    )
-    args = parser.parse_args()
+    args = parse_args()
     try:
         check_writable(args.dst, args.src)
         config = load_config(args.config)

@@ -16,12 +16,27 @@ import re
 import sys
 from pathlib import Path
 
+from mmovseg.fileio import check_writable
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('src', type=Path, help='official checkpoint (.pth)')
+    parser.add_argument('dst', type=Path, help='where to write ours (.pth)')
+    parser.add_argument(
+        '--config', help='the model to fit, if the file is not of the released one'
+    )
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
 import torch
 from torch import Tensor
 
 from mmovseg.apis import conversion
 from mmovseg.apis.conversion import check, expected_shapes, read, report, save
-from mmovseg.fileio import check_writable
 
 # Official names on the left; the first match decides.
 RESNET = r'(?:backbone\.)?'
@@ -182,14 +197,7 @@ def convert(
 
 def main() -> None:
     """Convert one file and report."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('src', type=Path, help='official checkpoint (.pth)')
-    parser.add_argument('dst', type=Path, help='where to write ours (.pth)')
-    parser.add_argument(
-        '--config', help='the model to fit, if the file is not of the released one'
-    )
-    args = parser.parse_args()
-
+    args = parse_args()
     try:
         check_writable(args.dst, [args.src])
         official = read(args.src)

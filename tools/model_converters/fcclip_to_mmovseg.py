@@ -15,6 +15,22 @@ import re
 import sys
 from pathlib import Path
 
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('src', type=Path, help='official checkpoint (.pth)')
+    parser.add_argument('dst', type=Path, help='where to write ours (.pth)')
+    parser.add_argument(
+        '--clip',
+        metavar='FILE',
+        help="CLIP's weights, if SRC lacks a part of them (default: from open_clip)",
+    )
+    return parser.parse_args()
+
+
+if __name__ == '__main__':
+    parse_args()  # --help and mistakes should not wait for the imports
+
 from torch import Tensor
 
 from mmovseg.apis import conversion
@@ -137,16 +153,7 @@ def read_clip(config: str, clip: str | None) -> dict[str, Tensor]:
 
 def main() -> None:
     """Convert one file and report."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('src', type=Path, help='official checkpoint (.pth)')
-    parser.add_argument('dst', type=Path, help='where to write ours (.pth)')
-    parser.add_argument(
-        '--clip',
-        metavar='FILE',
-        help="CLIP's weights, if SRC lacks a part of them (default: from open_clip)",
-    )
-    args = parser.parse_args()
-
+    args = parse_args()
     try:
         official = read(args.src)
     except (OSError, ValueError) as error:
