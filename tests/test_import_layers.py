@@ -28,7 +28,7 @@ RULES = {
     'background_worker': (set(), set()),
     'vocabulary': ({'fileio'}, set()),
     'version': (set(), set()),
-    'command_line': ({'fileio'}, set()),
+    'command_line': ({'fileio'}, {'torch'}),
     'moved': (set(), set()),
     'processes': (set(), set()),
     'registry': ({'processes'}, {'mmengine'}),
