@@ -91,6 +91,7 @@ def test_model_time_is_without_warmup_reading_and_metrics(tmp_path, clock):
         'dtype': 'float32',
         'device': 'cpu',
         'fast': [],
+        'plain': False,
     }
     assert card['images'] == 15 and card['seconds'] == 8 * 113
     assert card['metrics'] == {'semantic/mIoU': 12.5, 'semantic/hIoU': None}

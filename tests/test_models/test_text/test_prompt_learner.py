@@ -7,7 +7,7 @@ from mmovseg.models import TextClassifier
 from mmovseg.registry import MODELS
 from mmovseg.vocabulary import Vocabulary
 
-NAMES = ['traffic light', 'building-other', ' Dog ', 'etc.']
+NAMES = ['traffic light', 'building-other', ' Dog ', 'T-shirt']
 
 
 @pytest.fixture
