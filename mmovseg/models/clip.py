@@ -6,6 +6,7 @@ import logging
 from contextvars import ContextVar
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -50,7 +51,7 @@ def resolve_model_name(model_name: str, pretrained: str | None) -> str:
     return f'{model_name}-quickgelu' if tag.get('quick_gelu') else model_name
 
 
-def create_clip(model_name: str, pretrained: str | None = None) -> nn.Module:
+def create_clip(model_name: str, pretrained: str | None = None) -> Any:
     """Build a frozen CLIP with both towers.
 
     Args:
@@ -111,9 +112,7 @@ def _hide_expected_warning(record: logging.LogRecord) -> bool:
     return not (expected and _ASKED_FOR_RANDOM.get())
 
 
-def create_visual_transformer(
-    model_name: str, pretrained: str | None = None
-) -> nn.Module:
+def create_visual_transformer(model_name: str, pretrained: str | None = None) -> Any:
     """Build the frozen image tower of a CLIP with a vision transformer.
 
     Blocks with PyTorch's attention take tokens first, ``[L, B, C]``.
@@ -136,7 +135,7 @@ def create_visual_transformer(
     return visual
 
 
-def _put_tokens_first(transformer: nn.Module) -> None:
+def _put_tokens_first(transformer: Any) -> None:
     """Let the blocks of a tower compute on ``[L, B, C]``, as attention does inside.
 
     Attention turns ``[B, L, C]`` around without a copy, and its first product then
@@ -158,7 +157,7 @@ def freeze(module: nn.Module) -> nn.Module:
     return module.requires_grad_(False).eval()
 
 
-def embed_patches(visual: nn.Module, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+def embed_patches(visual: Any, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """Make the tokens of a CLIP ViT, before positions are added.
 
     Args:

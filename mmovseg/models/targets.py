@@ -14,7 +14,7 @@ from .structures import MaskTarget
 
 
 def collect_targets(
-    data_samples: Sequence[Any], vocabulary: Vocabulary, size: tuple[int, int]
+    data_samples: Sequence[Any], vocabulary: Vocabulary, size: Sequence[int]
 ) -> list[MaskTarget]:
     """Turn the ground truth of a batch into one binary mask per segment.
 
@@ -39,11 +39,11 @@ def collect_targets(
         ValueError: If a sample has no ground truth, if its labels do not fit the
             vocabulary, or if the size of its masks does not fit the image or batch.
     """
-    size = (int(size[0]), int(size[1]))
+    padded = (int(size[0]), int(size[1]))
     targets = []
     for index, sample in enumerate(data_samples):
         try:
-            targets.append(_collect(sample, vocabulary, size))
+            targets.append(_collect(sample, vocabulary, padded))
         except ValueError as error:
             path = _metainfo(sample).get('img_path', 'path unknown')
             raise ValueError(f'Image {index} of the batch ({path}): {error}') from error
@@ -118,7 +118,7 @@ def _things(instances: Any, vocabulary: Vocabulary, has_map: bool) -> MaskTarget
 def _from_map(
     sample: Any, label_map: Tensor, vocabulary: Vocabulary, *, only_stuff: bool
 ) -> MaskTarget:
-    """Make one mask per wanted class of the map, ascending."""
+    """Make one mask per target class of the map, ascending."""
     num_classes = len(vocabulary)
     # Widened first: K does not fit into the uint8 of small label maps.
     label_map = label_map.long()
@@ -128,11 +128,11 @@ def _from_map(
         ignored |= label_map == ignore_index
     label_map = label_map.masked_fill(ignored, num_classes)
 
-    wanted = [not (only_stuff and thing) for thing in vocabulary.is_thing] + [False]
-    wanted = torch.tensor(wanted, device=label_map.device)
+    targets = [not (only_stuff and thing) for thing in vocabulary.is_thing] + [False]
+    is_target = torch.tensor(targets, device=label_map.device)
     # Counting is linear in the pixels, torch.unique sorts them: 40 times slower.
     present = torch.bincount(label_map.flatten(), minlength=num_classes + 1) > 0
-    labels = (present & wanted).nonzero().flatten()
+    labels = (present & is_target).nonzero().flatten()
     return MaskTarget(labels, label_map == labels[:, None, None])
 
 

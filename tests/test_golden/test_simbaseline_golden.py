@@ -103,7 +103,7 @@ def recorded_masks(model, shared):
     """Binarise the recorded mask logits, which half precision rounds."""
     recorded = np.load(shared / 'golden' / 'deop_vitb16.npz')
     mask_logits = torch.from_numpy(recorded['mask_logits']).float()
-    return model._binarise(mask_logits, PADDED)[:, : SIZE[0], : SIZE[1]]
+    return model._binarize(mask_logits, PADDED)[:, : SIZE[0], : SIZE[1]]
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -45,6 +47,8 @@ class CLIPConvBackbone(BaseModule):
 
     Source: EOV-Seg, feature extractor; DenseCLIP-like use after FC-CLIP.
     """
+
+    visual: Any  # open_clip's towers have no type of their own
 
     def __init__(
         self,
@@ -101,7 +105,9 @@ class CLIPConvBackbone(BaseModule):
         """
         # A ResNet counts its stem as the first of five maps.
         indices = [1, 2, 3, 4] if self.is_resnet else [0, 1, 2, 3]
-        visual = self._folded.of(self.visual, images) if self._folded else self.visual
+        visual: Any = self.visual
+        if self._folded:
+            visual = self._folded.of(self.visual, images)
         with torch.no_grad():
             output = visual.forward_intermediates(
                 to_channels_last(images), indices=indices, intermediates_only=True

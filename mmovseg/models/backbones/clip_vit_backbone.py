@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -53,7 +55,9 @@ class CLIPViTBackbone(BaseModule):
                 f'got {num_blocks}.'
             )
         visual.prune_intermediate_layers([num_blocks - 1], prune_norm=True)
-        self.intermediates = nn.ModuleDict(dict(visual=visual))  # as in checkpoints
+        self.intermediates: Any = nn.ModuleDict(
+            dict(visual=visual)
+        )  # as in checkpoints
         self.embed_dims = visual.positional_embedding.shape[-1]
         self.stride = visual.patch_size[0]
 

@@ -49,6 +49,10 @@ class DenseCLIPViT(BaseModule):
     Source: DeOP, sections 3 and 4.1.
     """
 
+    visual: Any  # open_clip's towers have no type of their own
+    visual_prompt: Any
+    _severance: dict[int, PatchSeveranceLayer]
+
     def __init__(
         self,
         model_name: str,
@@ -74,7 +78,7 @@ class DenseCLIPViT(BaseModule):
         self.stride = self.visual.patch_size[0]
         self.image_size = self.visual.image_size[0]
         self._severance = self._read_severance(severance)
-        self.visual_prompt: nn.Module | None = None
+        self.visual_prompt = None
         if visual_prompt is not None:
             self.visual_prompt = MODELS.build(
                 visual_prompt,
@@ -181,7 +185,7 @@ def _plain_block(block: nn.Module, tokens: Tensor) -> Tensor:
 
 
 def _severed_block(
-    block: nn.Module,
+    block: Any,
     severance: PatchSeveranceLayer,
     tokens: Tensor,
     masks: Tensor | None,

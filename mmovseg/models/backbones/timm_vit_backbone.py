@@ -9,7 +9,7 @@ import timm
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmovseg.registry import MODELS
 
@@ -72,7 +72,7 @@ class TimmViTBackbone(BaseModule):
                 f'got {num_blocks}.'
             )
         model.prune_intermediate_layers([num_blocks - 1], prune_norm=True)
-        self.model = freeze(model)
+        self.model: Any = freeze(model)
         self.patch_size = model.patch_embed.patch_size[0]
         self.embed_dims = model.embed_dim
 
@@ -94,11 +94,11 @@ class TimmViTBackbone(BaseModule):
         Returns:
             ``[B, C, H // 16, W // 16]``, without class token, at least 1 x 1.
         """
-        size = tuple(
+        size = [
             max(length // self.stride, 1) * self.patch_size
             for length in images.shape[-2:]
-        )
-        if size != tuple(images.shape[-2:]):
+        ]
+        if size != list(images.shape[-2:]):
             images = F.interpolate(images, size, mode='bilinear', align_corners=False)
         maps = self.model.forward_intermediates(
             images, indices=1, intermediates_only=True
@@ -106,7 +106,7 @@ class TimmViTBackbone(BaseModule):
         return maps[0].contiguous()
 
 
-def _create_vit(model_name: str, pretrained: str | None) -> nn.Module:
+def _create_vit(model_name: str, pretrained: str | None) -> Any:
     """Build a ViT with all blocks; see :class:`TimmViTBackbone`."""
     if '.' in model_name or not timm.is_model(model_name):
         raise ValueError(
@@ -120,7 +120,7 @@ def _create_vit(model_name: str, pretrained: str | None) -> nn.Module:
         return timm.create_model(model_name, **arguments)
     if Path(pretrained).is_file():
         state = timm.models.load_state_dict(str(pretrained), weights_only=True)
-        model = timm.create_model(
+        model: Any = timm.create_model(
             model_name,
             pretrained=True,
             pretrained_cfg_overlay=dict(state_dict=state),

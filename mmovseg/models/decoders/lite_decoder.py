@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -117,9 +119,9 @@ class LiteDecoder(BaseModule):
             spatial: ``[B, S, h / 4, w / 4]``, or None.
             once: They are only pooled, by one head: no map is needed as a whole.
         """
-        if spatial is None:
-            return None
         upsample = self.spatial_upsample
+        if spatial is None or upsample is None:
+            return None
         return upsample.for_pooling(spatial) if once else upsample(spatial)
 
     def first_masks(self, mask_features: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,7 +139,7 @@ class LiteDecoder(BaseModule):
         text: TextEmbeddings,
     ) -> MaskPrediction:
         """Compare the region embeddings of stage ``index`` with the names."""
-        head = self.heads[index]
+        head: Any = self.heads[index]
         region_embeds = head(mask_features, spatial, mask_logits, kernels)
         # CLIP's bound on the factor of the cosine.
         scale = head.logit_scale.exp().clamp(max=100)

@@ -168,7 +168,7 @@ class MaskedAttentionLayer(nn.Module):
         self.norm2 = nn.LayerNorm(channels)
         self.norm3 = nn.LayerNorm(channels)
         for linear in (self.ffn[0], self.ffn[2]):
-            nn.init.xavier_uniform_(linear.weight)
+            nn.init.xavier_uniform_(linear.weight)  # type: ignore[arg-type]
         for attention in (self.cross_attention, self.self_attention):
             nn.init.xavier_uniform_(attention.out_proj.weight)
 

@@ -175,8 +175,8 @@ class InstanceTask(FusionTask):
     def result(self) -> InstanceData:
         """Score and box every (query, class) pair."""
         labels = [label for _, label, _ in self.found]
-        scores = [score for _, _, score in self.found]
-        scores = to_device_async(scores, self.device, torch.float32)
+        found = [score for _, _, score in self.found]
+        scores = to_device_async(found, self.device, torch.float32)
         mean = self.sums.sum(1) / (self.counts.sum(1) + 1e-6)  # [n]
         x1, x2 = _extent(self.columns)
         y1, y2 = _extent(self.counts > 0)

@@ -153,11 +153,11 @@ class MaskFusion(BaseModule):
             choices = self._choose(probs, vocabulary)
             pending = [
                 self._gather(
-                    MaskPrediction(*(x if x is None else x[image] for x in prediction)),
+                    _of_image(prediction, image),
                     probs[image],
                     sample,
                     vocabulary=vocabulary,
-                    padded_size=tuple(padded_size),
+                    padded_size=(padded_size[0], padded_size[1]),
                     choice=choices[image],
                     results=results,
                 )
@@ -292,6 +292,16 @@ def _read_sizes(
             f'{padded_size}.'
         )
     return img_shape, ori_shape
+
+
+def _of_image(prediction: MaskPrediction, image: int) -> MaskPrediction:
+    """Take one image out of a batch."""
+    maps = prediction.heatmaps
+    return MaskPrediction(
+        prediction.class_logits[image],
+        prediction.mask_logits[image],
+        None if maps is None else maps[image],
+    )
 
 
 def _check(

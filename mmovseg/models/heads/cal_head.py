@@ -85,7 +85,8 @@ class CALHead(BaseModule):
         Raises:
             ValueError: If there are not as many proposals as queries.
         """
-        batch, channels, *size = features.shape
+        batch, channels, height, width = features.shape
+        size = (height, width)
         if mask_logits.shape[1] != self.queries.num_embeddings:
             raise ValueError(
                 f'The head has {self.queries.num_embeddings} anchor queries, but there '
@@ -93,7 +94,7 @@ class CALHead(BaseModule):
             )
         # The patches are values; as keys they also carry their position.
         values = features.flatten(2).transpose(1, 2)  # [B, L, D]
-        position = sine_position(tuple(size), channels, device=features.device)
+        position = sine_position(size, channels, device=features.device)
         keys = values + position.to(values.dtype)
         query_pos = self.queries.weight.expand(batch, -1, -1)  # [B, N, D]
         target = torch.zeros_like(query_pos)
@@ -101,7 +102,7 @@ class CALHead(BaseModule):
         for layer in self.layers:
             target = layer(target, query_pos, keys, values)
         # Each query chooses patches; those outside of its proposal count less.
-        masks = soft_masks(mask_logits, tuple(size)).flatten(2)  # [B, N, L]
+        masks = soft_masks(mask_logits, size).flatten(2)  # [B, N, L]
         heatmaps = self.output(target, query_pos, keys, values, masks)
         # Pool the patches by the heatmaps, each head its own slice of the channels.
         slices = values.unflatten(-1, (heatmaps.shape[1], -1)).transpose(1, 2)

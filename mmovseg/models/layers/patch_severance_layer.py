@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -76,14 +78,15 @@ class PatchSeveranceLayer(nn.Module):
         return self.mode != 'generalized'
 
     def forward(
-        self, attention: nn.MultiheadAttention, tokens: Tensor, masks: Tensor | None
+        self, attention: nn.MultiheadAttention, tokens: Tensor, masks: Any
     ) -> Tensor:
         """Compute what the block adds to its input.
 
         Args:
             attention: The block's own attention, in either order of its axes.
             tokens: Normed input of the block, ``[B, 1 + L, C]``.
-            masks: From :func:`token_masks`, ``[B, N, 1 + L]``.
+            masks: From :func:`token_masks`, ``[B, N, 1 + L]``; None will do unless
+                :attr:`needs_masks`.
 
         Returns:
             ``[B, 1 + L, C]``, output projection included.

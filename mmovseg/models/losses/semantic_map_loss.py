@@ -79,7 +79,7 @@ class SemanticMapLoss(BaseModule):
         targets = check_targets(targets, prediction.mask_logits)
         with without_autocast(device):
             labels = self.label_maps(targets, prediction.class_logits.shape[-1] - 1)
-            maps = self.class_maps(prediction, labels.shape[-2:])
+            maps = self.class_maps(prediction, (labels.shape[-2], labels.shape[-1]))
             target_probs = maps.gather(1, labels.unsqueeze(1)).squeeze(1)  # [B, H, W]
             focal = self.focal_loss(maps, target_probs)
             known = labels < maps.shape[1] - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -87,12 +88,14 @@ class MSDeformPixelDecoder(BaseModule):
         )
         self.mask_features = nn.Conv2d(channels, channels, 1)
         nn.init.normal_(self.level_position)
+        projection: Any
         for projection in self.input_projections:
             nn.init.xavier_uniform_(projection[0].weight)
             nn.init.zeros_(projection[0].bias)
+        conv: Any
         for conv in (self.lateral[0], self.output[0], self.mask_features):
             nn.init.kaiming_uniform_(conv.weight, a=1)
-        nn.init.zeros_(self.mask_features.bias)
+        nn.init.zeros_(self.mask_features.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Decode the maps of a backbone.
@@ -180,6 +183,7 @@ class DeformableEncoderLayer(nn.Module):
     def _init_weights(self) -> None:
         """Let head k look in direction k, point p at a distance of p + 1 pixels."""
         num_heads, num_levels, num_points = self.shape
+        linear: Any
         for linear in (self.value_proj, self.output_proj):
             nn.init.xavier_uniform_(linear.weight)
             nn.init.zeros_(linear.bias)

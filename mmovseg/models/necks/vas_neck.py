@@ -150,7 +150,7 @@ class LiteAggregator(nn.Module):
 
     def aggregate(self, maps: list[Tensor]) -> Tensor:
         """Sum the maps of :meth:`top_down` at stride 4, to ``[B, C, H_0, W_0]``."""
-        size = maps[-1].shape[-2:]
+        size = (maps[-1].shape[-2], maps[-1].shape[-1])
         # All maps get the same channels and the size of the finest one, and are added.
         total = self._project(-1, maps[0], size)
         for level, x in zip(reversed(range(len(maps) - 1)), maps[1:], strict=True):
@@ -160,7 +160,7 @@ class LiteAggregator(nn.Module):
 
     def _project(self, level: int, x: Tensor, size: tuple[int, int]) -> Tensor:
         x = self.projections[level](x)
-        if x.shape[-2:] == size:
+        if tuple(x.shape[-2:]) == size:
             return x
         return F.interpolate(x, size=size, mode='bilinear', align_corners=False)
 
@@ -179,7 +179,7 @@ class DeformableUpsample(nn.Module):
         super().__init__()
         # 18 offsets (dy, dx per kernel point) and 9 modulation logits.
         self.offset = nn.Conv2d(in_channels, 27, 3, padding=1)
-        nn.init.zeros_(self.offset.bias)
+        nn.init.zeros_(self.offset.bias)  # type: ignore[arg-type]
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels, 3, 3))
         self.norm1 = nn.BatchNorm2d(out_channels)
         self.upsample = nn.ConvTranspose2d(

@@ -93,7 +93,7 @@ class MaskFormerProposals(BaseModule):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         nn.init.kaiming_uniform_(self.input_proj.weight, a=1)
-        nn.init.zeros_(self.input_proj.bias)
+        nn.init.zeros_(self.input_proj.bias)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> list[MaskProposals]:
         """Propose masks.

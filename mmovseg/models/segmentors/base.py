@@ -83,7 +83,7 @@ class OVSegmentor(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
         self.execution = None
-        self.text_classifier = None
+        self.text_classifier: Any = None
         if text_classifier is not None:
             self.text_classifier = MODELS.build(text_classifier)
         self.criterion = MODELS.build(criterion)
@@ -163,9 +163,9 @@ class OVSegmentor(BaseModel):
         if self.text_classifier is not None:
             return self.text_classifier(vocabulary)._replace(seen=seen)
         num_classes = len(vocabulary)
-        class_ids = (*vocabulary.class_ids, num_classes)
-        rows = torch.empty(len(class_ids), 0, device=seen.device)
-        class_ids = ops.to_device_async(class_ids, seen.device, torch.int64)
+        classes = (*vocabulary.class_ids, num_classes)
+        rows = torch.empty(len(classes), 0, device=seen.device)
+        class_ids = ops.to_device_async(classes, seen.device, torch.int64)
         return TextEmbeddings(rows, class_ids, num_classes, seen)
 
     def embed(self, vocabulary: Vocabulary) -> TextEmbeddings:
@@ -238,11 +238,11 @@ class OVSegmentor(BaseModel):
                 return self.segment(inputs, text, **options)[-1]
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}.")
 
-    def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
+    def loss(self, inputs: Tensor, data_samples: list | None) -> dict[str, Tensor]:
         """Compute the losses of all stages, by name, already weighted."""
         text = self.encode_vocabulary(self.train_vocabulary)
         size = inputs.shape[-2:]
-        targets = collect_targets(data_samples, self.train_vocabulary, size)
+        targets = collect_targets(data_samples or [], self.train_vocabulary, size)
         return self.criterion(self.segment(inputs, text), targets)
 
     def predict(

@@ -97,6 +97,7 @@ class EOVSeg(OVSegmentor):
         masks = resize_masks(prediction.mask_logits, features.shape[-2:])
         region_embeds = self.backbone.pool_masks(features, masks)
         scale = self.text_classifier.logit_scale.exp().clamp(max=100)
+        assert self.ensemble is not None
         class_logits = self.ensemble(
             prediction.class_logits,
             text.logits(region_embeds, scale)[..., :-1],

@@ -91,7 +91,7 @@ class PromptClassifier(BaseModel):
                 map shows not exactly one class.
         """
         if mode == 'loss':
-            return self.loss(inputs, data_samples)
+            return self.loss(inputs, data_samples or [])
         if mode not in ('predict', 'tensor'):
             raise ValueError(
                 f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}."
@@ -127,8 +127,7 @@ class PromptClassifier(BaseModel):
         self, inputs: Tensor, data_samples: list, vocabulary: Vocabulary
     ) -> tuple[Tensor, Tensor]:
         """Fill the pixels of other classes; return the images and the labels."""
-        size = tuple(inputs.shape[-2:])
-        targets = collect_targets(data_samples, vocabulary, size)
+        targets = collect_targets(data_samples, vocabulary, inputs.shape[-2:])
         for index, target in enumerate(targets):
             if len(target.labels) != 1:
                 names = [vocabulary.names[i] for i in target.labels.tolist()]

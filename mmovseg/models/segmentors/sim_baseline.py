@@ -94,11 +94,11 @@ class SimBaseline(ZeroShotMaskFormer):
         padded = (inputs.shape[-2], inputs.shape[-1])
         sizes = image_sizes(data_samples, padded, len(inputs))
         seen = self.find_seen(text)
-        # Multiplied by a mask, the rest becomes 0: CLIP's mean colour.
+        # Multiplied by a mask, the rest becomes 0: CLIP's mean color.
         images = at_least_float32(inputs) * self.to_clip_scale + self.to_clip_shift
         class_logits = []
         for index, (height, width) in enumerate(sizes):
-            masks = self._binarise(prediction.mask_logits[index], padded)
+            masks = self._binarize(prediction.mask_logits[index], padded)
             masks = masks[:, :height, :width]
             valid = masks.flatten(1).any(1)
             region_embeds = self._embed_crops(
@@ -109,7 +109,7 @@ class SimBaseline(ZeroShotMaskFormer):
             class_logits.append(self._mix(own_logits, crop_logits, seen, valid))
         return prediction._replace(class_logits=torch.stack(class_logits))
 
-    def _binarise(self, mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
+    def _binarize(self, mask_logits: Tensor, size: Sequence[int]) -> Tensor:
         """Threshold masks ``[N, h, w]`` at the size of the input, ``[N, H, W]``."""
         # In pieces: all masks of a large image as numbers would take a gigabyte.
         return torch.cat(

@@ -157,7 +157,7 @@ def write_matrix(path: Path, weight: Tensor) -> None:
 def hash_tensor(digest: hashlib._Hash, tensor: Tensor) -> None:
     """Feed the bytes of a tensor of any dtype into a hash."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    digest.update(flat.view(torch.uint8).numpy())
+    digest.update(flat.view(torch.uint8).numpy().data)
 
 
 def _checksum(weight: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ class TextClassifier(BaseModule):
                 f'A prompt learner takes the place of templates {templates!r}: leave '
                 'one of them out.'
             )
-        self.templates = ['{}']
+        self.templates: Sequence[str] = ['{}']
         if prompt_learner is None:
             self.templates = get_templates('vild' if templates is None else templates)
         if cache_dir == 'default':

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import open_clip
 import torch
@@ -65,7 +66,7 @@ class TextTower:
             )
         self.model_name = model_name
         self.templates = list(templates)
-        self.clip = create_clip(model_name, pretrained)
+        self.clip: Any = create_clip(model_name, pretrained)
         self.embed_dims: int = config['embed_dim']
         self.logit_scale = self.clip.logit_scale.detach().clone()
         del self.clip.visual, self.clip.logit_scale
@@ -74,7 +75,7 @@ class TextTower:
         )
         self._tokenizer = open_clip.get_tokenizer(resolved)
         self._is_causal = _is_causal(self._layers, text_config)
-        self.prompt_learner: nn.Module | None = None
+        self.prompt_learner: Any = None
 
     def learn_prompt(self, config: dict) -> nn.Module:
         """Put a learned prompt around every name from now on.
@@ -95,7 +96,7 @@ class TextTower:
         return self.prompt_learner
 
     @property
-    def _layers(self) -> nn.Module:
+    def _layers(self) -> Any:
         """The module that has the layers: open_clip's CLIP has them itself."""
         return getattr(self.clip, 'text', self.clip)
 
