@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -114,7 +115,7 @@ class OVSegmentor(BaseModel):
         return self._mark_seen(self.vocabulary)
 
     def _mark_seen(self, vocabulary: Vocabulary) -> Tensor:
-        seen = vocabulary.seen_in(self.train_vocabulary)
+        seen = _seen_in(vocabulary, self.train_vocabulary)
         return ops.to_device_async(seen, next(self.parameters()).device, torch.bool)
 
     def find_seen(self, text: TextEmbeddings) -> Tensor:
@@ -308,6 +309,12 @@ class OVSegmentor(BaseModel):
             data_samples: One per image, or None.
         """
         return self.segment(inputs, text)[-1]
+
+
+@lru_cache(maxsize=16)
+def _seen_in(vocabulary: Vocabulary, train: Vocabulary) -> tuple[bool, ...]:
+    """Compare the names of two vocabularies once, not in every call."""
+    return vocabulary.seen_in(train)
 
 
 def image_sizes(
