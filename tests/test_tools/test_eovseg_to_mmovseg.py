@@ -63,7 +63,11 @@ def test_converted_file_loads_without_a_network(tmp_path, monkeypatch):
 
     shapes = official_shapes('s')
     # Every tensor repeats one stored number: the file is small.
-    official = {k: torch.tensor(0.5).expand(v) for k, v in shapes.items()}
+    values = {True: torch.tensor(7), False: torch.tensor(0.5)}  # counters are whole
+    official = {
+        name: values[name.endswith('num_batches_tracked')].expand(shape)
+        for name, shape in shapes.items()
+    }
     torch.save({'model': official, 'iteration': 7}, tmp_path / 'official.pth')
     result = run(tmp_path / 'official.pth', tmp_path / 'ours.pth')
     assert result.returncode == 0, result.stderr
