@@ -19,6 +19,7 @@ VALIDATION_IMAGES = {
     'VOC2012': 1449,
     'VOC2010': 5105,  # PASCAL Context, 59 and 459 classes
     'cityscapes': 500,
+    'mapillary_vistas': 2000,
 }
 
 # What the list of run cards shows of each.
@@ -133,7 +134,9 @@ class Leaderboard:
             header.append(column['Name'])
             if 'Metric' in column:
                 header.append('*ours*')
-        lines = [f'### Table {table["Table"]}: {table["Title"]}\n']
+        number = table['Table']  # a table without number has a name
+        name = f'Table {number}' if isinstance(number, int) else number
+        lines = [f'### {name}: {table["Title"]}\n']
         lines.append(_row(header))
         texts = len(table['Text'])
         lines.append(_row(['---'] * texts + ['--:'] * (len(header) - texts)))

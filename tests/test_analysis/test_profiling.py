@@ -82,6 +82,7 @@ def test_parts_add_up_to_the_whole(tiny_clip):
     with count_macs() as read, watch_parts(model, read) as parts:
         run_model(model, inputs, text)
         total = read()
+    assert parts.pop('ensemble') == 0  # neither convolutions nor products
     assert parts.keys() == {'backbone', 'neck', 'spatial_backbone', 'decoder', 'fusion'}
     assert all(parts.values())
     # The rest is CLIP's scores of the masks.

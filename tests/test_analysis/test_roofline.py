@@ -92,9 +92,11 @@ def test_costs_of_a_model_are_its_own_counts(tiny_clip):
         # What fusion keeps depends on the random text.
         assert costs['total'].bytes == pytest.approx(read(), rel=0.2)
     parts = ('backbone', 'neck', 'spatial_backbone', 'decoder', 'rest', 'fusion')
+    assert costs['ensemble'].flops == 0  # neither convolutions nor products
     for field in ('flops', 'bytes'):
         amounts = [getattr(costs[name], field) for name in parts]
         assert all(amounts)
+        amounts.append(getattr(costs['ensemble'], field))
         assert sum(amounts) == pytest.approx(getattr(costs['total'], field))
     assert costs['neck'].bytes > costs['neck.selection'].bytes > 0
     # The frozen tower reads each of its weights at least once.

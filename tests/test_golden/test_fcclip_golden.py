@@ -17,6 +17,7 @@ from mmovseg.models.structures import TextEmbeddings
 from mmovseg.registry import MODELS
 
 STRIDE4 = (64, 88)
+pytestmark = pytest.mark.slow
 SIZES = [(8, 11), (16, 22), (32, 44)]  # what the layers attend to, in turns
 
 

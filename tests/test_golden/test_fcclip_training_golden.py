@@ -11,12 +11,13 @@ from golden_utils import (
     without_clip_weights,
 )
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
 from mmengine.structures import BaseDataElement, InstanceData
 
 from mmovseg.models.structures import TextEmbeddings
 from mmovseg.models.targets import collect_targets
-from mmovseg.registry import MODELS
+from mmovseg.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope='module')
@@ -111,7 +112,12 @@ def test_gradient_norms(golden, step):
 
 def test_weight_decay(golden, step, pytestconfig):
     path = pytestconfig.rootpath / 'configs/_base_/schedules/fcclip_50ep.py'
-    wrapper = build_optim_wrapper(step[0], Config.fromfile(path).optim_wrapper)
+    config = Config.fromfile(path).optim_wrapper
+    constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
+        dict(type=config.pop('constructor'), optim_wrapper_cfg=config)
+        | dict(paramwise_cfg=config.pop('paramwise_cfg'))
+    )
+    wrapper = constructor(step[0])
     decays = {
         id(parameter): group['weight_decay']
         for group in wrapper.optimizer.param_groups
