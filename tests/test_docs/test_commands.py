@@ -30,8 +30,15 @@ def find_commands(page):
     ]
 
 
+def name_of(command):
+    """Return the tool of a command: the file, or the module of ``python -m``."""
+    if command[0] == '-m':
+        return command[1].rpartition('.')[2]
+    return Path(command[0]).stem
+
+
 COMMANDS = [
-    pytest.param(command, id=f'{page}-{Path(command[0]).stem}')
+    pytest.param(command, id=f'{page}-{name_of(command)}')
     for page in PAGES
     for command in find_commands(page)
 ]
@@ -39,10 +46,13 @@ COMMANDS = [
 
 @pytest.mark.parametrize('command', COMMANDS)
 def test_commands_are_understood(command, monkeypatch):
-    monkeypatch.setattr(sys, 'argv', command)
-    # As when it is run: some tools import their neighbours.
-    monkeypatch.syspath_prepend(str((ROOT / command[0]).parent))
-    args = runpy.run_path(str(ROOT / command[0]))['parse_args']()
+    if command[0] == '-m':
+        monkeypatch.setattr(sys, 'argv', command[1:])
+        tool = runpy.run_module(command[1])
+    else:
+        monkeypatch.setattr(sys, 'argv', command)
+        tool = runpy.run_path(str(ROOT / command[0]))
+    args = tool['parse_args']()
     configs = [*getattr(args, 'configs', []), getattr(args, 'config', None)]
     configs.append(getattr(args, 'data_of', None))
     for config in filter(None, configs):
@@ -62,4 +72,4 @@ def test_commands_are_understood(command, monkeypatch):
     ],
 )
 def test_pages_have_the_commands_of_their_tools(page, tools):
-    assert tools <= {Path(command[0]).stem for command in find_commands(page)}
+    assert tools <= {name_of(command) for command in find_commands(page)}

@@ -170,7 +170,7 @@ def test_a_prompt_that_learns_is_encoded_in_every_step(monkeypatch):
     for config in ('eovseg_tiny_shapeworld', 'deop_tiny_shapeworld-zs'):
         monkeypatch.setattr(sys, 'argv', ['tool', config, '--device=cpu'])
         model, _ = tool['build']('float32', tool['parse_args']())
-        found.append('embed' in vars(model))
+        found.append('encode_vocabulary' in vars(model))
     assert found == [True, False]
 
 

@@ -478,7 +478,7 @@ def test_non_ascii_names_differ(tiny_clip):
 
 
 def test_braces_are_plain_characters(tiny_clip):
-    name = Vocabulary.from_names(['{0}'])
+    name = Vocabulary((('{0}',),), (True,))
     weight = build(templates=['a {} in {curly} braces']).encode(name)
     expected = build(templates=['a {0} in {curly} {}']).encode(
         Vocabulary.from_names(['braces'])

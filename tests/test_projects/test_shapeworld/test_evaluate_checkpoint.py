@@ -24,7 +24,7 @@ def test_figures_are_written_and_can_be_repeated(tool, tmp_path, monkeypatch):
     options = [str(path), '--num-images', '3', '--size', '64', '--write']
     tool.main(options)
     content = json.loads((tmp_path / 'metrics.json').read_text())
-    assert content['command'].endswith(f'evaluate_checkpoint.py {" ".join(options)}')
+    assert content['command'].endswith(f'evaluate_checkpoint {" ".join(options)}')
     assert content['data'] == dict(num_images=3, size=64, seed=1)
     names = {'panoptic/PQ_unseen', 'semantic/mIoU_seen', 'instance/segm_mAP_unseen'}
     assert names <= set(content['metrics'])
