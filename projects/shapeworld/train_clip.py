@@ -124,7 +124,7 @@ class Towers(nn.Module):
             )
             features = output['image_intermediates'][0]  # [B, C, h, w]
             masks = fill_boxes(boxes, features.shape[-2:])
-            pooled = attention_pool(visual.attnpool, features, masks)
+            pooled = attention_pool(features, masks, visual.attnpool)
             return F.normalize(pooled, dim=-1)
         grid = [size // visual.patch_size[0] for size in images.shape[-2:]]
         table = visual.positional_embedding

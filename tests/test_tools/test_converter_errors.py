@@ -117,10 +117,10 @@ def test_context_without_source(tmp_path):
             ADE,
             r'training: found 0 .*/annotations_instance \(a download.* has 20210.*--s',
         ),
-        (FULL, r'training: found 0 .*/images/ADE, the data set has 25574.* --splits'),
-        (CITY, r'train: found 0 .*/gtFine, the data set has 2975.* --splits'),
-        (PASCAL, r'train: found 1 .*, the data set has 4998. --partial'),
-        (VOC, r'trainaug: found 2 .*/cls, the data set has 10582. --partial .*there.$'),
+        (FULL, r'training: found 0 .*/images/ADE, the dataset has 25574.* --splits'),
+        (CITY, r'train: found 0 .*/gtFine, the dataset has 2975.* --splits'),
+        (PASCAL, r'train: found 1 .*, the dataset has 4998. --partial'),
+        (VOC, r'trainaug: found 2 .*/cls, the dataset has 10582. --partial .*there.$'),
     ],
 )
 def test_incomplete_downloads_are_refused(tmp_path, name, message):
