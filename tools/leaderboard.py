@@ -25,6 +25,11 @@ def parse_args():
         '--out', default=ROOT / 'docs' / 'leaderboard.md', metavar='FILE.md'
     )
     parser.add_argument(
+        '--all',
+        action='store_true',
+        help='show the columns "ours" that have no number, too',
+    )
+    parser.add_argument(
         '--check', action='store_true', help='write nothing; fail if FILE.md is old'
     )
     return parser.parse_args()
@@ -42,7 +47,7 @@ def main():
     strict = Path(args.cards).resolve() == (ROOT / 'results').resolve()
     try:
         cards = load_cards(args.cards, strict=strict)
-        page = Leaderboard(ROOT / 'configs', cards).render()
+        page = Leaderboard(ROOT / 'configs', cards, show_empty=args.all).render()
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     if not args.check:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,10 +38,14 @@ HEADER = """# Leaderboard
 Written by `tools/leaderboard.py` from the `metafile.yml` files below `configs/` and
 from run cards; do not edit.
 
-Every number has two columns: what the paper prints, and *ours*. Ours comes only from
-the run cards (`results.json` of `tools/test.py`) in `results/`, of a run with the
-config, and options if any, listed under the table; a number in brackets names the card.
-It is empty where nothing ran; a run of a part of the validation images fills no row.
+The columns of a table hold what the paper prints. A column *ours* stands to the right
+of a number that we measured. Columns *ours* without a single number are left out;
+`tools/leaderboard.py --all` shows them.
+
+Our numbers come only from the run cards (`results.json` of `tools/test.py`) in
+`results/`. A number in brackets names the card. The config of a row, and its options if
+it has any, are listed under the table. A run of a part of the validation images fills no
+row.
 
 - **mIoU** of DeOP's tables counts classes that are annotated or predicted, that of
   EOV-Seg's tables annotated classes only. A run card has both.
@@ -101,9 +105,17 @@ class Leaderboard:
     Args:
         configs: Folder with ``*/metafile.yml``.
         cards: Run cards.
+        show_empty: Whether columns *ours* without a single number are shown.
     """
 
-    def __init__(self, configs: str | Path, cards: Sequence[Card] = ()) -> None:
+    def __init__(
+        self,
+        configs: str | Path,
+        cards: Sequence[Card] = (),
+        *,
+        show_empty: bool = False,
+    ) -> None:
+        self.show_empty = show_empty
         self.metafiles = [
             yaml.safe_load(path.read_text(encoding='utf-8'))
             for path in sorted(Path(configs).glob('*/metafile.yml'))
@@ -128,31 +140,25 @@ class Leaderboard:
         return '\n'.join(parts)
 
     def _render_table(self, table: Mapping[str, Any]) -> str:
-        columns = table['Columns']
-        header = [str(name) for name in table['Text']]
-        for column in columns:
-            header.append(column['Name'])
-            if 'Metric' in column:
-                header.append('*ours*')
         number = table['Table']  # a table without number has a name
         name = f'Table {number}' if isinstance(number, int) else number
-        lines = [f'### {name}: {table["Title"]}\n']
-        lines.append(_row(header))
-        texts = len(table['Text'])
-        lines.append(_row(['---'] * texts + ['--:'] * (len(header) - texts)))
-        digits = [
-            _count_digits(row['Paper'][index] for row in table['Rows'])
-            for index in range(len(columns))
+        # A table is put together column by column: its name, then its cells.
+        columns = [
+            [str(title), *(_show(row['Text'][index]) for row in table['Rows'])]
+            for index, title in enumerate(table['Text'])
         ]
-        for row in table['Rows']:
-            cells = [_show(text) for text in row['Text']]
-            for column, places, value in zip(
-                columns, digits, row['Paper'], strict=True
-            ):
-                cells.append(_show(value))
-                if 'Metric' in column:
-                    cells.append(self._find_ours(column, row, places))
-            lines.append(_row(cells))
+        for index, column in enumerate(table['Columns']):
+            paper = [row['Paper'][index] for row in table['Rows']]
+            columns.append([column['Name'], *map(_show, paper)])
+            if 'Metric' in column:
+                digits = _count_digits(paper)
+                ours = [self._find_ours(column, row, digits) for row in table['Rows']]
+                if self.show_empty or any(ours):
+                    columns.append(['*ours*', *ours])
+        header, *rows = zip(*columns, strict=True)
+        texts = len(table['Text'])
+        rule = ['---'] * texts + ['--:'] * (len(header) - texts)
+        lines = [f'### {name}: {table["Title"]}\n', *map(_row, (header, rule, *rows))]
         commands = list(_list_commands(table))
         return '\n'.join([*lines, '', *commands]) + ('\n' if commands else '')
 
@@ -290,7 +296,7 @@ def _read_metric(card: Mapping[str, Any], metric: str) -> float | None:
     return card['metrics'].get(metric)
 
 
-def _count_digits(values: Iterator[Any]) -> int:
+def _count_digits(values: Iterable[Any]) -> int:
     """Count the decimals with which a column is printed."""
     floats = [str(value) for value in values if isinstance(value, float)]
     return max((len(text.partition('.')[2]) for text in floats), default=1)

@@ -1,5 +1,7 @@
 import json
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,11 +104,13 @@ def write_card(
     return card
 
 
-def render(tmp_path):
+def render(tmp_path, show_empty=True):
     folder = tmp_path / 'configs' / 'eovseg'
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'metafile.yml').write_text(METAFILE)
-    return Leaderboard(tmp_path / 'configs', load_cards(tmp_path / 'cards')).render()
+    cards = load_cards(tmp_path / 'cards')
+    board = Leaderboard(tmp_path / 'configs', cards, show_empty=show_empty)
+    return board.render()
 
 
 def test_paper_and_ours_stand_in_separate_columns(tmp_path):
@@ -128,6 +132,38 @@ def test_paper_and_ours_stand_in_separate_columns(tmp_path):
     assert '| 800 | - | 0.4 |  |' in page
     run = '| [1] | `a.json` | `eovseg_r50_zs-ade20k` | 2000 | PQ 4.0, AP 5.6 | 11.57 |'
     assert f'{run} 4 × G, batch 1, float32 | `0123456789` with changes |' in page
+
+
+def test_columns_of_ours_without_a_number_are_left_out(tmp_path):
+    empty = render(tmp_path, show_empty=False)
+    assert '*ours* |' not in empty
+    assert '| Method | A PQ | AP | FPS | B mIoU | Params | FLOPs |' in empty
+    assert '| Theirs | 1.0 | - | 2.25 | 3.0 | 10M | 5G |' in empty
+    assert '`tools/leaderboard.py --all` shows' in empty
+
+    write_card(tmp_path / 'cards', 'a', 'eovseg_r50_zs-ade20k', panoptic__PQ=4.04)
+    page = render(tmp_path, show_empty=False)
+    columns = '| Method | A PQ | *ours* | AP | FPS | *ours* | B mIoU | Params | FLOPs |'
+    assert columns in page
+    assert '| --- | --: | --: | --: | --: | --: | --: | --: | --: |' in page
+    # The other rows of a column that is shown are empty.
+    assert '| Theirs | 1.0 |  | - | 2.25 |  | 3.0 | 10M | 5G |' in page
+    assert '| Ours | 4.0 | 4.0 [1] | 5.5 | 6.0 | 11.57 [1] | - | 20M | 6G |' in page
+    assert '| 640 | 1 | 0.59 |' in page and '| 640 | 1 | 0.59 |  |' not in page
+    assert '| 640 | 1 | 0.59 |  |' in render(tmp_path)
+
+
+def test_the_tool_shows_all_columns_when_asked(tmp_path, monkeypatch):
+    out = tmp_path / 'page.md'
+    tool = runpy.run_path(str(ROOT / 'tools' / 'leaderboard.py'))
+    for options, shown in ([], False), (['--all'], True):
+        argv = ['leaderboard.py', '--cards', str(tmp_path), '--out', str(out), *options]
+        monkeypatch.setattr(sys, 'argv', argv)
+        tool['main']()
+        assert ('*ours* |' in out.read_text(encoding='utf-8')) is shown
+    monkeypatch.setattr(sys, 'argv', [*argv[:-1], '--check'])
+    with pytest.raises(SystemExit, match='not up to date'):
+        tool['main']()
 
 
 def test_the_fast_mode_is_named(tmp_path):
