@@ -13,7 +13,15 @@ from mmovseg.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 # A test of its own runs those of custom_dataset.md.
-PAGES = ('ablations', 'deployment', 'peers', 'performance', 'shapeworld', 'tiny_clip')
+PAGES = (
+    'ablations',
+    'deployment',
+    'measurements/performance_notes',
+    'peers',
+    'performance',
+    'shapeworld',
+    'tiny_clip',
+)
 
 
 def find_commands(page):
