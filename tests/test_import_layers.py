@@ -17,6 +17,7 @@ _DATA_LIBRARIES = {*_TORCH, 'mmengine', 'mmcv', 'mmdet', 'mmseg'}
 _ALL = {
     *(_PART | {'engine', 'datasets', 'evaluation', 'targets', 'version'}),
     *('fileio', 'background_worker', 'checkpoints', 'command_line', 'processes'),
+    'progress',
     *('backbones', 'text', 'necks', 'decoders', 'heads', 'proposals', 'losses'),
     *('fusion', 'segmentors', 'moved_parts', 'protocols'),
     'ensembles',
@@ -28,6 +29,7 @@ RULES = {
     'background_worker': (set(), set()),
     'vocabulary': ({'fileio'}, set()),
     'version': (set(), set()),
+    'progress': (set(), {'tqdm'}),
     'command_line': ({'fileio'}, {'torch'}),
     'moved': (set(), set()),
     'processes': (set(), set()),
@@ -41,7 +43,7 @@ RULES = {
     'protocols': ({'ops', 'structures'}, _TORCH),
     'ensembles': ({'registry'}, _PART_LIBRARIES - {'open_clip'}),
     'backbones': (_PART, _PART_LIBRARIES),
-    'text': (_PART | {'fileio'}, _PART_LIBRARIES | {'safetensors', 'tqdm'}),
+    'text': (_PART | {'fileio', 'progress'}, _PART_LIBRARIES | {'safetensors'}),
     'necks': (_PART, _PART_LIBRARIES - {'open_clip'}),
     'decoders': (_PART, _PART_LIBRARIES - {'open_clip'}),
     'proposals': (_PART, _PART_LIBRARIES - {'open_clip'}),
@@ -52,7 +54,7 @@ RULES = {
     'engine': ({'registry', 'fileio', 'checkpoints'}, {*_TORCH, 'mmengine'}),
     'checkpoints': ({'version'}, {*_TORCH, 'mmengine', 'safetensors'}),
     'datasets': (
-        {'registry', 'vocabulary', 'fileio'},
+        {'registry', 'vocabulary', 'fileio', 'progress'},
         _DATA_LIBRARIES | {'PIL', 'cv2', 'scipy', 'pycocotools'},
     ),
     'evaluation': (

@@ -11,7 +11,6 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.datasets import BaseSegDataset
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from ..apis.config import check_config, parse_options, read_config
 from ..apis.images import write_png
@@ -27,6 +26,7 @@ from ..datasets.validation import (
     Summary,
     compare_names,
 )
+from ..progress import Progress
 from ..registry import DATASETS, TRANSFORMS
 from ..vocabulary import Vocabulary
 from .evaluator_validation import check_evaluator
@@ -159,7 +159,7 @@ def validate_data(
         num_workers: Processes; 0 means this one.
         show_dir: Folder for pictures of images with their labels.
         num_shown: How many of them.
-        progress: Whether to show a bar.
+        progress: Whether to show how far the check is.
 
     Returns:
         Problems, notes and the histogram of classes.
@@ -202,13 +202,11 @@ def _check_images(
         _Images(check, indices), batch_size=4, num_workers=num_workers, collate_fn=list
     )
     title = summary.title
-    with tqdm(
-        total=len(indices), desc=title, unit='image', disable=not progress
-    ) as bar:
+    with Progress(len(indices), title, 'image', disable=not progress) as shown:
         for batch in loader:
             for image in batch:
                 summary.add_image(image)
-            bar.update(len(batch))
+            shown.update(len(batch))
 
 
 class _Images(Dataset):

@@ -22,10 +22,10 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement
 from torch import nn
-from tqdm import tqdm
 
 from ..background_worker import BackgroundWorker
 from ..models import ops
+from ..progress import Progress
 from ..registry import INFERENCERS
 from ..vocabulary import Vocabulary
 from .config import load_config
@@ -68,7 +68,7 @@ class OVSegInferencer(BaseInferencer):
         cfg_options: Values of the config to change, by dotted name.
         allow_missing: See :func:`init_model`.
         trust_checkpoint: See :func:`init_model`.
-        show_progress: Show a progress bar.
+        show_progress: Show how far a call is: a bar in a terminal, lines in a log.
         fast: True, or parts of the fast mode: less time, results a little different;
             see :func:`make_fast` and docs/performance.md. False keeps a given model as
             it is.
@@ -398,11 +398,11 @@ class OVSegInferencer(BaseInferencer):
             ahead=batch_size,
             num_workers=self.num_workers,
         )
-        # None shows the bar in a terminal only. Bars of several threads get along.
-        quiet = None if self.show_progress else True
-        tracked = tqdm(photos, 'Inference', len(sources), disable=quiet)
-        with closing(photos), closing(tracked):
-            for item in tracked:
+        quiet = not self.show_progress
+        progress = Progress(len(sources), 'Inference', 'photo', disable=quiet)
+        with closing(photos), progress:
+            for item in photos:
+                progress.update()
                 if isinstance(item, LoadedPhoto):
                     yield item
                 else:

@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-from mmengine.utils import ProgressBar
 from PIL import Image
 from scipy.io import loadmat
 
 from ..fileio import write_atomic
+from ..progress import Progress
 
 TaskT = TypeVar('TaskT')
 ResultT = TypeVar('ResultT')
@@ -64,7 +64,7 @@ def check_counts(
 def run(
     function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT], num_workers: int
 ) -> list[ResultT]:
-    """Work on all tasks, in parallel, with a progress bar.
+    """Work on all tasks, in parallel, and show how far it is.
 
     Args:
         function: What to do; defined at the top of a module if there are workers.
@@ -78,9 +78,8 @@ def run(
     results: list[ResultT] = []
     if not tasks:
         return results
-    progress, step = ProgressBar(len(tasks)), max(len(tasks) // 100, 1)
     with ExitStack() as stack:
-        stack.callback(print)  # ends the line of the bar, also before an error
+        progress = stack.enter_context(Progress(len(tasks), 'Files', 'file'))
         if num_workers > 1:
             # One thread each: there are as many processes as cores.
             pool = multiprocessing.Pool(num_workers, cv2.setNumThreads, (0,))
@@ -91,8 +90,7 @@ def run(
             done = map(function, tasks)
         for result in done:
             results.append(result)
-            if len(results) % step == 0:
-                progress.update(step)
+            progress.update()
     return results
 
 

@@ -45,7 +45,7 @@ def draw_pictures(
     seed: int = 0,
     num_workers: int = 1,
 ) -> list[ShapeSample]:
-    """Draw pictures into memory, about 0.1 MB each, with a progress bar.
+    """Draw pictures into memory, about 0.1 MB each, and show how far it is.
 
     Args:
         split: One of ``shapeworld.SPLITS``.

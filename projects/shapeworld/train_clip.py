@@ -32,7 +32,6 @@ import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
-from mmengine.utils import ProgressBar
 from open_clip.pos_embed import get_2d_sincos_pos_embed
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -399,7 +398,6 @@ def train(args: argparse.Namespace) -> None:
     command = ' '.join(['train_clip.py', *sys.argv[1:]])
     append(log, {'command': command, 'first_step': before['step'], **shown})
     source, held_out = draw_data(args, image_size(towers))
-    progress = ProgressBar(args.steps - before['step'])
     start, losses = time.perf_counter() - before['seconds'], []
     for step in range(before['step'], args.steps):
         loss = train_step(towers, source, captions, args, step)
@@ -411,11 +409,11 @@ def train(args: argparse.Namespace) -> None:
         losses.append(loss.item())
         done = step + 1
         if done % args.log_every == 0 or done == args.steps:
-            progress.update(len(losses))
             now = dict(step=done, seconds=round(time.perf_counter() - start, 1))
             found = measure(towers, captions, *held_out)
-            append(log, {**now, 'loss': round(float(np.mean(losses)), 4), **found})
-            print(f' loss {np.mean(losses):.3f}, {found}', flush=True)
+            row = {**now, 'loss': round(float(np.mean(losses)), 4), **found}
+            append(log, row)
+            print(row, flush=True)
             losses.clear()
             save(last, now, parts)
     export(towers, args.work_dir / f'{args.model}.safetensors')

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from mmengine.dist import is_main_process
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from ...progress import Progress
 from ...registry import MODELS
 from ...vocabulary import Vocabulary
 from ..clip import create_clip, register_tiny_models, resolve_model_name
@@ -20,7 +20,7 @@ from ..ops import without_autocast
 
 BATCH_SIZE = 128  # Prompts per pass through the tower. Larger ones are not faster.
 CHUNK_SIZE = 1024  # Names whose prompt features are in memory together.
-PROGRESS_PROMPTS = 500  # A progress bar from here on; about 5 s of RN50 on 2 cores.
+PROGRESS_PROMPTS = 500  # Progress is shown from here on; about 5 s of RN50 on 2 cores.
 
 
 class TextTower:
@@ -116,10 +116,10 @@ class TextTower:
         tokens = self._tokenize(list(row), vocabulary)  # [S * T, context]
         num_templates = len(self.templates)
         rows = []
-        with tqdm(
-            total=len(tokens),
-            desc='Text embeddings',
-            unit='prompt',
+        with Progress(
+            len(tokens),
+            'Text embeddings',
+            'prompt',
             disable=len(tokens) <= PROGRESS_PROMPTS or not is_main_process(),
         ) as progress:
             for chunk in tokens.split(CHUNK_SIZE * num_templates):
@@ -160,7 +160,7 @@ class TextTower:
             row[: len(ids)] = torch.tensor(ids)
         return result
 
-    def _encode_prompts(self, tokens: Tensor, progress: tqdm) -> Tensor:
+    def _encode_prompts(self, tokens: Tensor, progress: Progress) -> Tensor:
         """Encode prompts in batches of similar length; ``[P, D]``, float32."""
         device = next(self.clip.parameters()).device
         lengths = tokens.argmax(-1) + 1  # the end-of-text token has the largest id
