@@ -178,6 +178,7 @@ def test_half_precision_keeps_the_classes_of_pictures():
     assert statistics.mean(changed) < 0.02
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize(
     ('name', 'half'), [(EOVSEG, False), (EOVSEG, True), (DEOP, False)]
@@ -221,6 +222,7 @@ def test_the_core_is_one_graph_for_all_sizes(name, half, compiled, seed, monkeyp
     assert torch.backends.mha.get_fastpath_enabled()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_on_a_cpu_every_size_has_a_program(model, compiled):
     make_fast(model, ['compile'])

@@ -58,6 +58,7 @@ def run(*args):
     return subprocess.run([*command, *args], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_converted_file_loads_without_a_network(tmp_path, monkeypatch):
     from mmovseg.apis import init_model
 

@@ -118,6 +118,7 @@ def cases(model, form):
             yield images, text if form == 'text' else None, expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('form', FORMS)
 def test_onnx_equals_eager_for_all_sizes(files, model, form):
     session = onnxruntime.InferenceSession(str(files(form) / 'model.onnx'))
@@ -129,6 +130,7 @@ def test_onnx_equals_eager_for_all_sizes(files, model, form):
             assert_near(actual, value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('form', FORMS)
 def test_program_equals_eager_for_all_sizes(files, model, form):
     extra = {'mmovseg.json': ''}
@@ -142,6 +144,7 @@ def test_program_equals_eager_for_all_sizes(files, model, form):
             assert_near(actual, value)
 
 
+@pytest.mark.slow
 def test_program_of_a_convnext_takes_single_images(config):
     # Where VAS ordered the axes by their strides, one image did not pass the guards.
     options = {
@@ -166,6 +169,7 @@ def test_deop_passes_the_check(tool, tmp_path, capsys):
     assert capsys.readouterr().out.count('equals the model') == 4
 
 
+@pytest.mark.slow
 def test_check_tells_the_file_of_another_model(tool, files, model, capsys):
     path = files('text') / 'model.pt2'
     capsys.readouterr()
@@ -214,6 +218,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('task', ['panoptic', 'semantic'])
 @pytest.mark.parametrize('form', FORMS)
 def test_demo_without_torch_equals_the_inferencer(
@@ -239,6 +244,7 @@ def test_demo_without_torch_equals_the_inferencer(
         np.testing.assert_allclose(*scores, rtol=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_demo_refuses_text_of_other_weights(files, model, photo, tmp_path):
     folder = files('text')
     done = run_demo(folder / 'model.onnx', photo)
@@ -256,6 +262,7 @@ def test_demo_refuses_text_of_other_weights(files, model, photo, tmp_path):
         assert 'encoded by weights, templates or training classes' in done.stderr
 
 
+@pytest.mark.slow
 def test_an_empty_batch_is_an_error(files, model):
     """Without the check of the graph the process dies, so the test would too."""
     session = onnxruntime.InferenceSession(str(files('text') / 'model.onnx'))

@@ -139,6 +139,7 @@ def test_missing_checkpoint_is_named(run):
         run('missing.pth')
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
 def test_two_processes_give_the_metrics_of_one(run, checkpoint, data, tmp_path):
     alone = run(checkpoint)

@@ -220,7 +220,7 @@ def test_the_vocabulary_changes_between_two_images_without_rebuilding(root):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('count', [1203, 5000])
+@pytest.mark.parametrize('count', [1203, pytest.param(5000, marks=pytest.mark.slow)])
 def test_large_vocabularies(root, count):
     model = make(root).eval()
     if count == 1203:

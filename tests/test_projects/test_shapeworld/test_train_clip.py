@@ -127,6 +127,7 @@ def test_boxes_are_regions(tool, tiny_clip, kind):
     torch.testing.assert_close(found, F.normalize(expected, dim=-1))
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_as_if_it_were_not(tool, monkeypatch, tmp_path):
     whole = train(tool, monkeypatch, tmp_path / 'whole')
     with monkeypatch.context() as patch:
@@ -149,6 +150,7 @@ def test_a_stopped_training_goes_on_as_if_it_were_not(tool, monkeypatch, tmp_pat
     assert {'loss', 'seconds', 'solid', 'stuff', 'patterned'} <= set(log[1])
 
 
+@pytest.mark.slow
 def test_the_text_tower_of_another_stays_as_it_is(tool, monkeypatch, tmp_path):
     first = train(tool, monkeypatch, tmp_path / 'first', steps=2)
     more = ['--text-from', str(first)]
@@ -168,6 +170,7 @@ def test_the_text_tower_of_another_stays_as_it_is(tool, monkeypatch, tmp_path):
     assert same.read_bytes() == first.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_evaluation_names_regions(tool, monkeypatch, tmp_path, capsys):
     evaluation = importlib.import_module('projects.shapeworld.evaluate_clip')
     path = train(tool, monkeypatch, tmp_path, model='tiny-vit', steps=2)
