@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .fileio import check_writable, printable
+from .fileio import check_writable, printable, printable_lines
 
 SPLITS = ('train', 'val', 'test')
 # Parts of the fast mode (mmovseg.apis.fast_mode).
@@ -29,7 +29,7 @@ def exit_on_error(*more: type[Exception]) -> Iterator[None]:
         text = str(error).strip()
         if 'Traceback (most recent call last)' in text:  # of a data-loader worker
             text = text.splitlines()[-1].partition(': ')[2] or text
-        sys.exit(f'error: {text}')
+        sys.exit(f'error: {printable_lines(text)}')
 
 
 def output_file(text: str) -> Path:

@@ -167,3 +167,13 @@ def printable(text: str | os.PathLike[str], mark: str | None = None) -> str:
         else x.encode('unicode_escape').decode()
         for x in os.fspath(text)
     )
+
+
+def printable_lines(text: str) -> str:
+    r"""Make a message of several lines safe to print; see :func:`printable`.
+
+    Example:
+        >>> printable_lines('of a file:' + chr(10) + '  a' + chr(27) + 'b')
+        'of a file:\n  a\\x1bb'
+    """
+    return '\n'.join(map(printable, text.split('\n')))

@@ -11,6 +11,7 @@ from mmovseg.fileio import (
     closest,
     did_you_mean,
     printable,
+    printable_lines,
     write_atomic,
 )
 
@@ -108,3 +109,4 @@ def test_what_would_move_a_terminal_becomes_visible():
     assert printable('a\x1b\udcff', '_') == 'a__'
     shown = 'Straße 犬 \u0645\u06cc\u200c\u062e'
     assert printable(shown) == shown
+    assert printable_lines('a\x1b[2J:\n  b\r\x07') == 'a\\x1b[2J:\n  b\\r\\x07'

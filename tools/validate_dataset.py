@@ -13,8 +13,8 @@ import json
 import os
 import sys
 
-from mmovseg.command_line import SPLITS, output_file
-from mmovseg.fileio import write_atomic
+from mmovseg.command_line import SPLITS, exit_on_error, output_file
+from mmovseg.fileio import printable, write_atomic
 
 
 def parse_args():
@@ -68,7 +68,8 @@ from mmovseg.analysis.dataset_validation import (
 
 def print_summary(summary, dataset):
     kind = dataset['type'] if isinstance(dataset['type'], str) else ''
-    print(f'\n== {summary.title}: {kind} {dataset.get("data_root") or ""}')
+    root = printable(str(dataset.get('data_root') or ''))
+    print(f'\n== {summary.title}: {kind} {root}')
     things = ''
     if summary.is_thing is not None:
         things = f', {sum(summary.is_thing)} of them things'
@@ -82,11 +83,9 @@ def print_summary(summary, dataset):
 
 def main():
     args = parse_args()
-    try:
+    with exit_on_error():
         cfg = load_data_config(args.config, args.cfg_options)
         entries = find_data(cfg, args.splits)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
     summaries = []
     for entry in entries:
         summary = validate_data(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checkpoints import CheckpointError, read_path
+from ..fileio import printable
 
 # What stands for a file that comes with the package. Towers that are packaged too are
 # not in it; projects/shapeworld/export_checkpoint.py makes it.
@@ -103,7 +104,9 @@ def get_state_dict(checkpoint: Mapping[str, Any], name: str = '') -> dict[str, T
     for key, value in found.items():
         short = str(key).removeprefix('module.')
         if short in weights:
-            raise CheckpointError(f'{name} holds {short} twice, with "module." too.')
+            raise CheckpointError(
+                f'{name} holds {printable(short)} twice, with "module." too.'
+            )
         weights[short] = value.detach()  # without what a file has tied to it
     return weights
 
@@ -269,6 +272,6 @@ def list_names(title: str, names: Sequence[str]) -> Iterator[str]:
     """Yield the lines of a list for an error message, cut if it is long."""
     if names:
         yield f'  {title} ({len(names)}):'
-        yield from (f'    {name}' for name in names[:MAX_NAMES])
+        yield from (f'    {printable(name)}' for name in names[:MAX_NAMES])
     if len(names) > MAX_NAMES:
         yield f'    ... and {len(names) - MAX_NAMES} more'

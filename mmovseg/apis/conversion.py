@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..fileio import atomic_path
+from ..fileio import atomic_path, printable
 from ..registry import MODELS
 from .checkpoint import get_state_dict, read_checkpoint
 from .config import load_config, without_downloads
@@ -110,7 +110,7 @@ def report(
     lines = [f'  mapped   {mapped}', f'  dropped  {parts.total()} {dict(parts)}']
     for title, names in problems.items():
         lines.append(f'  {title:8} {len(names)}')
-        lines += [f'    {name}' for name in names[:MAX_NAMES]]
+        lines += [f'    {printable(name)}' for name in names[:MAX_NAMES]]
         if len(names) > MAX_NAMES:
             lines.append(f'    ... and {len(names) - MAX_NAMES} more')
     return '\n'.join(lines)

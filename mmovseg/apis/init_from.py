@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from ..checkpoints import CheckpointError
+from ..fileio import printable
 from .checkpoint import (
     check_state_dict,
     converter_hint,
@@ -123,13 +124,13 @@ def find_shared_weights(
         origin.update(dict.fromkeys(found, f'from {path}'))
         if rest:
             counts = Counter('.'.join(name.split('.')[:2]) for name in rest)
-            homeless.append(f'  of no use here, in {path}: {_count(counts)}')
+            homeless.append(f'  of no use here, in {printable(path)}: {_count(counts)}')
     parts: dict[str, Counter[str]] = {}
     for name, source in origin.items():
         parts.setdefault(name.split('.')[0], Counter())[source] += 1
-    lines = [f'  {part}: {_count(counts)}' for part, counts in parts.items()]
+    lines = [f'  {printable(part)}: {_count(counts)}' for part, counts in parts.items()]
     return shared, '\n'.join(['Weights at the start:', *lines, *homeless])
 
 
 def _count(counts: Counter[str]) -> str:
-    return ', '.join(f'{number} {what}' for what, number in counts.items())
+    return ', '.join(f'{number} {printable(what)}' for what, number in counts.items())

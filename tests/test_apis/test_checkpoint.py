@@ -275,3 +275,12 @@ def test_other_precisions_load(tmp_path, dtype):
     model = Normed()
     load_checkpoint(model, tmp_path / 'a.pth')
     assert model.norm.weight.dtype == torch.float32 and model.norm.weight.sum() == 2
+
+
+def test_names_in_a_file_do_not_move_the_terminal(tmp_path):
+    state = {**Toy().state_dict(), 'x\x1b[2J.weight': torch.zeros(1)}
+    torch.save(state, tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='not in the model') as caught:
+        load_checkpoint(Toy(), tmp_path / 'a.pth')
+    assert r'x\x1b[2J.weight' in str(caught.value)
+    assert '\x1b' not in str(caught.value)

@@ -37,6 +37,11 @@ def test_report_counts_all_and_shows_twenty():
     assert '... and 3 more' in text
 
 
+def test_names_in_a_report_do_not_move_the_terminal():
+    text = report(1, ['a.b\x1b'], {'unknown': ['c\x1b[2J']})
+    assert r'c\x1b[2J' in text and '\x1b' not in text
+
+
 def test_files_of_detectron2_are_read_and_others_refused(tmp_path):
     witness = tmp_path / 'ran'
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...fileio import printable, printable_lines
 from ..findings import KINDS, Findings, shorten
 
 
@@ -109,13 +110,14 @@ class Summary(Findings):
         Of more than 50 classes only those that occur have a line.
         """
         is_long = len(self.names) > 50
+        names = [printable(name) for name in self.names]
         total = int(self.pixels.sum()) + sum(self.ignored.values())
-        width = min(max([len('class'), *map(len, self.names)]), 40)
+        width = min(max([len('class'), *map(len, names)]), 40)
         lines = [
             f'{"":>5} {"class":<{width}} {"":<5} {"images":>8} {"segments":>9} '
             f'{"pixels":>14} {"share":>8}'
         ]
-        for label, name in enumerate(self.names):
+        for label, name in enumerate(names):
             if not self.segments[label] and not self.pixels[label] and is_long:
                 continue
             kind = ''
@@ -143,7 +145,7 @@ class Summary(Findings):
                 if not texts:
                     continue
                 lines.append(f'{word}: {title} ({len(texts)})')
-                lines += [f'  {text}' for text in texts[:limit]]
+                lines += [f'  {printable_lines(text)}' for text in texts[:limit]]
                 if len(texts) > limit:
                     lines.append(f'  ... and {len(texts) - limit} more')
         return lines

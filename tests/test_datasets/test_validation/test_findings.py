@@ -59,3 +59,14 @@ def test_lists_are_cut():
 def test_unknown_kind_is_refused():
     with pytest.raises(ValueError, match='sizes'):
         Findings().problem('sizes', 'x')
+
+
+def test_names_of_files_and_classes_do_not_move_the_terminal():
+    name = 'dog\x1b[2J'
+    summary = Summary('val', [name], is_thing=[True], num_images=1)
+    summary.problem('file', 'a\x1b]0;title\x07.png is missing')
+    summary.finish()
+    text = '\n'.join([*summary.histogram(), *summary.problem_lines()])
+    assert r'dog\x1b[2J' in text and r'a\x1b]0;title\x07.png' in text
+    assert all(line.isprintable() for line in text.split('\n'))
+    assert summary.as_dict()['classes'][0]['name'] == name
