@@ -96,12 +96,14 @@ def load_config(args):
 
 def read_truth(data_root, names):
     """Yield path, segment ids and segments of the validation images."""
+    from mmovseg.datasets.panoptic_format import read_segment_ids
+
     root = Path(data_root)
     truth = json.loads((root / 'annotations/panoptic_val.json').read_text())
     index = {x['id']: names.index(x['name']) for x in truth['categories']}
     for image, annotation in zip(truth['images'], truth['annotations'], strict=True):
-        png = Image.open(root / 'annotations/panoptic_val' / annotation['file_name'])
-        ids = np.asarray(png.convert('RGB')).astype(np.int64) @ [1, 256, 65536]
+        png = root / 'annotations/panoptic_val' / annotation['file_name']
+        ids = read_segment_ids(str(png))
         segments = [
             dict(segment, category_id=index[segment['category_id']])
             for segment in annotation['segments_info']
@@ -112,12 +114,13 @@ def read_truth(data_root, names):
 def draw_prediction(inferencer, path, panels, target):
     """Draw an image, given panels of it (title, ids, segments), and the prediction."""
     from mmovseg.apis import draw_panoptic, side_by_side
+    from mmovseg.datasets.image_file import read_photo
 
     sample = inferencer(str(path), return_datasamples=True)['predictions'][0]
     found = sample.pred_panoptic_seg
     segments = found.metainfo['segments_info']
     panels = [*panels, ('prediction', found.sem_seg[0].numpy(), segments)]
-    rgb = np.asarray(Image.open(path).convert('RGB'))
+    rgb = read_photo(str(path))[..., ::-1]
     names = inferencer.model.vocabulary.names
     unseen = set(np.flatnonzero(~inferencer.model.seen.numpy()).tolist())
     drawn = [

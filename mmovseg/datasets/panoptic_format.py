@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from mmengine import fileio
 
 from .annotation_file import (
     KEY,
@@ -28,7 +27,7 @@ from .annotation_file import (
     is_vector,
 )
 from .findings import shorten
-from .image_file import ImageError, open_image
+from .image_file import ImageError, open_image, read_file
 
 # What the entries of the JSON need, and of which types.
 IMAGE = {'id': KEY, 'file_name': str, 'height': NUMBER, 'width': NUMBER}
@@ -63,7 +62,7 @@ def read_segment_ids(path: str, backend_args: dict | None = None) -> np.ndarray:
         ImageError: If the file is empty, cut off, or no image.
         PackingError: If it is no PNG of 8-bit RGB colors.
     """
-    data = fileio.get(path, backend_args=backend_args)
+    data = read_file(path, backend_args)
     kind = open_image(data, path).format
     what = f'a {kind} file'
     if kind == 'PNG':
