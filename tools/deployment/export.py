@@ -10,8 +10,8 @@ The ending of a file says what goes into it. The classes are baked into models, 
 height and width are free: multiples of 32 from 64 on. docs/deployment.md describes
 inputs and outputs; demo/onnx_demo.py runs the ONNX file without torch.
 
-Exit status: 0, or 1 if --check finds a file that differs from the model, or 2 after a
-mistake.
+Exit status: 0, or 1 after an error or if --check finds a file that differs from the
+model, or 2 if the options are wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmovseg.command_line import output_file
+from mmovseg.command_line import exit_on_error, output_file
 from mmovseg.vocabulary import Vocabulary
 
 
@@ -108,11 +108,8 @@ def check(model: OVSegmentor, path: Path, *, text_input: bool) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    try:
+    with exit_on_error(ImportError, RuntimeError):
         return 0 if export(args) else 1
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
 
 
 if __name__ == '__main__':
