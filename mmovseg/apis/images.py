@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ __all__ = [
     'ImageError',
     'array_to_bgr',
     'find_images',
+    'list_sources',
     'load_image',
     'pil_to_bgr',
     'write_json',
@@ -53,6 +56,33 @@ def find_images(folder: str | Path) -> list[str]:
         endings = ', '.join(sorted(EXTENSIONS))
         raise ImageError(f'{printable(folder)} holds no image file ({endings}).')
     return paths
+
+
+def list_sources(inputs: Any) -> list[Any]:
+    """Flatten inputs; the images of a folder take its place.
+
+    Args:
+        inputs: A path, an array or a Pillow image, or a list of them.
+
+    Raises:
+        ImageError: If there are none.
+    """
+    if not isinstance(inputs, (list, tuple)):
+        inputs = [inputs]
+    sources: list[Any] = []
+    for item in inputs:
+        if isinstance(item, (str, PathLike)) and os.path.isdir(item):
+            try:
+                sources += find_images(item)
+            except ImageError:
+                if len(inputs) == 1:
+                    raise
+                sources.append(item)  # reported like any photo that fails
+        else:
+            sources.append(item)
+    if not sources:
+        raise ImageError('There is no photo to segment: the list is empty.')
+    return sources
 
 
 def write_png(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import partial
-from itertools import chain, islice
-from os import PathLike
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,30 +14,27 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
-from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement
 from torch import nn
 
 from ..background_worker import BackgroundWorker
 from ..models import ops
-from ..progress import Progress
 from ..registry import INFERENCERS
 from ..vocabulary import Vocabulary
 from .config import load_config
 from .fast_mode import make_fast, warm_up
 from .heatmaps import draw_heatmaps, find_labels
-from .images import ImageError, find_images, write_png
+from .images import ImageError, list_sources, write_png
 from .init_model import init_model
 from .output_folder import describe_source, make_names, open_folder
+from .photo_loader import PhotoLoader, report
 from .photo_pipeline import Photo, PhotoPipeline, find_pipeline
 from .photo_stream import (
-    FailedImage,
     LoadedPhoto,
     batch_by_size,
-    is_out_of_memory,
-    load_photos,
     make_failed,
+    run_batch,
 )
 from .results import TASKS, Result, find_task, read_result
 
@@ -249,7 +242,7 @@ class OVSegInferencer(BaseInferencer):
         errors: list[dict[str, str]] = []
 
         def fail(photo: Photo, error: Exception) -> None:
-            _report(make_failed(sources[photo.index], photo.name, error), errors)
+            report(make_failed(sources[photo.index], photo.name, error), errors)
 
         def finish(photo: Photo, sample: BaseDataElement) -> None:
             try:
@@ -277,24 +270,22 @@ class OVSegInferencer(BaseInferencer):
                 heatmaps[photo.index] = outcome.heatmaps
 
         divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
-        copies = self._find_copies()
+        loader = self._make_loader()
 
         def compute(batch: Sequence[LoadedPhoto]) -> list[BaseDataElement]:
-            data = self._collate(batch, copies)
+            data = loader.collate(batch)
             return self.forward(data, task, bool(labels), chosen)
 
         with (
             open_folder(out_dir, sources) as folder,
             # Or threads and the progress bar would outlive an error.
             closing(
-                self._load(
-                    sources, make_names(sources, folder), batch_size, errors, copies
-                )
+                loader.load(sources, make_names(sources, folder), batch_size, errors)
             ) as loaded,
             BackgroundWorker(2 * batch_size) as background,
         ):
             for batch in batch_by_size(loaded, batch_size, divisor):
-                for photo, sample in _compute(batch, compute, fail):
+                for photo, sample in run_batch(batch, compute, fail):
                     background.run(finish, photo, sample)
         if len(errors) == len(sources):
             raise ImageError('\n'.join(error['message'] for error in errors))
@@ -330,12 +321,12 @@ class OVSegInferencer(BaseInferencer):
             batch_size: Photos per batch.
             kwargs: There are none.
         """
-        sources, copies = self._inputs_to_list(inputs), self._find_copies()
+        sources, loader = self._inputs_to_list(inputs), self._make_loader()
         with closing(
-            self._load(sources, make_names(sources), batch_size, [], copies)
+            loader.load(sources, make_names(sources), batch_size, [])
         ) as photos:
             while batch := list(islice(photos, batch_size)):
-                yield self._collate(batch, copies)
+                yield loader.collate(batch)
 
     def visualize(
         self,
@@ -365,71 +356,16 @@ class OVSegInferencer(BaseInferencer):
 
     def _inputs_to_list(self, inputs: Any) -> list[Any]:
         """Flatten inputs; the images of a folder take its place."""
-        if not isinstance(inputs, (list, tuple)):
-            inputs = [inputs]
-        sources: list[Any] = []
-        for item in inputs:
-            if isinstance(item, (str, PathLike)) and os.path.isdir(item):
-                try:
-                    sources += find_images(item)
-                except ImageError:
-                    if len(inputs) == 1:
-                        raise
-                    sources.append(item)  # reported like any photo that fails
-            else:
-                sources.append(item)
-        if not sources:
-            raise ImageError('There is no photo to segment: the list is empty.')
-        return sources
+        return list_sources(inputs)
 
-    def _load(
-        self,
-        sources: Sequence[Any],
-        names: Sequence[str],
-        batch_size: int,
-        errors: list[dict[str, str]],
-        copies: torch.cuda.Stream | None,
-    ) -> Iterator[LoadedPhoto]:
-        """Load photos; report those that cannot be used."""
-        photos = load_photos(
-            sources,
-            names,
-            partial(self._prepare, copies=copies),
-            ahead=batch_size,
+    def _make_loader(self) -> PhotoLoader:
+        return PhotoLoader(
+            self.pipeline,
+            self.collate_fn,
+            self._find_copies(),
             num_workers=self.num_workers,
+            show_progress=self.show_progress,
         )
-        quiet = not self.show_progress
-        progress = Progress(len(sources), 'Inference', 'photo', disable=quiet)
-        with closing(photos), progress:
-            for item in photos:
-                progress.update()
-                if isinstance(item, LoadedPhoto):
-                    yield item
-                else:
-                    _report(item, errors)
-
-    def _prepare(
-        self, photo: Photo, copies: torch.cuda.Stream | None
-    ) -> dict[str, Any]:
-        """Run the pipeline, in a thread; begin to copy the image to a GPU."""
-        data = self.pipeline(photo)
-        if copies is not None:
-            with torch.cuda.stream(copies):
-                image = data['inputs'].pin_memory()
-                data['inputs'] = image.to(copies.device, non_blocking=True)
-        return data
-
-    def _collate(
-        self, batch: Sequence[LoadedPhoto], copies: torch.cuda.Stream | None
-    ) -> dict[str, Any]:
-        """Make a batch, of which a GPU has all images before it goes on."""
-        data = self.collate_fn([x.data for x in batch])
-        if copies is not None:
-            stream = torch.cuda.current_stream(copies.device)
-            stream.wait_stream(copies)
-            for image in data['inputs']:
-                image.record_stream(stream)  # or another could take its memory
-        return data
 
     def _find_copies(self) -> torch.cuda.Stream | None:
         """Return the stream of a GPU on which photos come while the model computes."""
@@ -462,13 +398,6 @@ class OVSegInferencer(BaseInferencer):
         """There is none: results draw themselves."""
 
 
-def _report(failed: FailedImage, errors: list[dict[str, str]]) -> None:
-    """Add a photo to the errors of a call, and to the log."""
-    errors.append(failed._asdict())
-    message = f'Skipped: {failed.message}'
-    print_log(message, logger='current', level=logging.ERROR)
-
-
 def _save(outcome: _Outcome, image: np.ndarray, source: Any, folder: Path) -> None:
     outcome.result.save(folder, outcome.name, image, describe_source(source))
     heatmaps = folder / f'{outcome.name}_heatmaps.png'
@@ -494,21 +423,3 @@ def _read(
 ) -> Result:
     names, is_thing = vocabulary.names, vocabulary.is_thing
     return read_result(sample, task, names, is_thing=is_thing, score_thr=thr)
-
-
-def _compute(
-    batch: Sequence[LoadedPhoto],
-    compute: Callable[[Sequence[LoadedPhoto]], list[BaseDataElement]],
-    fail: Callable[[Photo, Exception], None],
-) -> list[tuple[Photo, BaseDataElement]]:
-    """Run the model; photos that fill the memory together are run one by one."""
-    photos = [photo for photo, _ in batch]
-    try:
-        return list(zip(photos, compute(batch), strict=True))
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        if len(batch) == 1:
-            fail(*photos, error)
-            return []
-    return list(chain.from_iterable(_compute([x], compute, fail) for x in batch))

@@ -9,12 +9,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from mmengine.structures import BaseDataElement
 from PIL import Image
 
 from ..fileio import printable
@@ -135,6 +136,33 @@ def batch_by_size(
             count -= len(waiting[ready])
             yield waiting.pop(ready)
     yield from waiting.values()
+
+
+def run_batch(
+    batch: Sequence[LoadedPhoto],
+    compute: Callable[[Sequence[LoadedPhoto]], list[BaseDataElement]],
+    fail: Callable[[Photo, Exception], None],
+) -> list[tuple[Photo, BaseDataElement]]:
+    """Run the model; photos that fill the memory together are run one by one.
+
+    Args:
+        batch: Photos of one size.
+        compute: The model.
+        fail: Told of a photo that fills the memory alone.
+
+    Returns:
+        The photos that could be run, and what was found.
+    """
+    photos = [photo for photo, _ in batch]
+    try:
+        return list(zip(photos, compute(batch), strict=True))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        if len(batch) == 1:
+            fail(*photos, error)
+            return []
+    return list(chain.from_iterable(run_batch([x], compute, fail) for x in batch))
 
 
 def read_photo(source: Any) -> np.ndarray:
