@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +25,9 @@ from ..vocabulary import Vocabulary
 from .config import load_config
 from .fast_mode import make_fast, warm_up
 from .heatmaps import draw_heatmaps, find_labels
-from .images import ImageError, list_sources, write_png
+from .images import ImageError, list_sources
 from .init_model import init_model
-from .output_folder import describe_source, make_names, open_folder
+from .output_folder import make_names, open_folder
 from .photo_loader import PhotoLoader, report
 from .photo_pipeline import Photo, PhotoPipeline, find_pipeline
 from .photo_stream import (
@@ -37,12 +37,6 @@ from .photo_stream import (
     run_batch,
 )
 from .results import TASKS, Result, find_task, read_result
-
-
-class _Outcome(NamedTuple):
-    name: str
-    result: Result
-    heatmaps: np.ndarray | None  # RGB
 
 
 @INFERENCERS.register_module()
@@ -252,29 +246,23 @@ class OVSegInferencer(BaseInferencer):
 
         def finish_photo(photo: Photo, sample: BaseDataElement) -> None:
             image = photo.bgr[..., ::-1]
-            outcome = _Outcome(
-                photo.name,
-                _read(sample, task, chosen, score_thr),
-                draw_heatmaps(image, sample, labels, chosen.names) if labels else None,
-            )
+            result = _read(sample, task, chosen, score_thr)
+            name, drawn = photo.name, None
+            if labels:
+                drawn = draw_heatmaps(image, sample, labels, chosen.names)
             if folder is not None:
-                with folder.claim(photo.name, sources[photo.index]) as name:
-                    outcome = outcome._replace(name=name)
-                    _save(outcome, image, sources[photo.index], folder.path)
-            found = (
-                sample if return_datasamples else outcome.result.to_dict(outcome.name)
-            )
-            predictions[photo.index] = found
+                name = folder.save(name, sources[photo.index], image, result, drawn)
+            value = sample if return_datasamples else result.to_dict(name)
+            predictions[photo.index] = value
             if return_vis:
-                drawings[photo.index] = outcome.result.draw(image)
-                heatmaps[photo.index] = outcome.heatmaps
+                drawings[photo.index] = result.draw(image)
+                heatmaps[photo.index] = drawn
 
         divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
         loader = self._make_loader()
 
         def compute(batch: Sequence[LoadedPhoto]) -> list[BaseDataElement]:
-            data = loader.collate(batch)
-            return self.forward(data, task, bool(labels), chosen)
+            return self.forward(loader.collate(batch), task, bool(labels), chosen)
 
         with (
             open_folder(out_dir, sources) as folder,
@@ -322,9 +310,8 @@ class OVSegInferencer(BaseInferencer):
             kwargs: There are none.
         """
         sources, loader = self._inputs_to_list(inputs), self._make_loader()
-        with closing(
-            loader.load(sources, make_names(sources), batch_size, [])
-        ) as photos:
+        photos = loader.load(sources, make_names(sources), batch_size, [])
+        with closing(photos):
             while batch := list(islice(photos, batch_size)):
                 yield loader.collate(batch)
 
@@ -398,15 +385,6 @@ class OVSegInferencer(BaseInferencer):
         """There is none: results draw themselves."""
 
 
-def _save(outcome: _Outcome, image: np.ndarray, source: Any, folder: Path) -> None:
-    outcome.result.save(folder, outcome.name, image, describe_source(source))
-    heatmaps = folder / f'{outcome.name}_heatmaps.png'
-    if outcome.heatmaps is not None:
-        write_png(heatmaps, outcome.heatmaps)
-    else:
-        heatmaps.unlink(missing_ok=True)  # of an earlier run on this photo
-
-
 def _read_vocabulary(
     vocabulary: Vocabulary | str | Path | Sequence[str],
 ) -> Vocabulary:
@@ -416,10 +394,7 @@ def _read_vocabulary(
 
 
 def _read(
-    sample: BaseDataElement,
-    task: str,
-    vocabulary: Vocabulary,
-    thr: float | None = None,
+    sample: BaseDataElement, task: str, vocabulary: Vocabulary, thr: float | None = None
 ) -> Result:
     names, is_thing = vocabulary.names, vocabulary.is_thing
     return read_result(sample, task, names, is_thing=is_thing, score_thr=thr)

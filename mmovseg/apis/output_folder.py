@@ -13,9 +13,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from ..fileio import printable
+from .images import write_png
+from .results import Result
 
 # What follows the name of a photo in the names of its files; the drawing comes first.
 ENDINGS = ('_overlay.png', '_labels.png', '_heatmaps.png', '.json')
@@ -180,6 +183,38 @@ class OutputFolder:
         finally:
             if claimed is not None and _is_empty(claimed):
                 claimed.unlink(missing_ok=True)  # there was an error before
+
+    def save(
+        self,
+        name: str,
+        source: Any,
+        image: np.ndarray,
+        result: Result,
+        heatmaps: np.ndarray | None = None,
+    ) -> str:
+        """Write what was found in a photo, under a name that :meth:`claim` gives.
+
+        Args:
+            name: From :meth:`choose_names`.
+            source: The photo.
+            image: The photo, RGB.
+            result: What was found.
+            heatmaps: Their drawing, RGB. None deletes that of an earlier run.
+
+        Returns:
+            The name that the files have.
+
+        Raises:
+            OutputError: If the folder is gone, or a file cannot be written.
+        """
+        with self.claim(name, source) as free:
+            result.save(self.path, free, image, describe_source(source))
+            path = self.path / f'{free}_heatmaps.png'
+            if heatmaps is not None:
+                write_png(path, heatmaps)
+            else:
+                path.unlink(missing_ok=True)
+        return free
 
     def _shorten(self, name: str) -> str:
         """Cut a name so that a number and every ending fit behind it."""

@@ -455,7 +455,7 @@ def test_an_error_leaves_no_thread(inferencer, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError('disk full')
 
-    monkeypatch.setattr('mmovseg.apis.inferencer._save', fail)
+    monkeypatch.setattr('mmovseg.apis.results.Result.save', fail)
     photos = [np.zeros((32, 32, 3), np.uint8)] * 12
     with pytest.raises(OSError, match='disk full') as caught:
         inferencer(photos, batch_size=2, out_dir=tmp_path)
