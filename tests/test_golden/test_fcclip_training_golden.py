@@ -113,11 +113,8 @@ def test_gradient_norms(golden, step):
 def test_weight_decay(golden, step, pytestconfig):
     path = pytestconfig.rootpath / 'configs/_base_/schedules/fcclip_50ep.py'
     config = Config.fromfile(path).optim_wrapper
-    constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
-        dict(type=config.pop('constructor'), optim_wrapper_cfg=config)
-        | dict(paramwise_cfg=config.pop('paramwise_cfg'))
-    )
-    wrapper = constructor(step[0])
+    constructor = OPTIM_WRAPPER_CONSTRUCTORS.get(config.pop('constructor'))
+    wrapper = constructor(config, config.pop('paramwise_cfg'))(step[0])
     decays = {
         id(parameter): group['weight_decay']
         for group in wrapper.optimizer.param_groups

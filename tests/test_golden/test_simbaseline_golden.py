@@ -115,9 +115,9 @@ def test_all_proposals(model, golden, shared, text, inputs, sample, monkeypatch)
         seen.update(masks=masks, valid=valid, regions=embed(image, masks, valid))
         return seen['regions']
 
-    def watch_mix(own_logits, crop_logits, valid):
+    def watch_mix(own_logits, crop_logits, flags, valid):
         seen['own'], seen['crops'] = own_logits, crop_logits
-        return mix(own_logits, crop_logits, valid)
+        return mix(own_logits, crop_logits, flags, valid)
 
     monkeypatch.setattr(model, '_embed_crops', watch_embed)
     monkeypatch.setattr(model, '_mix', watch_mix)
@@ -153,7 +153,7 @@ def test_map_of_the_recorded_masks_and_logits(model, golden, shared, sample):
     )
     valid = torch.from_numpy(golden['valid'])
     assert valid.all()
-    class_logits = model._mix(own_logits, crop_logits[:, :-1], valid)[None]
+    class_logits = model._mix(own_logits, crop_logits[:, :-1], model.seen, valid)[None]
     prediction = MaskPrediction(class_logits, mask_logits)
     done = model.fusion(prediction, [sample], model.vocabulary, PADDED)[0]
     agreement = done.pred_sem_seg.sem_seg[0].numpy() == golden['sem_map']

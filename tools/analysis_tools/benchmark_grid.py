@@ -97,7 +97,6 @@ import numpy as np
 import torch
 
 from mmovseg.analysis.peers import (
-    PEERS,
     MissingPackageError,
     build_system,
     make_vocabulary,

@@ -76,6 +76,7 @@ def parse_args(arguments=None):
 def check_args(parser, args):
     """Stop with a message at a value that cannot work."""
     from mmovseg.analysis.peers import PEERS
+    from mmovseg.apis.config import load_config
 
     args.systems = args.systems or list(PEERS)
     if any(x < 64 or x % 32 for x in args.size):
@@ -119,7 +120,6 @@ from mmovseg.analysis.peers import (
 )
 from mmovseg.analysis.profiling import count_macs, wait_passively, watch_parts
 from mmovseg.analysis.run_card import describe_place, write_card
-from mmovseg.apis.config import load_config
 
 
 def make_inputs(args):

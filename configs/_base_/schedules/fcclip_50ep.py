@@ -1,7 +1,10 @@
-"""The recipe of FC-CLIP: AdamW, 50 epochs of COCO, batch 16, mixed precision."""
+"""The recipe of FC-CLIP: AdamW, 50 epochs of COCO, batch 16.
+
+The released weights were trained in mixed precision: give tools/train.py --amp.
+"""
 
 optim_wrapper = dict(
-    type='AmpOptimWrapper',
+    type='OptimWrapper',
     constructor='TrainableOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
     clip_grad=dict(max_norm=0.01, norm_type=2),
