@@ -78,6 +78,8 @@ def parse_args(arguments=None):
     args = parser.parse_args(arguments)
 
     args.device = pick_device(args.device)
+    from mmovseg.analysis.peers import PEERS  # after --help
+
     args.systems = args.systems or list(PEERS)
     if any(x < 64 or x % 32 for x in args.size):
         parser.error(
