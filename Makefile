@@ -65,7 +65,7 @@ configs: $(VENV)/.stamp  ## Load and build every config
 golden: $(VENV)/.stamp  ## Compare with the reference values recorded in ../shared
 	OMP_NUM_THREADS=2 $(PY) -m pytest -m 'not ops' --need-shared tests/test_golden
 
-bench: $(VENV)/.stamp  ## Compare the speed with that of a commit: make bench BASE=v0.1.0
+bench: $(VENV)/.stamp  ## Compare the speed with that of a commit: make bench BASE=HEAD~1
 	$(if $(BASE),,$(error make bench needs a commit to compare with: make bench BASE=HEAD~1))
 	$(PY) .ci/bench.py $(BASE) $(CASES)
 

@@ -4,7 +4,7 @@ Each tree runs the same ten small cases in a process of its own; the two take tu
 that what else the machine does meets both. Of every case it prints the medians and the
 ratio of the commit's to ours: above 1 we are faster. CPU time is what counts, as wall
 time also holds what others do on the machine. CI does not run this; do it on an idle
-machine before a release: make bench BASE=v0.1.0
+machine before a release: make bench BASE=HEAD~1
 """
 
 import argparse
