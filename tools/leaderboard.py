@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmovseg.command_line import exit_on_error
 from mmovseg.fileio import write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,11 +46,9 @@ def main():
     args = parse_args()
     out = Path(args.out)
     strict = Path(args.cards).resolve() == (ROOT / 'results').resolve()
-    try:
+    with exit_on_error():
         cards = load_cards(args.cards, strict=strict)
         page = Leaderboard(ROOT / 'configs', cards, show_empty=args.all).render()
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
     if not args.check:
         write_atomic(out, page)
     elif not out.is_file() or out.read_text(encoding='utf-8') != page:

@@ -10,8 +10,8 @@ similarities mean nothing.
 """
 
 import argparse
-import sys
 
+from mmovseg.command_line import exit_on_error
 from mmovseg.vocabulary import Vocabulary
 
 
@@ -134,7 +134,7 @@ def print_similarity(args, train, test, seen):
 
 def main():
     args = parse_args()
-    try:
+    with exit_on_error():
         train = Vocabulary.from_string(args.train)
         test = Vocabulary.from_string(args.test)
         describe('A', args.train, train)
@@ -144,8 +144,6 @@ def main():
         print_shared('B', test, args.top)
         if not args.no_similarity:
             print_similarity(args, train, test, overlap.seen)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

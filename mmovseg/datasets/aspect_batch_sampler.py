@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mmengine.dataset import BaseDataset
-from PIL import Image
 from torch.utils.data import Sampler
 
-from mmovseg.datasets.image_file import FORMATS
+from mmovseg.datasets.image_file import read_size
 from mmovseg.registry import DATA_SAMPLERS
 
 
@@ -55,5 +54,5 @@ def _read_ratio(dataset: BaseDataset, index: int) -> float:
     info = dataset.get_data_info(index)
     if 'width' in info and 'height' in info:
         return info['width'] / info['height']
-    with Image.open(info['img_path'], formats=FORMATS) as image:  # the header only
-        return image.width / image.height
+    width, height = read_size(info['img_path'])
+    return width / height

@@ -9,8 +9,10 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import mmcv
@@ -99,6 +101,36 @@ def read_file(path: str | Path, backend_args: dict | None = None) -> bytes:
     """
     if backend_args or '://' in str(path):
         return fileio.get(str(path), backend_args=backend_args)
+    with _open_file(path) as file:
+        return file.read()
+
+
+def read_size(path: str | Path) -> tuple[int, int]:
+    """Read width and height of an image from the start of its file.
+
+    Args:
+        path: A local file. EXIF orientation is not applied.
+
+    Returns:
+        Width and height in pixels.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImageError: If it is no image file.
+    """
+    name = printable(os.fsdecode(path))
+    with _open_file(path) as file:
+        try:
+            return Image.open(file, formats=FORMATS).size
+        except Exception as error:
+            raise ImageError(
+                f'Image {name} cannot be opened: {_describe(error)}'
+            ) from error
+
+
+@contextmanager
+def _open_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a regular file of at most MAX_BYTES."""
     # A pipe without a writer would block at once.
     flags = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
     descriptor = os.open(path, flags)
@@ -112,7 +144,7 @@ def read_file(path: str | Path, backend_args: dict | None = None) -> bytes:
             size = f'{status.st_size} bytes; at most {MAX_BYTES}'
             raise ImageError(f'Image {name} has {size} are read.')
         with open(descriptor, 'rb', closefd=False) as file:
-            return file.read()
+            yield file
     finally:
         os.close(descriptor)
 

@@ -65,6 +65,7 @@ def create_clip(model_name: str, pretrained: str | None = None) -> Any:
 
     Raises:
         ValueError: If the name, or the tag of the name, does not exist.
+        ValueError: If a weight is NaN or infinite.
         FileNotFoundError: If ``pretrained`` looks like a file and is missing.
     """
     register_tiny_models()
@@ -96,7 +97,18 @@ def create_clip(model_name: str, pretrained: str | None = None) -> Any:
         )
     finally:
         _ASKED_FOR_RANDOM.reset(token)
+    if pretrained is not None:
+        _check_finite(model, pretrained)
     return freeze(model)
+
+
+def _check_finite(model: nn.Module, pretrained: str) -> None:
+    for name, weight in model.named_parameters():
+        if not weight.isfinite().all():
+            raise ValueError(
+                f'CLIP weights {str(pretrained)!r} are damaged: {name} holds NaN or '
+                'infinity.'
+            )
 
 
 # Of this thread alone.

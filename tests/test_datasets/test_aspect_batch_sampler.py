@@ -1,9 +1,11 @@
+import os
 from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from mmovseg.datasets import AspectBatchSampler
+from mmovseg.datasets.image_file import ImageError, read_size
 from mmovseg.registry import DATA_SAMPLERS
 
 
@@ -63,3 +65,9 @@ def test_built_as_the_runner_does():
     assert len(sampler) == 2
     with pytest.raises(ValueError, match='got 0'):
         AspectBatchSampler(Indices([], []), 0)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'a.png')
+    with pytest.raises(ImageError, match=r'a\.png is a pipe'):
+        read_size(tmp_path / 'a.png')

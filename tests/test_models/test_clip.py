@@ -58,6 +58,14 @@ def test_a_local_file_restores_the_weights_without_a_network(tiny_clip, tmp_path
         assert all(torch.equal(value, loaded[key]) for key, value in state.items())
 
 
+def test_a_file_with_nan_is_refused(tiny_clip, tmp_path):
+    weights = create_clip(tiny_clip['vit']).state_dict()
+    weights['visual.conv1.weight'][0, 0, 0, 0] = torch.nan
+    torch.save(weights, tmp_path / 'clip.pth')
+    with pytest.raises(ValueError, match=r'clip\.pth.*visual\.conv1\.weight'):
+        create_clip(tiny_clip['vit'], str(tmp_path / 'clip.pth'))
+
+
 def test_a_pickle_with_code_is_refused(tiny_clip, tmp_path):
     path = tmp_path / 'clip.pt'
     witness = tmp_path / 'ran'

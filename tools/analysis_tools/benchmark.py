@@ -8,10 +8,9 @@ tools/analysis_tools/benchmark.py eovseg_r50_coco --throughput --fast bf16 resiz
 """
 
 import argparse
-import sys
 import time
 
-from mmovseg.command_line import FAST_PARTS, output_file, pick_device
+from mmovseg.command_line import FAST_PARTS, exit_on_error, output_file, pick_device
 
 BATCH_SIZES = [1, 2, 4, 8, 16, 32]
 
@@ -237,10 +236,8 @@ def main():
     wait_passively()
     if args.threads:
         torch.set_num_threads(args.threads)
-    try:
+    with exit_on_error(TypeError):
         models = build_models(args)
-    except (OSError, TypeError, ValueError) as error:
-        sys.exit(f'error: {error}')
     device = args.device
     if device == 'cpu':
         device += f', {torch.get_num_threads()} threads'
@@ -250,11 +247,9 @@ def main():
         f'{device}, torch {torch.__version__}, {args.repeat} runs'
     )
     place = describe_place()
-    try:
+    with exit_on_error():
         measure = measure_throughput if args.throughput else measure_latency
         runs = measure(models, args)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
     if args.out:
         settings = dict(vars(args), out=str(args.out))
         write_card(args.out, dict(settings=settings, runs=runs, **place))

@@ -6,8 +6,9 @@ tools/analysis_tools/benchmark_data.py eovseg_r50_coco --data-of eovseg_tiny_sha
 """
 
 import argparse
-import sys
 import time
+
+from mmovseg.command_line import exit_on_error
 
 
 def parse_args():
@@ -77,7 +78,7 @@ def time_loader(config, count):
 def main():
     args = parse_args()
     wait_passively()
-    try:
+    with exit_on_error():
         loader = read_loader(
             args.config,
             args.split,
@@ -86,8 +87,6 @@ def main():
             cfg_options=args.cfg_options,
         )
         dataset = DATASETS.build(loader.dataset)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
     seconds, refused = time_transforms(dataset, args.images)
     print('| transform | median ms | p95 ms | share |\n| --- | ---: | ---: | ---: |')
     total = sum(sum(times) for times in seconds.values())

@@ -9,10 +9,9 @@ Example: tools/analysis_tools/benchmark_train.py eovseg_r50_coco --threads 2
 
 import argparse
 import logging
-import sys
 from contextlib import contextmanager
 
-from mmovseg.command_line import output_file, pick_device
+from mmovseg.command_line import exit_on_error, output_file, pick_device
 
 WRAPPERS = {
     'float32': 'OptimWrapper',
@@ -301,10 +300,8 @@ def main():
         f'{torch.get_num_threads()} threads, torch {torch.__version__}, median of '
         f'{args.repeat} steps in turns\n'
     )
-    try:
+    with exit_on_error():
         measure_all(args)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from mmovseg.command_line import FAST_PARTS, output_file
+from mmovseg.command_line import FAST_PARTS, exit_on_error, output_file
 
 
 class Official(NamedTuple):
@@ -125,10 +125,8 @@ def build(size, semantic, fast=None):
     if fast is None:
         return models * 2
     models.append(build_exact(size, semantic))
-    try:
+    with exit_on_error():
         make_fast(models[0], fast or True)
-    except ValueError as error:
-        sys.exit(f'error: --fast: {error}')
     return models
 
 
@@ -143,11 +141,9 @@ def build_exact(size, semantic):
 
 def choose(models, vocabulary):
     """Set the vocabulary of models; stop with a message if it is none."""
-    try:
+    with exit_on_error():
         for model in models:
             model.set_vocabulary(vocabulary)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: --vocabulary: {error}')
 
 
 def seconds(times):

@@ -8,9 +8,8 @@ between them. The table is written in Markdown.
 """
 
 import argparse
-import sys
 
-from mmovseg.command_line import FAST_PARTS, pick_device
+from mmovseg.command_line import FAST_PARTS, exit_on_error, pick_device
 
 METRICS = ('panoptic/PQ', 'semantic/mIoU')
 
@@ -92,7 +91,7 @@ def main():
     args = parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    try:
+    with exit_on_error(TypeError):
         args.checkpoint = find_checkpoint(args.checkpoint)
         before, exact = evaluate(args, ())
         unknown = [name for name in args.metrics if name not in before]
@@ -106,8 +105,6 @@ def main():
                 for name in args.metrics
             ]
             rows.append([mode, *changes, f'{count_changed(labels, exact):.3f} %'])
-    except (OSError, TypeError, ValueError) as error:
-        sys.exit(f'error: {error}')
     rows[:0] = [['', *args.metrics, 'pixels of another class'], ['---'] * len(rows[0])]
     print(f'First {len(exact)} images, {args.device}, torch {torch.__version__}\n')
     for row in rows:

@@ -4,7 +4,8 @@ Example: tools/analysis_tools/get_flops.py configs/eovseg/eovseg_r50_zs-ade20k.p
 """
 
 import argparse
-import sys
+
+from mmovseg.command_line import exit_on_error
 
 
 def parse_args():
@@ -82,10 +83,8 @@ def print_table(parameters, macs):
 
 def main():
     args = parse_args()
-    try:
+    with exit_on_error():
         model = build_model(args.config, args.cfg_options, vocabulary=args.vocabulary)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
     height, width = args.shape
     names = len(model.vocabulary.all_names)
     print(

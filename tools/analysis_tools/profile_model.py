@@ -9,10 +9,9 @@ Example: tools/analysis_tools/profile_model.py eovseg_r50_coco eovseg_convnext-l
 
 import argparse
 import itertools
-import sys
 from contextlib import nullcontext
 
-from mmovseg.command_line import output_file, pick_device
+from mmovseg.command_line import exit_on_error, output_file, pick_device
 
 
 def parse_args():
@@ -109,20 +108,16 @@ def main():
         f'{peak.flops / 1e9:,.0f} GFLOP/s, {peak.bandwidth / 1e9:,.1f} GB/s.'
     )
     for config in args.configs:
-        try:
+        with exit_on_error():
             model = build_model(config, device=args.device)
-        except (OSError, ValueError) as error:
-            sys.exit(f'error: {error}')
         if args.panoptic_only:
             model.fusion.instance = model.fusion.semantic = False
         for vocabulary, shape, batch in itertools.product(
             args.vocabulary, args.shape, args.batch_size
         ):
             if vocabulary is not None:
-                try:
+                with exit_on_error():
                     model.set_vocabulary(vocabulary)
-                except (OSError, ValueError) as error:
-                    sys.exit(f'error: --vocabulary: {error}')
             classes = len(model.vocabulary)
             costs = profile(model, args, shape, batch)
             height, width = shape

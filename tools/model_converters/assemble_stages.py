@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from mmovseg.command_line import exit_on_error
 from mmovseg.fileio import check_writable
 
 
@@ -59,14 +60,12 @@ def pretrained_parts(config: Mapping) -> list[str]:
 def main() -> None:
     """Assemble one model and report where its weights come from."""
     args = parse_args()
-    try:
+    with exit_on_error():
         check_writable(args.dst, args.src)
         config = load_config(args.config)
         init_default_scope(config.get('default_scope', 'mmovseg'))
         model = MODELS.build(config.model)
         weights, report = find_shared_weights(model, args.src)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
     print(report)
     known = (*pretrained_parts(config.model), *args.allow_missing)
     missing = [

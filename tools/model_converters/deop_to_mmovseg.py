@@ -16,6 +16,7 @@ import re
 import sys
 from pathlib import Path
 
+from mmovseg.command_line import exit_on_error
 from mmovseg.fileio import check_writable
 
 
@@ -198,7 +199,7 @@ def convert(
 def main() -> None:
     """Convert one file and report."""
     args = parse_args()
-    try:
+    with exit_on_error():
         check_writable(args.dst, [args.src])
         official = read(args.src)
         kind = find_kind(official)
@@ -209,8 +210,6 @@ def main() -> None:
             )
         config = CONFIGS.get(kind) and (args.config or CONFIGS[kind])
         shapes = None if config is None else expected_shapes(config)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
     converted, dropped, unknown = convert(official, kind)
     missing, wrong = ([], []) if shapes is None else check(converted, shapes)
     problems = dict(unknown=unknown, missing=missing, mismatch=wrong)

@@ -13,6 +13,7 @@ import re
 import sys
 from pathlib import Path
 
+from mmovseg.command_line import exit_on_error
 from mmovseg.fileio import check_writable
 
 
@@ -157,11 +158,9 @@ def convert(
 def main() -> None:
     """Convert one file and report."""
     args = parse_args()
-    try:
+    with exit_on_error():
         check_writable(args.dst, [args.src])
         official = read(args.src)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
     converted, dropped, unknown = convert(official)
     void = converted.get('text_classifier.void_embedding.weight')
     config = None if void is None or void.dim() != 2 else CONFIGS.get(void.shape[1])

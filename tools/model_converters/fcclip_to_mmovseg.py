@@ -15,6 +15,8 @@ import re
 import sys
 from pathlib import Path
 
+from mmovseg.command_line import exit_on_error
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -154,10 +156,8 @@ def read_clip(config: str, clip: str | None) -> dict[str, Tensor]:
 def main() -> None:
     """Convert one file and report."""
     args = parse_args()
-    try:
+    with exit_on_error():
         official = read(args.src)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
     converted, dropped, unknown = convert(official)
     config = find_config(converted)
     if config is None:
@@ -178,10 +178,8 @@ def main() -> None:
         sys.exit(f'{args.src} does not fit {config}; nothing was written.')
     if supplied:
         print(f'  from CLIP {len(supplied)} (the file lacks them)')
-        try:
+        with exit_on_error():
             clip = read_clip(config, args.clip)
-        except ValueError as error:
-            sys.exit(f'error: {error}')
         converted |= {name: clip[name] for name in supplied}
     meta = dict(config=config, source='official FC-CLIP')
     save(args.dst, dict(state_dict=converted, meta=meta))
