@@ -1,0 +1,1 @@
+"""Mixes of our parts with those of other OpenMMLab packages."""
