@@ -9,7 +9,7 @@ import yaml
 from mmengine.config import DictAction
 from test_configs import made_small, make_batch
 
-from mmovseg.analysis.leaderboard import _options, list_configs
+from mmovseg.analysis.leaderboard import _options, list_configs, read_metafile
 from mmovseg.apis.config import load_config
 from mmovseg.registry import MODELS
 
@@ -20,8 +20,7 @@ def list_runs():
     """Give every config with its options once; the key has them as text."""
     runs = {}
     for path in sorted(ROOT.glob('configs/*/metafile.yml')):
-        metafile = yaml.safe_load(path.read_text(encoding='utf-8'))
-        for name, options in list_configs(metafile):
+        for name, options in list_configs(read_metafile(path)):
             runs[' '.join([name, *_options(options)])] = name, options
     return runs
 
@@ -52,8 +51,7 @@ def shrink(model):
 
 
 def test_every_number_of_the_ablations_of_eovseg_has_a_config():
-    path = ROOT / 'configs/eovseg/metafile.yml'
-    tables = yaml.safe_load(path.read_text(encoding='utf-8'))['Tables']
+    tables = read_metafile(ROOT / 'configs/eovseg/metafile.yml')['Tables']
     for table in (x for x in tables if x['Table'] in (3, 4, 5, 10)):
         for column in table['Columns']:
             for row in table['Rows']:

@@ -35,8 +35,8 @@ MAIN_METRICS = {
 
 HEADER = """# Leaderboard
 
-Written by `tools/leaderboard.py` from the `metafile.yml` files below `configs/` and
-from run cards; do not edit.
+Written by `tools/leaderboard.py` from `metafile.yml` and `published.yml` of each folder
+of `configs/` and from run cards; do not edit.
 
 The columns of a table hold what the paper prints. A column *ours* stands to the right
 of a number that we measured. Columns *ours* without a single number are left out;
@@ -103,7 +103,7 @@ class Leaderboard:
     of all validation images. Of several cards the latest counts.
 
     Args:
-        configs: Folder with ``*/metafile.yml``.
+        configs: Folder with ``*/metafile.yml`` and ``*/published.yml``.
         cards: Run cards.
         show_empty: Whether columns *ours* without a single number are shown.
     """
@@ -117,8 +117,7 @@ class Leaderboard:
     ) -> None:
         self.show_empty = show_empty
         self.metafiles = [
-            yaml.safe_load(path.read_text(encoding='utf-8'))
-            for path in sorted(Path(configs).glob('*/metafile.yml'))
+            read_metafile(path) for path in sorted(Path(configs).glob('*/metafile.yml'))
         ]
         self.cards = sorted(cards, key=lambda card: card.content['date'])
         self._remarks: dict[int, str] = {}  # by number, of cards of a row
@@ -128,7 +127,7 @@ class Leaderboard:
         self._remarks.clear()
         parts = [HEADER]
         for metafile in self.metafiles:
-            if 'Tables' not in metafile:
+            if not metafile['Tables']:
                 continue
             collection = metafile['Collections'][0]
             paper = collection['Paper']
@@ -236,9 +235,21 @@ def count_validation_images(cfg: Mapping[str, Any]) -> int:
     return VALIDATION_IMAGES[Path(cfg['test_dataloader']['dataset']['data_root']).name]
 
 
+def read_metafile(path: Path) -> dict[str, Any]:
+    """Read a metafile, and the paper's tables from ``published.yml`` beside it.
+
+    Returns:
+        Keys of the metafile, and ``Tables``: empty without such a file.
+    """
+    published = path.with_name('published.yml')
+    files = [path, *([published] if published.is_file() else [])]
+    contents = [yaml.safe_load(file.read_text(encoding='utf-8')) for file in files]
+    return {'Tables': [], **{k: v for content in contents for k, v in content.items()}}
+
+
 def list_configs(metafile: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Give every config of the tables with its options."""
-    for table in metafile.get('Tables', ()):
+    for table in metafile['Tables']:
         for row in table['Rows']:
             yield from _runs_of(table, row)
 

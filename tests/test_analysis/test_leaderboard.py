@@ -13,6 +13,7 @@ from mmovseg.analysis.leaderboard import (
     count_validation_images,
     list_configs,
     load_cards,
+    read_metafile,
 )
 from mmovseg.analysis.run_card import hash_config
 from mmovseg.apis.config import load_config
@@ -107,7 +108,9 @@ def write_card(
 def render(tmp_path, show_empty=True):
     folder = tmp_path / 'configs' / 'eovseg'
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'metafile.yml').write_text(METAFILE)
+    metafile, tables = METAFILE.split('Tables:')
+    (folder / 'metafile.yml').write_text(metafile)
+    (folder / 'published.yml').write_text('Tables:' + tables)
     cards = load_cards(tmp_path / 'cards')
     board = Leaderboard(tmp_path / 'configs', cards, show_empty=show_empty)
     return board.render()
@@ -274,7 +277,7 @@ def test_a_work_folder_may_hold_other_files(tmp_path):
 
 def read_metafiles():
     return {
-        path.parent.name: yaml.safe_load(path.read_text(encoding='utf-8'))
+        path.parent.name: read_metafile(path)
         for path in ROOT.glob('configs/*/metafile.yml')
     }
 

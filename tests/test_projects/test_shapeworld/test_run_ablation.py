@@ -56,10 +56,10 @@ def lab(tool, monkeypatch, tmp_path):
 
 
 def print_of_papers():
-    """Return rows of the papers' tables as the metafiles have them."""
+    """Return rows of the papers' tables as the leaderboard has them."""
     found = {}
     for paper in ('deop', 'eovseg'):
-        text = (ROOT / f'configs/{paper}/metafile.yml').read_text(encoding='utf-8')
+        text = (ROOT / f'configs/{paper}/published.yml').read_text(encoding='utf-8')
         for table in yaml.safe_load(text)['Tables']:
             found[f'{paper}-{table["Table"]}'] = table
     return found
