@@ -187,14 +187,65 @@ def embed_patches(visual: Any, images: Tensor) -> tuple[Tensor, tuple[int, int]]
     return torch.cat([first, tokens], 1), grid
 
 
+def add_positions(
+    visual: Any, tokens: Tensor, grid: tuple[int, int], *, mode: str = 'bilinear'
+) -> Tensor:
+    """Tell the tokens of :func:`embed_patches` their places.
+
+    Args:
+        visual: From :func:`create_visual_transformer`.
+        tokens: ``[B, 1 + L, C]``.
+        grid: Height and width of the grid of L patches.
+        mode: Interpolation of the position table, where it is of another size.
+
+    Returns:
+        ``[B, 1 + L, C]``, before the tower's first norm.
+    """
+    table = resize_position_embedding(
+        visual.positional_embedding, grid, table_size=visual.grid_size, mode=mode
+    )
+    return tokens + table.to(tokens.dtype)
+
+
+def list_tower_stages(visual: Any) -> list[list[Any]]:
+    """Return what makes the tokens of a CLIP ViT, and then each of its blocks."""
+    stem = [visual.conv1, visual.class_embedding, visual.positional_embedding]
+    blocks = visual.transformer.resblocks
+    return [[*stem, visual.ln_pre], *([block] for block in blocks)]
+
+
+def make_map(
+    tokens: Tensor, grid: tuple[int, int], *, with_class_token: bool = False
+) -> Any:
+    """Lay the patches of a ViT out as a map.
+
+    Args:
+        tokens: Class token first, patches last, ``[B, T, C]``.
+        grid: Height and width of the grid of patches.
+        with_class_token: Return the class token too.
+
+    Returns:
+        ``[B, C, *grid]``; or a list of it and the class token ``[B, C]``, as
+        ``output_cls_token`` of mmseg's ViT asks for.
+    """
+    patches = tokens[:, -grid[0] * grid[1] :]
+    patches = patches.transpose(1, 2).unflatten(2, grid).contiguous()
+    return [patches, tokens[:, 0]] if with_class_token else patches
+
+
 def resize_position_embedding(
-    embedding: Tensor, size: tuple[int, int], *, mode: str = 'bilinear'
+    embedding: Tensor,
+    size: tuple[int, int],
+    *,
+    table_size: tuple[int, int] | None = None,
+    mode: str = 'bilinear',
 ) -> Tensor:
     """Resize the grid rows of a position table; the class row stays as it is.
 
     Args:
-        embedding: ``[1 + G * G, C]``, the row of the class token first.
+        embedding: ``[1 + G, C]``, the row of the class token first.
         size: Height and width of the new grid, in patches.
+        table_size: Of the old one; None means that it is a square.
         mode: Interpolation, without align_corners.
 
     Returns:
@@ -202,7 +253,7 @@ def resize_position_embedding(
     """
     head, grid = embedding[:1], embedding[1:]
     side = round(len(grid) ** 0.5)
-    grid = grid.T.reshape(1, -1, side, side)
+    grid = grid.T.reshape(1, -1, *(table_size or (side, side)))
     if has_size(grid, size):
         return embedding
     grid = F.interpolate(grid, size=size, mode=mode, align_corners=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .ops import MapToPool
 from .structures import MaskPrediction, MaskProposals, TextEmbeddings
@@ -47,6 +47,31 @@ class SpatialBackbone(Protocol):
 
     def __call__(self, images: Tensor) -> Tensor:
         """Map ``[B, 3, H, W]`` to ``[B, S, H / stride, W / stride]``."""
+
+
+class Severance(Protocol):
+    """Takes the place of the attention of a block; an entry of ``severance``.
+
+    Only the call is required.
+
+    Attributes:
+        needs_masks: Whether it reads the masks; False if it does not say.
+        is_identity: Whether the block runs as it is; False if it does not say.
+        residual_scale: Factor of the block's input in the sum; 1 if it does not say.
+    """
+
+    needs_masks: bool
+    is_identity: bool
+    residual_scale: float
+
+    def __call__(
+        self, attention: nn.Module, tokens: Tensor, masks: Tensor | None
+    ) -> Tensor:
+        """Map the normed input of a block ``[B, 1 + L, C]`` to what is added to it.
+
+        ``attention`` is the block's own, ``masks`` the probability of each token in
+        each proposal, ``[B, N, 1 + L]``.
+        """
 
 
 class Neck(Protocol):

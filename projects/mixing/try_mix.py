@@ -16,7 +16,7 @@ SIZE = (64, 96)
 
 
 def make_batch(num_images: int = 2, num_classes: int = 5) -> dict[str, list]:
-    """Return noise with two things and one stuff, as mmseg's and mmdet's models take it.
+    """Return noise with two things and one stuff, for models of mmseg and mmdet.
 
     Args:
         num_images: Images of the batch.

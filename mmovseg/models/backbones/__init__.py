@@ -3,6 +3,7 @@
 from .clip_conv_backbone import CLIPConvBackbone
 from .clip_vit_backbone import CLIPViTBackbone
 from .dense_clip_vit import DenseCLIPViT
+from .severed_vit import SeveredViT
 from .timm_vit_backbone import TimmViTBackbone
 from .visual_prompt import AddedPrompt, PrependedPrompt
 
@@ -12,5 +13,6 @@ __all__ = [
     'CLIPViTBackbone',
     'DenseCLIPViT',
     'PrependedPrompt',
+    'SeveredViT',
     'TimmViTBackbone',
 ]

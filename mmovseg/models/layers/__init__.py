@@ -1,9 +1,22 @@
-"""Small modules that several parts are made of; none is named in a config."""
+"""Small modules that several parts are made of."""
 
+from .backbone_arguments import (
+    gradients,
+    read_out_indices,
+    refuse_init_cfg,
+    unfreeze_stages,
+)
 from .feature_channels import measure_channels
 from .fpn_pixel_decoder import FPNPixelDecoder
 from .init import init_linear
-from .patch_severance_layer import PatchSeveranceLayer, token_masks
+from .patch_severance_layer import (
+    PatchSeveranceLayer,
+    build_severance,
+    is_identity,
+    needs_masks,
+    run_severed,
+    token_masks,
+)
 from .region_layers import (
     check_spatial_channels,
     embedding_mlp,
@@ -12,17 +25,27 @@ from .region_layers import (
 )
 from .sine_position import sine_position
 from .transformer_decoder_layer import TransformerDecoderLayer
+from .vit_blocks import find_blocks
 
 __all__ = [
     'FPNPixelDecoder',
     'PatchSeveranceLayer',
     'TransformerDecoderLayer',
+    'build_severance',
     'check_spatial_channels',
     'embedding_mlp',
+    'find_blocks',
+    'gradients',
     'init_linear',
     'initial_logit_scale',
+    'is_identity',
     'measure_channels',
+    'needs_masks',
     'pool_projection',
+    'read_out_indices',
+    'refuse_init_cfg',
+    'run_severed',
     'sine_position',
     'token_masks',
+    'unfreeze_stages',
 ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmovseg.registry import MODELS
+
 from ..ops import attend, resize_masks
+from .vit_blocks import read_attention, read_block
 
 MODES = ('generalized', 'mask_guided', 'mask_weighted')
 
@@ -27,8 +31,9 @@ def token_masks(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
     return F.pad(masks, (1, 0), value=1.0)
 
 
+@MODELS.register_module()
 class PatchSeveranceLayer(nn.Module):
-    """Replace the attention of one frozen block; there is nothing to train.
+    """Replace the attention of one block of a ViT; there is nothing to train.
 
     The modes, for the values ``v`` of all tokens, class token included:
 
@@ -77,13 +82,12 @@ class PatchSeveranceLayer(nn.Module):
         """Whether :meth:`forward` reads the masks."""
         return self.mode != 'generalized'
 
-    def forward(
-        self, attention: nn.MultiheadAttention, tokens: Tensor, masks: Any
-    ) -> Tensor:
+    def forward(self, attention: nn.Module, tokens: Tensor, masks: Any) -> Tensor:
         """Compute what the block adds to its input.
 
         Args:
-            attention: The block's own attention, in either order of its axes.
+            attention: The block's own attention, of any library that
+                :func:`~mmovseg.models.layers.vit_blocks.read_attention` knows.
             tokens: Normed input of the block, ``[B, 1 + L, C]``.
             masks: From :func:`token_masks`, ``[B, N, 1 + L]``; None will do unless
                 :attr:`needs_masks`.
@@ -91,28 +95,104 @@ class PatchSeveranceLayer(nn.Module):
         Returns:
             ``[B, 1 + L, C]``, output projection included.
         """
-        if self.mode == 'generalized' and self.alpha == 0:
+        plain = self.mode == 'generalized' and self.alpha == 0
+        if plain and isinstance(attention, nn.MultiheadAttention):
             x = tokens if attention.batch_first else tokens.transpose(0, 1)
             x = attention(x, x, x, need_weights=False)[0]
             return x if attention.batch_first else x.transpose(0, 1)
-        channels = attention.embed_dim
-        weight, bias = attention.in_proj_weight, attention.in_proj_bias
-        values = F.linear(tokens, weight[2 * channels :], bias[2 * channels :])
+        parts = read_attention(attention)
+        width = len(parts.weight) // 3
+        weight, bias = parts.weight, parts.bias
+        values = F.linear(
+            tokens, weight[2 * width :], None if bias is None else bias[2 * width :]
+        )
         if self.mode == 'mask_weighted':
             values = values * masks.sum(1).unsqueeze(-1)
         elif self.mode == 'mask_guided':
             values = (masks.transpose(1, 2) @ masks).softmax(-1) @ values
         elif self.alpha < 1:
-            mixed = _attend(attention, tokens, values)
+            query, key = F.linear(
+                tokens, weight[: 2 * width], None if bias is None else bias[: 2 * width]
+            ).chunk(2, -1)
+            heads = (parts.num_heads, -1)
+            query = parts.norm_query(query.unflatten(-1, heads)).flatten(-2)
+            key = parts.norm_key(key.unflatten(-1, heads)).flatten(-2)
+            mixed = attend(query, key, values, parts.num_heads)
             values = torch.lerp(mixed, values, self.alpha)
-        return attention.out_proj(values)
+        return parts.project(values)
 
 
-def _attend(attention: nn.MultiheadAttention, tokens: Tensor, values: Tensor) -> Tensor:
-    """Mix values by the block's own attention, ``[B, T, C]``."""
-    channels = attention.embed_dim
-    weight, bias = attention.in_proj_weight, attention.in_proj_bias
-    query, key = F.linear(tokens, weight[: 2 * channels], bias[: 2 * channels]).chunk(
-        2, -1
-    )
-    return attend(query, key, values, attention.num_heads)
+def build_severance(
+    entries: Sequence[Mapping[str, Any]], total: int
+) -> dict[int, nn.Module]:
+    """Build the layers of a list of severed blocks.
+
+    Args:
+        entries: Each has ``block``, its number from 0, or from -1 at the end; ``type``,
+            a :class:`PatchSeveranceLayer` where it is left out; and the arguments of
+            that type.
+        total: Number of blocks.
+
+    Returns:
+        Layers by the number of their block.
+
+    Raises:
+        ValueError: If an entry names no block, none that there is, or one twice.
+    """
+    layers: dict[int, nn.Module] = {}
+    for entry in entries:
+        arguments = dict(entry)
+        if 'block' not in arguments:
+            raise ValueError(
+                f'An entry of severance needs block, the number of a block: {entry}.'
+            )
+        block = arguments.pop('block')
+        index = block + total if block < 0 else block
+        if not 0 <= index < total:
+            raise ValueError(
+                f'There is no block {block}: the tower has {total}, numbered from 0 '
+                '(or, to sever, from -1 at the end).'
+            )
+        if index in layers:
+            raise ValueError(f'Block {block} is severed twice: {list(entries)}.')
+        arguments.setdefault('type', 'mmovseg.PatchSeveranceLayer')
+        layers[index] = MODELS.build(arguments)
+    return layers
+
+
+def needs_masks(layer: nn.Module) -> bool:
+    """Whether a severance reads the masks; one that does not say so does not."""
+    return getattr(layer, 'needs_masks', False)
+
+
+def is_identity(layer: nn.Module) -> bool:
+    """Whether a severance leaves its block as it is."""
+    return getattr(layer, 'is_identity', False)
+
+
+def run_severed(
+    block: nn.Module,
+    layer: nn.Module,
+    tokens: Tensor,
+    masks: Tensor | None = None,
+    keep: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Run a block of a ViT with severed attention.
+
+    Args:
+        block: Of open_clip, timm, mmseg or mmpretrain.
+        layer: What takes the place of its attention.
+        tokens: Class token, prompts and patches, ``[B, T, C]``.
+        masks: Proposals by token, ``[B, N, 1 + L]``, if the layer needs them.
+        keep: Drops the tokens that end here, once they have been attended to.
+
+    Returns:
+        ``[B, 1 + L, C]``.
+    """
+    parts = read_block(block)
+    assert parts is not None
+    update = layer(parts.attention, parts.norm(tokens), masks)
+    if keep is not None:
+        tokens, update = keep(tokens), keep(update)
+    tokens = getattr(layer, 'residual_scale', 1.0) * tokens + parts.add(update)
+    return parts.finish(tokens)
