@@ -17,7 +17,7 @@ _DATA_LIBRARIES = {*_TORCH, 'mmengine', 'mmcv', 'mmdet', 'mmseg'}
 _ALL = {
     *(_PART | {'engine', 'datasets', 'evaluation', 'targets', 'version'}),
     *('fileio', 'background_worker', 'checkpoints', 'command_line', 'processes'),
-    'progress',
+    *('progress', 'labels'),
     *('backbones', 'text', 'necks', 'decoders', 'heads', 'proposals', 'losses'),
     *('fusion', 'segmentors', 'moved_parts', 'protocols'),
     'ensembles',
@@ -60,6 +60,10 @@ RULES = {
     'evaluation': (
         {'registry', 'vocabulary', 'datasets', 'fileio', 'background_worker'},
         _DATA_LIBRARIES | {'PIL', 'cv2', 'scipy', 'pycocotools', 'prettytable'},
+    ),
+    'labels': (
+        {'fileio', 'vocabulary'},
+        {'numpy', 'cv2', 'PIL', 'scipy', 'pycocotools', 'label_studio_sdk'},
     ),
     'apis': (_ALL, None),
     'analysis': (_ALL | {'apis'}, None),
@@ -152,6 +156,7 @@ def test_every_layer_has_a_rule():
         ('apis/x.py', 'from mmdet.models import Mask2Former'),
         ('apis/x.py', 'from mmovseg.analysis import profiling'),
         ('fileio.py', 'import torch'),
+        ('labels/x.py', 'from mmovseg.apis import Result'),
     ],
 )
 def test_the_check_finds_a_fault(tmp_path, monkeypatch, place, line):

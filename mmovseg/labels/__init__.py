@@ -1,0 +1,106 @@
+"""Label files that other tools read; one module per format."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from ..fileio import did_you_mean
+from ..vocabulary import Vocabulary
+
+__all__ = ['FORMATS', 'Format', 'check_formats', 'write_labels']
+
+
+class Format(NamedTuple):
+    """A format of labels.
+
+    Attributes:
+        title: What it is, for people.
+        module: Where it is written, below this package.
+        function: Its function.
+    """
+
+    title: str
+    module: str
+    function: str = 'write'
+
+
+FORMATS = {
+    'coco': Format('COCO instances, masks as RLE', 'coco_instances'),
+    'coco-polygons': Format(
+        'COCO instances, masks as polygons', 'coco_instances', 'write_polygons'
+    ),
+    'coco-panoptic': Format('COCO panoptic', 'coco_panoptic'),
+    'yolo': Format('YOLO segmentation', 'yolo'),
+    'labelme': Format('labelme', 'labelme'),
+    'label-studio': Format('Label Studio predictions', 'label_studio'),
+    'cvat': Format('CVAT for images 1.1', 'cvat'),
+    'voc': Format('Pascal VOC PNGs', 'voc'),
+    'ade': Format('ADE20K PNGs', 'ade'),
+    'cityscapes': Format('Cityscapes ids', 'cityscapes'),
+}
+
+
+def check_formats(formats: Iterable[str], vocabulary: Vocabulary) -> None:
+    """Find out before the work whether labels can be written.
+
+    Args:
+        formats: Names of :data:`FORMATS`.
+        vocabulary: The classes.
+
+    Raises:
+        ValueError: If a format is unknown, cannot have these classes, or needs a
+            package that is not installed; the message has the line that installs it.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise ValueError(
+                f'There is no format {name!r}.{did_you_mean(name, FORMATS)} '
+                f'Formats: {", ".join(FORMATS)}.'
+            )
+        check = getattr(_load(name), 'check', None)
+        if check is not None:
+            check(vocabulary)
+
+
+def write_labels(
+    formats: Iterable[str],
+    photos: Iterable,
+    vocabulary: Vocabulary,
+    folder: str | Path,
+    *,
+    made_by: str = 'mmovseg',
+) -> list[Path]:
+    """Write the labels of photos, a folder per format; the same labels, the same bytes.
+
+    Args:
+        formats: Names of :data:`FORMATS`.
+        photos: :class:`~mmovseg.labels.photo_labels.PhotoLabels`. They are gone through
+            several times, so take a list, or an object that reads them anew.
+        vocabulary: The classes; labels of the segments are numbers of these.
+        folder: The files go to ``FOLDER/FORMAT/``. Files of these names are replaced.
+        made_by: What the files say about the model.
+
+    Returns:
+        The folders, in the order of the formats.
+
+    Raises:
+        ValueError: As :func:`check_formats`, or if a photo has more objects than a
+            format has numbers, or two photos would share a file.
+        OSError: If a file cannot be written.
+    """
+    formats = list(formats)
+    check_formats(formats, vocabulary)
+    folders = []
+    for name in formats:
+        place = Path(folder) / name
+        getattr(_load(name), FORMATS[name].function)(photos, vocabulary, place, made_by)
+        folders.append(place)
+    return folders
+
+
+def _load(name: str) -> ModuleType:
+    return importlib.import_module(f'.{FORMATS[name].module}', __name__)
