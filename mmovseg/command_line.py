@@ -23,9 +23,10 @@ def exit_on_error(*more: type[Exception]) -> Iterator[None]:
     Args:
         more: Exceptions beside ``OSError`` and ``ValueError``.
     """
+    kinds: tuple[type[Exception], ...] = (OSError, ValueError, *more)
     try:
         yield
-    except (OSError, ValueError, *more) as error:
+    except kinds as error:
         text = str(error).strip()
         if 'Traceback (most recent call last)' in text:  # of a data-loader worker
             text = text.splitlines()[-1].partition(': ')[2] or text

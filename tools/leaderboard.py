@@ -1,7 +1,8 @@
 """Render the tables of both papers beside our results: docs/leaderboard.md.
 
-Without options it writes the page anew, from configs/*/{metafile,published}.yml and the run cards
-below results/. With run cards of one's own in it: --cards work_dirs --out my_page.md
+Without options it writes the page anew, from configs/*/{metafile,published}.yml and the
+run cards below results/. With run cards of one's own in it:
+--cards work_dirs --out my_page.md
 """
 
 import argparse

@@ -135,7 +135,7 @@ def _build_san(name: str, vocabulary: Vocabulary, _: int, device: str) -> System
     cfg.decode_head.num_classes = len(vocabulary)
     cfg.decode_head.train_cfg = None
     cfg.decode_head.loss_decode[0].class_weight = [1.0] * len(vocabulary) + [0.1]
-    head = importlib.import_module('mmseg.models.decode_heads.san_head')
+    head: Any = importlib.import_module('mmseg.models.decode_heads.san_head')
     if head.point_sample is None:  # mmcv has no ops, which its losses alone need
         head.point_sample = _refuse_to_train
     data_set = 'ade20k'  # any that mmseg knows: the key of the cached embeddings
@@ -153,7 +153,7 @@ def _refuse_to_train(*_: Any) -> None:
     raise MissingPackageError('losses of SAN need mmcv with compiled ops')
 
 
-def _build_foreign(cfg: ConfigDict, scope: str) -> nn.Module:
+def _build_foreign(cfg: ConfigDict, scope: str) -> Any:
     """Build a model of another package, in eval mode, from finite random weights."""
     init_default_scope(scope)
     model = MODELS.build(ConfigDict(cfg, _scope_=scope)).eval()
@@ -232,7 +232,8 @@ def _build_eomt(width: int, depth: int, blocks: int, *given: Any) -> System:
 
 def _read_config(package: str, name: str) -> ConfigDict:
     """Return the model of a config that comes with mmdet or mmseg."""
-    folder = Path(importlib.import_module(package).__file__).parent / '.mim/configs'
+    module: Any = importlib.import_module(package)
+    folder = Path(module.__file__).parent / '.mim/configs'
     return Config.fromfile(folder / name).model
 
 

@@ -220,7 +220,7 @@ def measure_parts(
         total = read() - start
     children = [name for name in gains if '.' not in name]
     last = [name for name in children if name == 'fusion']
-    parts = {}
+    parts: dict[str, float] = {}
     for child in [x for x in children if x not in last]:
         inner = [name for name in gains if name.startswith(f'{child}.')]
         parts.update((name, gains[name]) for name in sorted([child, *inner]))

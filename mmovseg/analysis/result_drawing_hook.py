@@ -58,13 +58,16 @@ class ResultDrawingHook(Hook):
             drawing = result.draw(image)
             (name,) = make_names([sample.img_path])
             if self.folder is not None:
-                self._save(name, sample.img_path, drawing)
+                self._save(self.folder, name, sample.img_path, drawing)
             if self.show:
                 runner.visualizer.show(drawing, win_name=name, wait_time=0)
 
-    def _save(self, name: str, img_path: str, drawing: np.ndarray) -> None:
+    @staticmethod
+    def _save(
+        folder: OutputFolder, name: str, img_path: str, drawing: np.ndarray
+    ) -> None:
         """Write a picture; other files of the same name stay."""
-        self.folder.check_sources([img_path])
-        with self.folder.claim(name, img_path) as name:
-            path = self.folder.path / f'{name}.png'
+        folder.check_sources([img_path])
+        with folder.claim(name, img_path) as name:
+            path = folder.path / f'{name}.png'
             write_png(path, drawing, describe_source(img_path))

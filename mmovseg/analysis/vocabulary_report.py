@@ -99,7 +99,7 @@ def rank_pairs(
         Pairs, the most similar one first.
     """
     within = second is None
-    if within:
+    if second is None or second_rows is None:
         second, second_rows = first, first_rows
     cosines = first_rows @ second_rows.T  # [V, W]
     ids = {key: i for i, key in enumerate({*first.keys, *second.keys})}

@@ -158,7 +158,7 @@ def check_config(cfg: Mapping[str, Any]) -> None:
             type is not registered.
     """
     name = getattr(cfg, 'filename', None) or 'the config'
-    problems = []
+    problems: list[str] = []
     for key in sorted(set(cfg) - RUNNER_KEYS - OTHER_KEYS):
         if close := closest(key, RUNNER_KEYS, cutoff=0.8):
             warnings.warn(
@@ -330,9 +330,9 @@ def _accepted_keys(kind: Any) -> Collection[str] | None:
     for base in kind.__mro__:
         if '__init__' not in vars(base):
             continue
-        _, *parameters = inspect.signature(base.__init__).parameters.values()
-        names += [x.name for x in parameters if x.kind is not x.VAR_KEYWORD]
-        if not any(x.kind is x.VAR_KEYWORD for x in parameters):
+        _, *own = inspect.signature(vars(base)['__init__']).parameters.values()
+        names += [x.name for x in own if x.kind is not x.VAR_KEYWORD]
+        if not any(x.kind is x.VAR_KEYWORD for x in own):
             return names
         # Ours give what they do not know to their base.
         if not base.__module__.startswith('mmovseg.'):

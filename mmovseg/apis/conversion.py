@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,7 +53,9 @@ def rename_all(
         names that no rule knows.
     """
     rules = list(rules)
-    converted, dropped, unknown = {}, [], []
+    converted: dict[str, Any] = {}
+    dropped: list[str] = []
+    unknown: list[str] = []
     for name, value in official.items():
         new = rename(name, rules)
         if new is None:

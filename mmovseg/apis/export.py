@@ -54,6 +54,13 @@ class SegmentorGraph(nn.Module):
         ValueError: If the model names nothing or is in training mode.
     """
 
+    mean: Tensor
+    std: Tensor
+    void: Tensor
+    text: Tensor | None
+    class_ids: Tensor | None
+    seen: Tensor | None
+
     def __init__(self, model: BaseModel, vocabulary: TextInputs | None) -> None:
         super().__init__()
         if getattr(model, 'text_classifier', None) is None or model.training:
@@ -95,6 +102,8 @@ class SegmentorGraph(nn.Module):
         """
         if text is None:
             text, class_ids, seen = self.text, self.class_ids, self.seen
+        if text is None or class_ids is None or seen is None:
+            raise ValueError('This graph has no vocabulary: give text and its ids.')
         num_classes = seen.shape[0]
         last = class_ids.new_full((1,), num_classes)
         embeddings = TextEmbeddings(
@@ -260,6 +269,7 @@ def save_onnx(
         output_names=list(OUTPUTS),
         verbose=False,
     )
+    assert converted is not None  # it is None where a path is given
     proto = converted.model_proto
     _refuse_empty_batches(proto)
     onnx.helper.set_model_props(proto, {METADATA: json.dumps(metadata)})

@@ -7,7 +7,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -60,7 +60,7 @@ def default_parts(kind: str) -> tuple[str, ...]:
         return ('bf16', 'resize', 'compile')
     # The compiled core leaves out what makes the CPU fast, see docs/performance.md.
     # Older versions of PyTorch do not tell, and have slower kernels.
-    tell = getattr(torch.cpu, 'get_capabilities', dict)
+    tell: Any = getattr(torch.cpu, 'get_capabilities', dict)
     if kind == 'cpu' and tell().get('amx_bf16'):
         return ('bf16', 'resize')
     return ('resize',)
@@ -221,7 +221,8 @@ class FastExecution:
         self.mode, self.dynamic = mode, dynamic
         self.compiled_runs: Counter = Counter()
         self._thread = threading.get_ident()
-        self._core = self._recorded = None
+        self._core: Any = None
+        self._recorded: Any = None
         if mode.compile:
             self._core = _compile_core(dynamic, None)
         if mode.graphs:
@@ -239,13 +240,15 @@ class FastExecution:
         data_samples: list | None,
     ) -> MaskPrediction:
         """See :meth:`OVSegmentor.segment_batch`."""
-        half = nullcontext()
-        if self.mode.dtype is not None:
-            half = torch.autocast(inputs.device.type, self.mode.dtype)
-        with half:
+        with self._half(inputs.device.type):
             if self._core is None:
                 return model.segment_batch(inputs, text, data_samples)
             return self._run_compiled(model, inputs, text)
+
+    def _half(self, kind: str) -> AbstractContextManager[Any]:
+        if self.mode.dtype is None:
+            return nullcontext()
+        return torch.autocast(kind, self.mode.dtype)
 
     def _run_compiled(
         self, model: OVSegmentor, inputs: Tensor, text: TextEmbeddings
@@ -289,7 +292,9 @@ def _compiler_settings() -> Iterator[None]:
     program of their own.
     """
     # Private, and not in every torch: asked for by those who compile only.
-    from torch.fx.experimental import _config as shape_config
+    from torch.fx.experimental import _config
+
+    shape_config: Any = _config
 
     limit = torch._dynamo.config.patch(recompile_limit=MAX_PROGRAMS)
     with limit, shape_config.patch(use_duck_shape=False):
@@ -326,7 +331,7 @@ def warm_up(
         raise ValueError(f'batch_sizes must be at least 1, got {batch_sizes}.')
     # The buffer of a graph grows with the largest: record that one first.
     for batch in sorted(set(batch_sizes), reverse=True):
-        for size in sorted(set(map(tuple, sizes)), key=lambda x: -x[0] * x[1]):
+        for size in sorted(set(sizes), key=lambda x: -x[0] * x[1]):
             for _ in range(RUNS):
                 meta = dict(img_shape=size, ori_shape=size)
                 images = [torch.zeros(3, *size, dtype=torch.uint8)] * batch

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 
-def find_images(folder: str | Path) -> list[str]:
+def find_images(folder: str | PathLike[str]) -> list[str]:
     """List the image files of a folder, by name, without its subfolders.
 
     Raises:

@@ -99,7 +99,7 @@ class OVSegInferencer(BaseInferencer):
         self.num_workers = num_workers
         self._copies: torch.cuda.Stream | None = None
         self._built = model if isinstance(model, nn.Module) else None
-        self._options = dict(
+        self._options: dict[str, Any] = dict(
             allow_missing=allow_missing, trust_checkpoint=trust_checkpoint
         )
         if self._built is not None:
@@ -108,7 +108,7 @@ class OVSegInferencer(BaseInferencer):
                     'A model given as a module needs its config as model.cfg, as '
                     f'init_model leaves it; {type(self._built).__name__} has none.'
                 )
-            cfg = self._built.cfg
+            cfg: Any = self._built.cfg
             device = device or next(self._built.parameters()).device
         else:
             cfg = load_config(model, cfg_options)

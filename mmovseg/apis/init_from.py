@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.hooks import Hook
@@ -50,7 +51,7 @@ class CheckWeightsHook(Hook):
         checkpoint['state_dict'] = state
 
 
-def unwrap(model: nn.Module) -> nn.Module:
+def unwrap(model: Any) -> Any:
     """Return the model inside a wrapper, such as that of several processes."""
     return model.module if is_model_wrapper(model) else model
 

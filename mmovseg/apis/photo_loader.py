@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -44,7 +44,7 @@ class PhotoLoader:
         names: Sequence[str],
         batch_size: int,
         errors: list[dict[str, str]],
-    ) -> Iterator[LoadedPhoto]:
+    ) -> Generator[LoadedPhoto]:
         """Load photos; report those that cannot be used.
 
         Args:

@@ -29,7 +29,7 @@ class Photo(NamedTuple):
         bgr: uint8, ``[H, W, 3]``.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides that of tuples
     name: str
     bgr: np.ndarray
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from os import PathLike
@@ -74,7 +74,7 @@ def load_photos(
     *,
     ahead: int = 1,
     num_workers: int = 1,
-) -> Iterator[LoadedPhoto | FailedImage]:
+) -> Generator[LoadedPhoto | FailedImage]:
     """Read and resize photos in threads, and yield them in order.
 
     Args:
@@ -160,7 +160,7 @@ def run_batch(
         if not is_out_of_memory(error):
             raise
         if len(batch) == 1:
-            fail(*photos, error)
+            fail(photos[0], error)
             return []
     return list(chain.from_iterable(run_batch([x], compute, fail) for x in batch))
 
@@ -172,7 +172,7 @@ def read_photo(source: Any) -> np.ndarray:
         ImageError: If it cannot be used.
     """
     if isinstance(source, (str, PathLike)):
-        return load_image(source)
+        return load_image(os.fspath(source))
     if isinstance(source, np.ndarray):
         return array_to_bgr(source)
     if isinstance(source, Image.Image):

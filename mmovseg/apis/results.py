@@ -101,7 +101,7 @@ class Result(NamedTuple):
                 [rle.decode(segment.mask) for segment in self.segments],
                 [segment.label for segment in self.segments],
                 self.names,
-                scores=[segment.score for segment in self.segments],
+                scores=[segment.score or 0.0 for segment in self.segments],
             )
         infos = [dict(x, category_id=x.label) for x in self.segments]
         return draw_panoptic(image, self.label_map, infos, self.names)

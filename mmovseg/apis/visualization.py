@@ -120,7 +120,9 @@ def draw_instances(
     Returns:
         RGB, uint8; see :func:`draw_panoptic`.
     """
-    segments = [dict(category_id=int(label), isthing=True) for label in labels]
+    segments: list[dict[str, Any]] = [
+        dict(category_id=int(label), isthing=True) for label in labels
+    ]
     if scores is not None:
         for segment, score in zip(segments, scores, strict=True):
             segment['score'] = float(score)
@@ -315,7 +317,9 @@ def _add_legend(
     width = max(canvas.shape[1], 20 * size)
     line = round(1.7 * size)
     places, x, y = [], size, size // 2
-    entries = [(label, _mark(label, names, unseen)) for label in labels]
+    entries: list[tuple[int | None, str]] = [
+        (label, _mark(label, names, unseen)) for label in labels
+    ]
     if any(label in unseen for label in labels):
         entries.append((None, f'{STAR} unseen in training'))
     for label, text in entries:

@@ -58,8 +58,8 @@ def download(url: str, max_bytes: int = MAX_BYTES) -> Iterator[Path]:
             reason = f'the server answers {error.code} {error.reason}'
             raise DownloadError(f'{url} cannot be fetched: {reason}.') from None
         except (OSError, ValueError, http.client.HTTPException) as error:
-            reason = getattr(error, 'reason', None) or error
-            reason = str(reason) or type(error).__name__
+            reason = str(getattr(error, 'reason', None) or error)
+            reason = reason or type(error).__name__
             raise DownloadError(f'{url} cannot be fetched: {reason}.') from error
         yield path
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import pickle
 from collections import Counter, OrderedDict
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.logging import HistoryBuffer
@@ -27,7 +27,8 @@ class DtypeNote:
     __slots__ = ('code', 'order')
 
     def __init__(self, code: Any, align: Any = False, copy: Any = True) -> None:
-        self.code, self.order = code, '|'
+        self.code: Any = code
+        self.order: Any = '|'
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ORDERS:
@@ -75,8 +76,8 @@ class ArrayNote:
                 f'array of shape {shape} and type {dtype} with {len(data)} bytes'
             )
         values = np.frombuffer(data, dtype)
-        order = 'F' if self.fortran else 'C'
-        return values.reshape(shape, order=order).astype(dtype.newbyteorder('='))
+        ordered = values.reshape(shape, order='F' if self.fortran else 'C')
+        return ordered.astype(dtype.newbyteorder('='))
 
 
 class ScalarNote(ArrayNote):
@@ -183,10 +184,13 @@ IN_TORCH_FILES = {
 
 # The variant in Python: that in C makes room for any place in the memo that a file
 # names, be it many gigabytes away. The files are small but for the arrays' bytes.
-class ArrayUnpickler(pickle._Unpickler):  # type: ignore[misc,name-defined]
+class ArrayUnpickler(pickle._Unpickler):
     """Refuse everything but plain values, their containers, and NumPy's arrays."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    stack: Any
+    read: Any
+    append: Any
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in of what the file names."""
