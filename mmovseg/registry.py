@@ -15,8 +15,24 @@ from mmengine.registry import Registry
 from . import processes  # noqa: F401 (whoever uses a part of ours has its workers guarded)
 
 
+class _OurRegistry(Registry):
+    """Takes a name without a scope for ours, if it is ours, inside any model.
+
+    Our parts build parts, also as parts of a model of another package. MMEngine would
+    look there alone for a name without a scope.
+    """
+
+    def build(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        kind = cfg.get('type') if isinstance(cfg, dict) else None
+        if isinstance(kind, str) and '.' not in kind and '_scope_' not in cfg:
+            self.import_from_location()
+            if kind in self.module_dict:
+                cfg = type(cfg)(cfg, type=f'{self.scope}.{kind}')
+        return super().build(cfg, *args, **kwargs)
+
+
 def _node(parent: Registry, *locations: str) -> Registry:
-    return Registry(
+    return _OurRegistry(
         parent.name, parent=parent, scope='mmovseg', locations=list(locations)
     )
 

@@ -11,6 +11,7 @@ from .inferencer import OVSegInferencer
 from .init_model import init_model
 from .output_folder import OutputError
 from .results import Result, Segment, read_result
+from .set_vocabulary import set_vocabulary
 from .visualization import (
     draw_heatmap,
     draw_instances,
@@ -42,6 +43,7 @@ __all__ = [
     'make_fast',
     'read_checkpoint',
     'read_result',
+    'set_vocabulary',
     'side_by_side',
     'warm_up',
 ]

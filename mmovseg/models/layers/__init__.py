@@ -6,7 +6,7 @@ from .backbone_arguments import (
     refuse_init_cfg,
     unfreeze_stages,
 )
-from .feature_channels import measure_channels
+from .feature_channels import check_maps, measure_channels
 from .fpn_pixel_decoder import FPNPixelDecoder
 from .init import init_linear
 from .patch_severance_layer import (
@@ -32,6 +32,7 @@ __all__ = [
     'PatchSeveranceLayer',
     'TransformerDecoderLayer',
     'build_severance',
+    'check_maps',
     'check_spatial_channels',
     'embedding_mlp',
     'find_blocks',

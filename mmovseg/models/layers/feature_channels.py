@@ -1,9 +1,14 @@
-"""Widths of a backbone, measured."""
+"""Widths and order of maps."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from ..ops.dispatch import in_graph
 
 
 def measure_channels(backbone: nn.Module) -> tuple[int, ...]:
@@ -33,3 +38,56 @@ def measure_channels(backbone: nn.Module) -> tuple[int, ...]:
             '[4, 8, 16, 32]; set its out_indices and strides accordingly.'
         )
     return tuple(x.shape[1] for x in maps)
+
+
+def check_maps(
+    part: nn.Module,
+    features: Sequence[Tensor],
+    channels: Sequence[int],
+    *,
+    halving: bool = False,
+) -> None:
+    """Raise an error unless a part gets the maps that it was built for.
+
+    Args:
+        part: Named in the message.
+        features: ``[B, C_i, H_i, W_i]``.
+        channels: Their widths, finest map first.
+        halving: Whether each map has to be half as large as the one before.
+
+    Raises:
+        TypeError: If it is a single map.
+        ValueError: If number, widths, order or sizes are wrong.
+    """
+    name = type(part).__name__
+    if isinstance(features, Tensor):
+        raise TypeError(
+            f'{name} takes {len(channels)} maps, got a single one of shape '
+            f'{tuple(features.shape)}: give the backbone out_indices, and a ViT a '
+            'Feature2Pyramid of mmseg.'
+        )
+    widths = tuple(x.shape[1] for x in features)
+    if widths != tuple(channels):
+        fix = f'set in_channels={list(widths)}, or out_indices of the backbone'
+        if len(set(widths)) > 1 and widths == tuple(channels)[::-1]:
+            fix = 'turn them around, the finest map comes first'
+        raise ValueError(
+            f'{name} was built for maps of {list(channels)} channels, got '
+            f'{list(widths)}: {fix}.'
+        )
+    if in_graph():
+        return  # what is traced has run before
+    sizes = [(x.shape[-2], x.shape[-1]) for x in features]
+    for fine, coarse in pairwise(sizes):
+        if fine[0] < coarse[0] or fine[1] < coarse[1]:
+            raise ValueError(
+                f'{name} takes the finest map first, got maps of sizes {sizes}: turn '
+                'them around.'
+            )
+        if halving and (fine[0] != 2 * coarse[0] or fine[1] != 2 * coarse[1]):
+            raise ValueError(
+                f'{name} takes maps each half as large as the one before (strides 4, '
+                f'8, 16, 32), got sizes {sizes}: pad images to multiples of 32 '
+                '(pad_size_divisor or size_divisor of the data preprocessor), and '
+                'make a pyramid of maps of one size (Feature2Pyramid of mmseg).'
+            )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
-from ..layers import sine_position
+from ..layers import check_maps, read_out_indices, sine_position
 from ..ops import at_least_float32, ms_deform_attn, without_autocast
 
 
@@ -29,10 +29,14 @@ class MSDeformPixelDecoder(BaseModule):
         num_heads: Heads of the deformable attention.
         num_points: Points that each head reads per level.
         ffn_channels: Width inside the feed-forward networks.
+        out_indices: The levels that are returned, of 0 (the mask features) to 3 (the
+            coarsest). None returns all in the order of FC-CLIP: mask features, then
+            the coarsest level first. A neck of another package's model needs it.
         init_cfg: MMEngine's initialization config.
 
     Raises:
-        ValueError: If there are fewer than two maps, or a width does not divide.
+        ValueError: If there are fewer than two maps, a width does not divide, or there
+            is no such level.
 
     Source: Mask2Former (arXiv 2112.01527), appendix; FC-CLIP (arXiv 2308.02487),
     section 3.3. Computed in float32, also under autocast, as in the released code.
@@ -47,9 +51,12 @@ class MSDeformPixelDecoder(BaseModule):
         num_heads: int = 8,
         num_points: int = 4,
         ffn_channels: int = 1024,
+        out_indices: Sequence[int] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.in_channels = tuple(in_channels)
+        self.out_indices = None
         if len(in_channels) < 2:
             raise ValueError(
                 'MSDeformPixelDecoder needs at least two maps, got in_channels '
@@ -60,6 +67,10 @@ class MSDeformPixelDecoder(BaseModule):
                 raise ValueError(
                     f'channels must be a multiple of {divisor}, got {channels}.'
                 )
+        if out_indices is not None:
+            self.out_indices = read_out_indices(
+                self, out_indices, len(in_channels), 'level'
+            )
         num_levels = len(in_channels) - 1
         self.channels = channels
         self.input_projections = nn.ModuleList(
@@ -105,8 +116,14 @@ class MSDeformPixelDecoder(BaseModule):
 
         Returns:
             Mask features ``[B, C, H_0, W_0]``, then the levels that a decoder attends
-            to, ``[B, C, H_i, W_i]``, coarsest first.
+            to, ``[B, C, H_i, W_i]``, coarsest first. With ``out_indices`` those of
+            the list, finest first.
+
+        Raises:
+            TypeError: If it is a single map.
+            ValueError: If the maps are others than the decoder was built for.
         """
+        check_maps(self, features, self.in_channels)
         with without_autocast(features[0].device):
             finest, *others = (at_least_float32(x) for x in features)
             levels = [
@@ -120,7 +137,11 @@ class MSDeformPixelDecoder(BaseModule):
                 levels[-1], finest.shape[-2:], mode='bilinear', align_corners=False
             )
             merged = self.output(self.lateral(finest) + upsampled)
-            return self.mask_features(merged), *levels
+            mask_features = self.mask_features(merged)
+        if self.out_indices is None:
+            return mask_features, *levels
+        rising = [mask_features, *reversed(levels)]
+        return tuple(rising[i] for i in self.out_indices)
 
     def _encode(self, levels: list[Tensor]) -> list[Tensor]:
         """Run the encoder layers over the positions of all levels together."""

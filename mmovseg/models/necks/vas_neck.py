@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +13,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
+from mmovseg.vocabulary import Vocabulary
 
+from ..layers import check_maps, read_out_indices
 from ..ops import (
     at_least_float32,
     best_probability,
@@ -26,16 +31,35 @@ from ..structures import TextEmbeddings
 class VASNeck(BaseModule):
     """Aggregate four maps to stride 4, then select by vocabulary.
 
+    Our own models hand it the text of each call. In a model of another package it has
+    a text classifier and a vocabulary of its own.
+
     Args:
         in_channels: Channels of the maps, finest first.
         text_channels: Width D of the text embeddings; None aggregates only, also in a
-            segmentor (VAS off).
+            segmentor (VAS off), unless there is ``text``, which says it.
         hidden_channels: Width of the sum inside the aggregator.
         out_channels: Channels C of the result.
+        text: Config of a ``TextClassifier`` of its own.
+        vocabulary: What ``text`` encodes, as in :meth:`set_vocabulary`.
+        out_indices: The levels that are returned, of 0 (the result) to 3 (a
+            projection of the coarsest map of the top-down path). None returns the
+            result alone and not in a tuple, as our own models want it; with ``text``
+            all levels.
         init_cfg: MMEngine's initialization config.
 
-    Source: EOV-Seg, lite aggregator and vocabulary-aware selection.
+    Attributes:
+        vocabulary: The classes that ``text`` encodes, None without it.
+
+    Raises:
+        ValueError: If there is ``text`` without ``vocabulary`` or the other way
+            around, ``text_channels`` is another width, or there is no such level.
+
+    Source: EOV-Seg, lite aggregator and vocabulary-aware selection. Levels beside the
+    first one are our own, for heads that take a pyramid.
     """
+
+    vocabulary: Vocabulary | None
 
     def __init__(
         self,
@@ -44,32 +68,97 @@ class VASNeck(BaseModule):
         *,
         hidden_channels: int = 128,
         out_channels: int = 256,
+        text: dict | None = None,
+        vocabulary: Vocabulary | str | Path | Sequence[str] | None = None,
+        out_indices: Sequence[int] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.in_channels = tuple(in_channels)
+        self.text: Any = None
+        self.vocabulary = None
+        if (text is None) != (vocabulary is None):
+            raise ValueError(
+                f'VASNeck needs text and vocabulary or neither, got text={text} and '
+                f'vocabulary={vocabulary!r}: its own names need a text classifier, '
+                'and it has nothing to encode without names.'
+            )
+        if text is not None:
+            self.text = MODELS.build(text)
+            self.set_vocabulary(vocabulary)
+            if text_channels not in (None, self.text.embed_dims):
+                raise ValueError(
+                    f'text_channels of VASNeck is {text_channels}, its text classifier '
+                    f'embeds names in {self.text.embed_dims}: leave text_channels out.'
+                )
+            text_channels = self.text.embed_dims
+            out_indices = (
+                range(len(in_channels)) if out_indices is None else out_indices
+            )
         self.aggregator = LiteAggregator(
-            tuple(in_channels), hidden_channels, out_channels
+            self.in_channels, hidden_channels, out_channels
         )
         self.selection = None
         if text_channels is not None:
             self.selection = VocabularyAwareSelection(out_channels, text_channels)
+        self.out_indices = None
+        if out_indices is not None:
+            self.out_indices = read_out_indices(
+                self, out_indices, len(in_channels), 'level'
+            )
+            self.outputs = nn.ModuleDict(
+                {
+                    str(i): nn.Conv2d(in_channels[i] // 2, out_channels, 1)
+                    for i in self.out_indices
+                    if i > 0
+                }
+            )
+
+    def set_vocabulary(
+        self, vocabulary: Vocabulary | str | Path | Sequence[str] | None
+    ) -> None:
+        """Choose what a neck with ``text`` of its own encodes, from the next call on.
+
+        Args:
+            vocabulary: A vocabulary, a packaged name, a path or a list of names. A
+                neck without ``text`` is handed the text of each call, and keeps none.
+        """
+        if self.text is not None and vocabulary is not None:
+            self.vocabulary = Vocabulary.load(vocabulary)
 
     def forward(
         self, features: tuple[Tensor, ...], text: TextEmbeddings | None = None
-    ) -> Tensor:
+    ) -> Any:
         """Fuse the maps of a backbone.
 
         Args:
-            features: ``[B, C_i, H_i, W_i]``, finest first.
-            text: The vocabulary; needed unless ``text_channels`` is None.
+            features: ``[B, C_i, H_i, W_i]``, finest first, each half as large as the
+                one before.
+            text: The vocabulary; needed unless ``text_channels`` is None or the neck
+                has ``text`` of its own, which this one replaces.
 
         Returns:
-            Mask features, ``[B, C, H_0, W_0]``.
+            Mask features, ``[B, C, H_0, W_0]``. With ``out_indices`` a tuple of
+            levels, ``[B, C, H_i, W_i]``, finest first.
 
         Raises:
-            ValueError: If the vocabulary is missing.
+            TypeError: If it is a single map.
+            ValueError: If the vocabulary is missing, or the maps are others than the
+                neck was built for.
         """
-        return self.select(self.aggregator(features), text)
+        check_maps(self, features, self.in_channels, halving=True)
+        vocabulary = self.vocabulary
+        if text is None and vocabulary is not None:
+            text = self.text(vocabulary)
+        maps = self.aggregator.top_down(features)
+        result = self.select(self.aggregator.aggregate(maps), text)
+        if self.out_indices is None:
+            return result
+        levels = [self.outputs[str(i)](maps[-1 - i]) for i in self.out_indices if i > 0]
+        if 0 in self.out_indices:
+            levels = [result, *levels]
+        # Some deformable convolutions misread other layouts silently.
+        return tuple(x.contiguous() for x in levels)
 
     def select(self, mask_features: Tensor, text: TextEmbeddings | None) -> Tensor:
         """Weigh positions by the vocabulary, where the neck was built to do so."""
@@ -77,8 +166,9 @@ class VASNeck(BaseModule):
             return mask_features
         if text is None:
             raise ValueError(
-                'VASNeck selects by vocabulary: pass TextEmbeddings, or build it with '
-                'text_channels=None to aggregate only.'
+                'VASNeck selects by vocabulary: pass TextEmbeddings, give it text='
+                "dict(type='TextClassifier', ...) and vocabulary=[...] of its own, or "
+                'build it with text_channels=None to aggregate only.'
             )
         return self.selection(mask_features, text.weight)
 

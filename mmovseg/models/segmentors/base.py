@@ -100,9 +100,13 @@ class OVSegmentor(BaseModel):
         """Choose the classes that :meth:`predict` finds, from the next call on.
 
         Args:
-            vocabulary: A vocabulary, a packaged name, a path or a list of names.
+            vocabulary: A vocabulary, a packaged name, a path or a list of names. Parts
+                with a text classifier of their own get it too.
         """
-        self.vocabulary = Vocabulary.load(vocabulary)
+        self.vocabulary = loaded = Vocabulary.load(vocabulary)
+        for part in self.modules():
+            if part is not self and getattr(part, 'vocabulary', None) is not None:
+                part.set_vocabulary(loaded)  # type: ignore[operator]
 
     @property
     def fast_mode(self) -> Any:

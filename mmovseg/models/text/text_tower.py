@@ -17,6 +17,7 @@ from ...registry import MODELS
 from ...vocabulary import Vocabulary
 from ..clip import create_clip, register_tiny_models, resolve_model_name
 from ..ops import without_autocast
+from .shared_towers import find_or_make
 
 BATCH_SIZE = 128  # Prompts per pass through the tower. Larger ones are not faster.
 CHUNK_SIZE = 1024  # Names whose prompt features are in memory together.
@@ -28,6 +29,9 @@ class TextTower:
 
     Every name is put into every template and encoded by a frozen CLIP text tower; the
     unit features of the templates are averaged and normalized.
+
+    Towers of one name and the same weights in one model are one: see
+    :mod:`~mmovseg.models.text.shared_towers`.
 
     This is no module: its two modules are registered by the text classifier, under the
     names that checkpoints have.
@@ -66,10 +70,13 @@ class TextTower:
             )
         self.model_name = model_name
         self.templates = list(templates)
-        self.clip: Any = create_clip(model_name, pretrained)
+        self.clip: Any
+        self.clip, logit_scale = find_or_make(
+            (model_name, None if pretrained is None else str(pretrained)),
+            lambda: _create_text_side(model_name, pretrained),
+        )
         self.embed_dims: int = config['embed_dim']
-        self.logit_scale = self.clip.logit_scale.detach().clone()
-        del self.clip.visual, self.clip.logit_scale
+        self.logit_scale = logit_scale.clone()
         self.structure = json.dumps(
             [text_config, config.get('quick_gelu', False)], sort_keys=True
         )
@@ -199,6 +206,14 @@ class TextTower:
         if isinstance(projection, nn.Linear):
             return projection(x)
         return x if projection is None else x @ projection
+
+
+def _create_text_side(model_name: str, pretrained: str | None) -> tuple[Any, Tensor]:
+    """Build a CLIP without image tower and temperature; return it and the latter."""
+    clip = create_clip(model_name, pretrained)
+    logit_scale = clip.logit_scale.detach().clone()
+    del clip.visual, clip.logit_scale
+    return clip, logit_scale
 
 
 def _is_causal(layers: nn.Module, config: dict) -> bool:
