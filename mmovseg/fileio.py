@@ -1,8 +1,9 @@
-"""Write files whole or not at all; guess what a misspelt name meant; show names."""
+"""Write files whole or not at all; find the cache; hint at names and show them."""
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import stat
 import unicodedata
@@ -104,6 +105,32 @@ def write_atomic(
         if sync:
             file.flush()
             os.fsync(file.fileno())
+
+
+def cache_folder(name: str) -> Path | None:
+    """Return ``$MMOVSEG_CACHE/NAME``, or ``~/.cache/mmovseg/NAME`` if it is not set.
+
+    Args:
+        name: Of a folder in the cache.
+
+    Returns:
+        A folder that may not exist yet. None if the user has no home folder, as in a
+        container with an arbitrary user id.
+    """
+    root = os.environ.get('MMOVSEG_CACHE') or os.path.join('~', '.cache', 'mmovseg')
+    home = os.path.expanduser(Path(root).parts[0])  # of '~' or '~user'
+    if root.startswith('~') and not os.path.isabs(home):
+        return None
+    return Path(os.path.expanduser(root)) / name
+
+
+def hash_file(path: str | Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def closest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

@@ -52,7 +52,10 @@ RULES = {
     'fusion': (_PART, _PART_LIBRARIES - {'open_clip'}),
     'segmentors': (_BASICS | {'targets', 'ensembles'}, _PART_LIBRARIES - {'open_clip'}),
     'engine': ({'registry', 'fileio', 'checkpoints'}, {*_TORCH, 'mmengine'}),
-    'checkpoints': ({'version'}, {*_TORCH, 'mmengine', 'safetensors'}),
+    'checkpoints': (
+        {'version', 'fileio', 'progress'},
+        {*_TORCH, 'mmengine', 'safetensors', 'filelock'},
+    ),
     'datasets': (
         {'registry', 'vocabulary', 'fileio', 'progress'},
         _DATA_LIBRARIES | {'PIL', 'cv2', 'scipy', 'pycocotools'},

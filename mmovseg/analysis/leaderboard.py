@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from ..apis.config import load_config
+from ..apis.zoo import read_metafile
 from .run_card import CARD_NAME, hash_config, read_card
 
 # Images of the validation sets that the papers' numbers are of, by folder.
@@ -233,18 +232,6 @@ def count_validation_images(cfg: Mapping[str, Any]) -> int:
         KeyError: If the data set of the config is none of theirs.
     """
     return VALIDATION_IMAGES[Path(cfg['test_dataloader']['dataset']['data_root']).name]
-
-
-def read_metafile(path: Path) -> dict[str, Any]:
-    """Read a metafile, and the paper's tables from ``published.yml`` beside it.
-
-    Returns:
-        Keys of the metafile, and ``Tables``: empty without such a file.
-    """
-    published = path.with_name('published.yml')
-    files = [path, *([published] if published.is_file() else [])]
-    contents = [yaml.safe_load(file.read_text(encoding='utf-8')) for file in files]
-    return {'Tables': [], **{k: v for content in contents for k, v in content.items()}}
 
 
 def list_configs(metafile: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -19,6 +19,7 @@ from .visualization import (
     draw_semantic,
     side_by_side,
 )
+from .zoo import find_best, find_model, get_weights, list_models, load
 
 use_safe_checkpoints()
 
@@ -35,8 +36,13 @@ __all__ = [
     'draw_instances',
     'draw_panoptic',
     'draw_semantic',
+    'find_best',
     'find_labels',
+    'find_model',
+    'get_weights',
     'init_model',
+    'list_models',
+    'load',
     'load_checkpoint',
     'load_config',
     'load_image',

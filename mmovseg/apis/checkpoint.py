@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ..checkpoints import CheckpointError, read_path
 from ..fileio import printable
+from . import zoo
 
 # What stands for a file that comes with the package. Towers that are packaged too are
 # not in it; projects/shapeworld/export_checkpoint.py makes it.
@@ -22,20 +24,31 @@ PACKAGED = {
 MAX_NAMES = 10  # of each kind in an error message
 # Converters, and starts of names that only the official files have.
 CONVERTERS = {
+    'fcclip_to_mmovseg.py': ('sem_seg_head.pixel_decoder.transformer.',),
     'eovseg_to_mmovseg.py': ('light_weight_decoder.',),
     'deop_to_mmovseg.py': ('sem_seg_head.', 'clip_adapter.', 'stem.conv1.'),
 }
 
 
 def find_checkpoint(name: str | Path) -> str:
-    """Return the file that a name of a packaged checkpoint stands for, or the name.
+    """Return the file that the name of a model stands for, or the name.
+
+    Args:
+        name: ``'shapeworld'``, a model with weights (see :func:`mmovseg.load`), a file
+            or a URL.
 
     Raises:
-        FileNotFoundError: If the packaged file is missing.
+        FileNotFoundError: If the packaged file is missing, or the weights have to be
+            fetched by hand first.
+        DownloadError: If the weights cannot be fetched; it is an OSError.
     """
     path = PACKAGED.get(str(name))
     if path is None:
-        return str(name)
+        # A file wins: its name is older than that of a model of a later version.
+        is_name = re.fullmatch(r'[\w-]+', str(name)) and not Path(name).exists()
+        model = zoo.find_model(str(name)) if is_name else None
+        found = None if model is None else zoo.get_weights(model)
+        return str(name if found is None else found)
     if not path.is_file():
         raise FileNotFoundError(
             f'The packaged checkpoint {str(name)!r} is not in this installation '
@@ -55,7 +68,8 @@ def read_checkpoint(
     Args:
         path: A file of safetensors, one written by ``torch.save`` (MMEngine's runner
             included), a pickle of numpy arrays (detectron2's model zoo), a URL of
-            these, which is fetched once, or ``'shapeworld'``, the packaged checkpoint.
+            these, which is fetched once, ``'shapeworld'``, the packaged checkpoint, or
+            the name of a model with weights (see :func:`mmovseg.load`).
             What a file holds decides, not its name.
         trust_checkpoint: Unpickle whatever the file holds. Such a file can run any
             code: only for files of people you trust.

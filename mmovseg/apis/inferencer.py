@@ -22,6 +22,7 @@ from ..background_worker import BackgroundWorker
 from ..models import ops
 from ..registry import INFERENCERS
 from ..vocabulary import Vocabulary
+from . import zoo
 from .config import load_config
 from .fast_mode import make_fast, warm_up
 from .heatmaps import draw_heatmaps, find_labels
@@ -47,9 +48,10 @@ class OVSegInferencer(BaseInferencer):
     that it started with. A copy, also one in another process, is independent.
 
     Args:
-        model: Path or packaged name of a config, a loaded config, or a model with its
-            config in ``cfg``, as :func:`init_model` builds it.
-        weights: Checkpoint; see :func:`init_model`.
+        model: Name of a model with weights (see :func:`mmovseg.load`), path or packaged
+            name of a config, a loaded config, or a model with its config in ``cfg``,
+            as :func:`init_model` builds it.
+        weights: Checkpoint; see :func:`init_model`. None takes those of the name.
         device: None takes a GPU if there is one.
         vocabulary: The classes; see :meth:`set_vocabulary`. None keeps the model's.
         cfg_options: Values of the config to change, by dotted name.
@@ -64,7 +66,9 @@ class OVSegInferencer(BaseInferencer):
         num_workers: Threads that read and resize photos while the model computes.
 
     Raises:
-        FileNotFoundError: If the config or the weights do not exist.
+        FileNotFoundError: If the config or the weights do not exist, or the weights
+            have to be fetched by hand first.
+        DownloadError: If the weights cannot be fetched; it is an OSError.
         ValueError: If the config or the weights are wrong (see :func:`init_model`),
             parts of the fast mode cannot be had, ``plain`` is asked for beside them,
             or ``num_workers`` is below 1.
@@ -111,17 +115,22 @@ class OVSegInferencer(BaseInferencer):
             cfg: Any = self._built.cfg
             device = device or next(self._built.parameters()).device
         else:
+            if isinstance(model, str) and weights is None:
+                known = zoo.find_model(model)
+                if known is not None:
+                    model, weights = known.config, zoo.get_weights(known)
             cfg = load_config(model, cfg_options)
-            if weights is None:
-                warnings.warn(
-                    'No weights: the results come from a model that has not been '
-                    'trained.',
-                    stacklevel=2,
-                )
         init_default_scope(cfg.get('default_scope', 'mmovseg'))
         super().__init__(
             cfg, weights, device, scope='mmovseg', show_progress=show_progress
         )
+        untrained = self._built is None and weights is None
+        if untrained and not getattr(self.model, 'needs_no_training', False):
+            warnings.warn(
+                'No weights: the results come from a model that has not been trained. '
+                f'{zoo.hint_at_weights(cfg)}',
+                stacklevel=2,
+            )
         named = getattr(self.model, 'text_classifier', True) is not None
         if not (named and hasattr(self.model, 'set_vocabulary')):
             raise ValueError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from mmengine import dist
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
+from ..fileio import hash_file
 from .download import download, is_url
 from .read_file import CheckpointError, read_file
 from .read_path import read_path
@@ -106,21 +106,13 @@ def _read_cached(url: str) -> Any:
     name = url.rsplit('/', 1)[-1]
     digest = re.search(r'-([0-9a-f]{8,64})\.', name)
     cached = Path(torch.hub.get_dir(), 'checkpoints', name)
-    if digest and cached.is_file() and _hash(cached).startswith(digest[1]):
+    if digest and cached.is_file() and hash_file(cached).startswith(digest[1]):
         return read_file(cached, str(cached))
     with download(url) as path:
         content = read_file(path, url)
-        if digest and _hash(path).startswith(digest[1]):
+        if digest and hash_file(path).startswith(digest[1]):
             _keep(path, cached)
     return content
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _keep(path: Path, target: Path) -> None:

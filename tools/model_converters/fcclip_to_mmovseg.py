@@ -23,6 +23,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('src', type=Path, help='official checkpoint (.pth)')
     parser.add_argument('dst', type=Path, help='where to write ours (.pth)')
     parser.add_argument(
+        '--config', help='refuse a file of another size than that of this config'
+    )
+    parser.add_argument(
         '--clip',
         metavar='FILE',
         help="CLIP's weights, if SRC lacks a part of them (default: from open_clip)",
@@ -130,6 +133,10 @@ def find_config(converted: dict[str, Tensor]) -> str | None:
     return CONFIGS.get((void.shape[1], lateral.shape[1]))
 
 
+def _size(config: str) -> str:
+    return Path(config).stem.rsplit('_', 1)[0]  # without the data
+
+
 def read_clip(config: str, clip: str | None) -> dict[str, Tensor]:
     """Build CLIP with open_clip and return its weights by our names.
 
@@ -166,6 +173,11 @@ def main() -> None:
             'void_embedding.weight and sem_seg_head.pixel_decoder.adapter_1.weight of '
             f'one of the sizes {sorted(CONFIGS.values())}; first names found: '
             f'{list(official)[:5]}.'
+        )
+    if args.config and _size(args.config) != _size(config):
+        sys.exit(
+            f'error: {args.src} has the size of {config}, not of {args.config}; '
+            'nothing was written.'
         )
     shapes = expected_shapes(config)
     missing, wrong = check(converted, shapes)

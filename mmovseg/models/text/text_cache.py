@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import warnings
 from collections import OrderedDict
@@ -16,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ...fileio import write_atomic
+from ...fileio import cache_folder, write_atomic
 
 _warned: set[str] = set()
 
@@ -87,12 +86,10 @@ def default_cache_dir() -> Path | None:
         A folder that may not exist yet. None, with a warning, if the user has no home
         folder, as in a container with an arbitrary user id.
     """
-    root = os.environ.get('MMOVSEG_CACHE') or os.path.join('~', '.cache', 'mmovseg')
-    home = os.path.expanduser(Path(root).parts[0])  # of '~' or '~user'
-    if root.startswith('~') and not os.path.isabs(home):
-        _warn_once(root, f'Text embeddings are not cached: there is no folder {root}.')
-        return None
-    return Path(os.path.expanduser(root)) / 'text'
+    folder = cache_folder('text')
+    if folder is None:
+        _warn_once('home', 'Text embeddings are not cached: there is no home folder.')
+    return folder
 
 
 def _warn_once(key: str, message: str) -> None:
