@@ -116,25 +116,21 @@ def _timm(block: Any) -> BlockParts:
     )
 
 
-def _mmseg(block: Any) -> BlockParts:
+def _openmmlab(block: Any) -> BlockParts:
     attention = block.attn
+
+    def add(x: Tensor) -> Tensor:
+        x = attention.proj_drop(x)
+        if hasattr(attention, 'dropout_layer'):  # mmcv's, in mmseg
+            return attention.dropout_layer(x)
+        return attention.out_drop(attention.gamma1(x))  # mmpretrain's
+
     return BlockParts(
         block.norm1,
         attention,
-        lambda x: attention.dropout_layer(attention.proj_drop(x)),
+        add,
         lambda x: block.ffn(block.norm2(x), identity=x),
-        attention.batch_first,
-    )
-
-
-def _mmpretrain(block: Any) -> BlockParts:
-    attention = block.attn
-    return BlockParts(
-        block.ln1,
-        attention,
-        lambda x: attention.out_drop(attention.gamma1(attention.proj_drop(x))),
-        lambda x: block.ffn(block.ln2(x), identity=x),
-        True,
+        getattr(attention, 'batch_first', True),
     )
 
 
@@ -142,8 +138,7 @@ def _mmpretrain(block: Any) -> BlockParts:
 READERS: tuple[tuple[str, Callable[[Any], BlockParts]], ...] = (
     ('ln_1 attn ls_1 ln_2 mlp ls_2', _open_clip),
     ('norm1 attn ls1 drop_path1 norm2 mlp ls2 drop_path2', _timm),
-    ('ln1 attn ln2 ffn', _mmpretrain),
-    ('norm1 attn norm2 ffn', _mmseg),
+    ('norm1 attn norm2 ffn', _openmmlab),
 )
 
 

@@ -106,7 +106,7 @@ class OVSegmentor(BaseModel):
         self.vocabulary = loaded = Vocabulary.load(vocabulary)
         for part in self.modules():
             if part is not self and getattr(part, 'vocabulary', None) is not None:
-                part.set_vocabulary(loaded)  # type: ignore[operator]
+                part.set_vocabulary(loaded)
 
     @property
     def fast_mode(self) -> Any:

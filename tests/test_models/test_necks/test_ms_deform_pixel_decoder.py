@@ -70,3 +70,25 @@ def test_float32_under_autocast(decoder):
 def test_errors_name_the_number(change, message):
     with pytest.raises(ValueError, match=message):
         MSDeformPixelDecoder(**(dict(in_channels=[4, 6]) | change))
+
+
+@torch.no_grad()
+def test_out_indices_give_levels_finest_first(decoder):
+    maps = make_maps()
+    mask_features, coarsest, middle, fine = decoder(maps)
+    decoder.out_indices = (0, 1, 2, 3)
+    expected = (mask_features, fine, middle, coarsest)
+    for found, like in zip(decoder(maps), expected, strict=True):
+        assert torch.equal(found, like)
+    chosen = MSDeformPixelDecoder([4, 6], channels=32, num_layers=1, out_indices=[-1])
+    assert [x.shape[-1] for x in chosen(make_maps()[:2])] == [12]
+
+
+def test_maps_in_the_wrong_order_or_of_other_widths_are_named(decoder):
+    with pytest.raises(ValueError, match='MSDeformPixelDecoder was built for maps of'):
+        decoder(make_maps()[:3])
+    with pytest.raises(ValueError, match='turn them around'):
+        decoder(make_maps()[::-1])
+    same = MSDeformPixelDecoder([4, 4], channels=32, num_layers=1)
+    with pytest.raises(ValueError, match='takes the finest map first'):
+        same([torch.randn(1, 4, 4, 4), torch.randn(1, 4, 8, 8)])

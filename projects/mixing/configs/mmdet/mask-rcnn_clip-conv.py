@@ -1,0 +1,10 @@
+"""Mask R-CNN of mmdet on a frozen ConvNeXt CLIP."""
+
+_base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
+model = dict(
+    backbone=dict(
+        _delete_=True, type='mmovseg.CLIPConvBackbone', model_name='tiny-convnext'
+    ),
+    neck=dict(in_channels=[16, 32, 64, 128]),
+    roi_head=dict(bbox_head=dict(num_classes=4), mask_head=dict(num_classes=4)),
+)

@@ -1,0 +1,10 @@
+"""RetinaNet of mmdet on a frozen ConvNeXt CLIP."""
+
+_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
+model = dict(
+    backbone=dict(
+        _delete_=True, type='mmovseg.CLIPConvBackbone', model_name='tiny-convnext'
+    ),
+    neck=dict(in_channels=[16, 32, 64, 128]),
+    bbox_head=dict(num_classes=4),
+)
