@@ -76,7 +76,8 @@ def try_mix(path: str | Path) -> dict[str, Any]:
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
-    model.init_weights()
+    if cfg.get('init_weights', True):
+        model.init_weights()
     batch = make_batch()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     trained = [p for p in model.parameters() if p.requires_grad]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmovseg.registry import MODELS
 
 from ..clip import resize_position_embedding
+from ..layers import refuse_init_cfg
 
 
 @MODELS.register_module()
@@ -28,7 +29,7 @@ class AddedPrompt(BaseModule):
         channels: Width of the tokens; set by the backbone.
         patch_size: Of the tower in pixels; set by the backbone.
         frozen: Whether the tables keep the weights they have.
-        init_cfg: Not used; tables start from ``N(0, 1 / channels)``.
+        init_cfg: Refused; tables start from ``N(0, 1 / channels)``.
 
     Source: DeOP, section 3.2 and appendix B; tables and start from released code.
     """
@@ -43,7 +44,8 @@ class AddedPrompt(BaseModule):
         frozen: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__()
+        refuse_init_cfg(self, init_cfg)
         self.blocks = list(blocks)
         # The released code takes patches of 16 for the tables of blocks in any tower.
         sides = [resolution // patch_size] + [resolution // 16] * len(self.blocks)
@@ -81,7 +83,7 @@ class PrependedPrompt(BaseModule):
         patch_size: Of the tower in pixels; set by the backbone.
         frozen: Whether the tokens keep the weights they have.
         dropout: Probability, on the learned tokens in training.
-        init_cfg: Not used; tokens start uniform, as in VPT (arXiv 2203.12119).
+        init_cfg: Refused; tokens start uniform, as in VPT (arXiv 2203.12119).
 
     Source: DeOP, appendix B and released code.
     """
@@ -97,7 +99,8 @@ class PrependedPrompt(BaseModule):
         dropout: float = 0.1,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__()
+        refuse_init_cfg(self, init_cfg)
         self.blocks = list(blocks)
         bound = math.sqrt(6 / (3 * patch_size**2 + channels))
         tokens = torch.empty(len(self.blocks), num_tokens, channels)

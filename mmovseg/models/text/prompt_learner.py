@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
+from ..layers import refuse_init_cfg
+
 
 @MODELS.register_module()
 class PromptLearner(BaseModule):
@@ -29,7 +31,7 @@ class PromptLearner(BaseModule):
         suffix_length: Vectors between the name and the full stop.
         channels: Width of the text tower; set by the text classifier.
         frozen: Whether the vectors keep the weights they have.
-        init_cfg: Not used; vectors start from ``N(0, 0.02)``.
+        init_cfg: Refused; vectors start from ``N(0, 0.02)``.
 
     Raises:
         ValueError: If there is no vector at all.
@@ -47,7 +49,8 @@ class PromptLearner(BaseModule):
         frozen: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__()
+        refuse_init_cfg(self, init_cfg)
         if min(prefix_length, suffix_length) < 0 or prefix_length + suffix_length == 0:
             raise ValueError(
                 'prefix_length and suffix_length must not be negative, nor both 0, got '

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...registry import MODELS
 from ...vocabulary import Vocabulary, get_templates
+from ..layers import refuse_init_cfg
 from ..structures import TextEmbeddings
 from .text_cache import (
     MemoryCache,
@@ -64,7 +65,7 @@ class TextClassifier(BaseModule):
         void_std: Standard deviation of the start of ``void_embedding``.
         cache_dir: Folder of the disk cache; ``'default'`` is ``$MMOVSEG_CACHE/text``
             or ``~/.cache/mmovseg/text``, None switches the disk cache off.
-        init_cfg: Not used, as there is nothing to initialise.
+        init_cfg: Refused; the tower loads what ``pretrained`` names.
 
     Raises:
         ValueError: If the model or the templates are unknown, the model has another
@@ -88,7 +89,8 @@ class TextClassifier(BaseModule):
         cache_dir: str | Path | None = 'default',
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__()
+        refuse_init_cfg(self, init_cfg)
         if prompt_learner is not None and templates is not None:
             raise ValueError(
                 f'A prompt learner takes the place of templates {templates!r}: leave '

@@ -117,7 +117,20 @@ def test_frozen_stages_says_what_trains(tiny_clip, config, images, frozen, first
     assert {stage(name) for name in trained} == set(range(first, 5))
 
 
-@ALL
+@pytest.mark.parametrize(
+    'config',
+    [
+        CONV,
+        VIT,
+        DENSE,
+        TIMM,
+        dict(type='AddedPrompt', channels=8, patch_size=8),
+        dict(type='PrependedPrompt', channels=8, patch_size=8),
+        dict(type='PromptLearner', channels=8),
+        dict(type='TextClassifier', model_name='tiny-vit'),
+    ],
+    ids=lambda x: x['type'],
+)
 def test_init_cfg_is_refused_not_ignored(tiny_clip, config):
     cfg = dict(type='Pretrained', checkpoint='missing.pth')
     with pytest.raises(ValueError, match=r"takes no init_cfg, got .*'missing.pth'"):

@@ -5,6 +5,6 @@ model = dict(
     backbone=dict(
         _delete_=True, type='mmovseg.CLIPConvBackbone', model_name='tiny-convnext'
     ),
-    neck=dict(in_channels=[16, 32, 64, 128]),
+    neck=dict(in_channels=[24, 32, 48, 64]),
     roi_head=dict(bbox_head=dict(num_classes=4), mask_head=dict(num_classes=4)),
 )

@@ -21,4 +21,5 @@ model = dict(
     ),
     panoptic_fusion_head=dict(num_things_classes=4, num_stuff_classes=1),
     train_cfg=dict(num_points=128),
+    test_cfg=dict(max_per_image=20),
 )
