@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
@@ -85,6 +86,23 @@ class AtomicCheckpointHook(CheckpointHook):
         paths = getattr(self, 'best_ckpt_path_dict', {})
         for key, path in paths.items():
             paths[key] = path and self._here(path)
+
+    def before_save_checkpoint(
+        self, runner: Runner, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note how many processes trained."""
+        checkpoint['meta']['num_processes'] = runner.world_size
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Say so where a run goes on with another number of processes."""
+        before = checkpoint.get('meta', {}).get('num_processes', runner.world_size)
+        if runner._resume and before != runner.world_size:
+            runner.logger.warning(
+                f'The run goes on with {runner.world_size} processes; {before} trained '
+                'so far. A step now takes that many batches, so the learning rate may '
+                'no longer fit (--auto-scale-lr), and the images come in another order '
+                'than in an uninterrupted run.'
+            )
 
     def _here(self, path: str) -> str:
         return self.file_backend.join_path(self.out_dir, osp.basename(path))
