@@ -21,7 +21,7 @@ export GOMP_SPINCOUNT := 20000
 # A MIM-style build of the ops is for .venv-ops alone.
 unexport MMCV_WITH_OPS
 
-.PHONY: help venv venv-ops demo lint format test test-all test-slow test-ops configs golden bench wheel clean
+.PHONY: help venv venv-ops demo lint format test test-all test-slow test-ops configs golden bench wheel docs clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -74,8 +74,13 @@ wheel: $(VENV)/.stamp  ## Build the wheel and use it from a clean environment
 	$(PY) -m pip wheel -q --no-deps --no-build-isolation -w dist .
 	$(PY) tests/test_packaging/check_wheel.py dist/*.whl
 
+docs: $(VENV)/.stamp  ## Build the site (docs/_build/html) and run the examples in docstrings
+	OMP_NUM_THREADS=1 $(PY) -m sphinx -q -W --keep-going -E -b html docs docs/_build/html
+	OMP_NUM_THREADS=1 $(PY) -m sphinx -q -W -b doctest docs docs/_build/doctest
+	OMP_NUM_THREADS=1 $(PY) .ci/api.py docs/_build/html
+
 clean:  ## Remove what builds, tests and the demo leave (not the environments)
-	rm -rf build dist work_dirs .pytest_cache .ruff_cache .mypy_cache *.egg-info
+	rm -rf build dist work_dirs docs/_build .pytest_cache .ruff_cache .mypy_cache *.egg-info
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 define new_venv
@@ -92,7 +97,7 @@ $(VENV)/.stamp: $(ENV_FILES)
 	$(call new_venv,$(VENV))
 	$(PY) -m pip install -q $(PIN) --no-cache-dir --no-deps $(MMCV)
 	PYTHONWARNINGS=ignore $(PY) -m pip install -q $(PIN) -r requirements/test.txt \
-	  -r requirements/lint.txt -e '.[onedl,export]'
+	  -r requirements/lint.txt -r requirements/docs.txt -e '.[onedl,export]'
 	@touch $@
 
 # About ten minutes on two cores the first time; later pip's cache has the wheel.

@@ -1,4 +1,4 @@
-"""Work beside the thread that gives it."""
+"""Work next to the thread that gives it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class BackgroundWorker:
-    """One thread that runs calls in order, beside the thread that gives them.
+    """One thread that runs calls in order, next to the thread that gives them.
 
     Leaving the context waits for all calls, or drops those that have not started if it
     is left by an error.

@@ -21,7 +21,7 @@ def exit_on_error(*more: type[Exception]) -> Iterator[None]:
     """End with one line and status 1 for what the user can mend.
 
     Args:
-        more: Exceptions beside ``OSError`` and ``ValueError``.
+        more: Exceptions besides ``OSError`` and ``ValueError``.
     """
     kinds: tuple[type[Exception], ...] = (OSError, ValueError, *more)
     try:

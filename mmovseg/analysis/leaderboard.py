@@ -1,4 +1,4 @@
-"""The tables of the papers, their numbers beside ours, as Markdown."""
+"""The tables of the papers, their numbers and ours, as Markdown."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def load_cards(folder: str | Path, *, strict: bool = True) -> list[Card]:
     Args:
         folder: Of run cards, ``*.json``, of any depth.
         strict: Whether every JSON file must be a run card. Otherwise only those
-            called ``results.json`` must: MMEngine writes others beside them.
+            called ``results.json`` must: MMEngine writes others next to them.
 
     Raises:
         ValueError: If a file is no run card that must be one.

@@ -67,7 +67,7 @@ def build_model(
 
 
 def random_text(model: BaseModel) -> TextEmbeddings:
-    """Stand in for the embeddings of the model's vocabulary, without encoding it."""
+    """Make random embeddings for the model's vocabulary, without encoding it."""
     vocabulary = model.vocabulary
     if model.text_classifier is None:
         return model.encode_vocabulary(vocabulary)
@@ -369,7 +369,7 @@ def text_sample(vocabulary: Vocabulary, size: int = 8) -> tuple[Vocabulary, floa
 
 
 def count_parameters(model: BaseModel) -> dict[str, Parameters]:
-    """Count by part; the text tower is a part of its own, ``text_tower``."""
+    """Count by part; the text tower is a separate part, ``text_tower``."""
     tower = {id(p) for p in _text_tower(model).parameters()}
     counts = {}
     for name, child in model.named_children():

@@ -1,4 +1,4 @@
-"""What the parts of a model cost beside what the machine could do."""
+"""What the parts of a model cost, and what the machine could do."""
 
 from __future__ import annotations
 

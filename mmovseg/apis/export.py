@@ -168,7 +168,7 @@ def _example_text(text: TextInputs) -> TextInputs:
 
 
 def describe(model: BaseModel, *, text_input: bool) -> dict[str, Any]:
-    """Return what a program needs to know beside the graph, as plain values.
+    """Return what a program needs to know besides the graph, as plain values.
 
     Args:
         model: A segmentor with its config in ``cfg``.
@@ -200,7 +200,7 @@ def describe(model: BaseModel, *, text_input: bool) -> dict[str, Any]:
 
 
 def fingerprint_text(model: BaseModel) -> str:
-    """Return a hash of all that :class:`TextInputs` depend on beside the vocabulary.
+    """Return a hash of all that :class:`TextInputs` depend on besides the vocabulary.
 
     That is the text tower with its weights, the templates or the learned prompt, and
     the training vocabulary. A graph takes no text of another fingerprint.

@@ -35,7 +35,7 @@ class FastMode(NamedTuple):
         compile: The way from images to class and mask logits is one compiled program.
         graphs: Which is recorded as a CUDA graph for each size and batch size.
         bucket: Height and width are padded to multiples of this, None where that is
-            not changed. Each size then has a program of its own (on a CPU always).
+            not changed. Each size then has a separate program (on a CPU always).
     """
 
     dtype: torch.dtype | None = None
@@ -78,8 +78,8 @@ def read_parts(
 
     Raises:
         TypeError: If ``parts`` is one string, or neither a list nor a bool.
-        ValueError: If a part is unknown, or cannot be had beside the others or on
-            this device.
+        ValueError: If a part is unknown, or cannot be had together with the others or
+            on this device.
     """
     kind = torch.device(device).type
     if isinstance(parts, bool):
@@ -214,7 +214,7 @@ class FastExecution:
 
     Attributes:
         mode: What is on.
-        compiled_runs: Runs of each batch that may have a program of its own.
+        compiled_runs: Runs of each batch that may have a separate program.
     """
 
     def __init__(self, mode: FastMode, dynamic: bool) -> None:
@@ -273,7 +273,7 @@ def _compile_core(dynamic: bool, mode: str | None) -> Callable[..., Any]:
 def count_first_runs(model: BaseModel) -> int:
     """Return how many runs of a model may have compiled or recorded something.
 
-    Those are the first ones of every batch that may have a program of its own: of a
+    Those are the first ones of every batch that may have a separate program: of a
     size and number of images, or of a number alone where a program serves all sizes.
     """
     execution = getattr(model, 'execution', None)

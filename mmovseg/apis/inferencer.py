@@ -70,7 +70,7 @@ class OVSegInferencer(BaseInferencer):
             have to be fetched by hand first.
         DownloadError: If the weights cannot be fetched; it is an OSError.
         ValueError: If the config or the weights are wrong (see :func:`init_model`),
-            parts of the fast mode cannot be had, ``plain`` is asked for beside them,
+            parts of the fast mode cannot be had, ``plain`` is asked for with them,
             or ``num_workers`` is below 1.
 
     Example:

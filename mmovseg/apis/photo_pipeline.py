@@ -37,8 +37,8 @@ class Photo(NamedTuple):
 class PhotoPipeline:
     """A test pipeline that starts from arrays.
 
-    Every thread has transforms of its own, since some keep numbers of one image on
-    themselves for a while, such as the scale of mmseg's ``ResizeShortestEdge``.
+    Every thread has its own transforms, since some keep numbers of one image on
+    themselves during a call, such as the scale of mmseg's ``ResizeShortestEdge``.
 
     Args:
         transforms: Configs of the transforms; loaders are left out.

@@ -81,7 +81,7 @@ class Result(NamedTuple):
     names: tuple[str, ...]
 
     def to_dict(self, image: str = '') -> dict[str, Any]:
-        """Return what is written to the JSON file."""
+        """Return the content of the JSON file."""
         height, width = self.label_map.shape
         return dict(
             image=image,

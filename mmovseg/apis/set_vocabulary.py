@@ -40,5 +40,5 @@ def set_vocabulary(
 
 
 def has_vocabulary(part: nn.Module) -> bool:
-    """Whether a part finds classes of a vocabulary of its own."""
+    """Whether a part finds classes of a vocabulary that it keeps."""
     return hasattr(part, 'set_vocabulary') and part.vocabulary is not None

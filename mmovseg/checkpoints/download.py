@@ -114,7 +114,7 @@ def accept(part: Path, path: Path, source: str, sha256: str | None = None) -> No
     """Put a fetched file in its place if it is the right one, or delete it.
 
     Args:
-        part: The file, beside ``path``.
+        part: The file, next to ``path``.
         path: Its place.
         source: Where it is from, for messages.
         sha256: What it must be, in hexadecimal digits. None takes ``PATH.sha256``,

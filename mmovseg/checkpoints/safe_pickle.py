@@ -1,8 +1,8 @@
 """Read pickles of plain values and arrays; nothing in a file can call anything.
 
-A pickle names functions and gives them arguments of its own choice. NumPy's functions
+A pickle names functions and gives them the arguments that it likes. NumPy's functions
 for pickles trust those: a made-up state of ``numpy.dtype`` or ``numpy.ndarray`` reads
-foreign memory or ends the process. So a file gets stand-ins that only note what they
+foreign memory or ends the process. So a file gets placeholders that only note what they
 were given. :func:`restore` checks the notes and builds the arrays.
 """
 
@@ -193,7 +193,7 @@ class ArrayUnpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the stand-in of what the file names."""
+        """Return the placeholder for what the file names."""
         found = IN_PICKLES.get(f'{module}.{name}')
         if found is None:
             raise pickle.UnpicklingError(f'Unsupported: GLOBAL {module}.{name}')

@@ -85,7 +85,7 @@ class AnnotationFile:
         return index
 
     def refuse_faults(self) -> None:
-        """Raise an error if the file has faults, and warn of what is left out.
+        """Raise an error if the file has faults, and warn of records that are left out.
 
         Raises:
             ValueError: With the first three.

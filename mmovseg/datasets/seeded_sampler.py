@@ -22,7 +22,7 @@ class SeededIndex(int):
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler(InfiniteSampler):
-    """Yield shuffled indices without end, each with a seed of its own.
+    """Yield shuffled indices without end, each with its own seed.
 
     The seed depends on the run's seed and on the position in the stream only, not
     on the worker process that loads the sample nor on what it loaded before.

@@ -24,7 +24,7 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Enter autocast, beside what gradient accumulation needs."""
+        """Enter autocast, besides what gradient accumulation needs."""
         device = get_device().split(':')[0]
         with super().optim_context(model), torch.autocast(device, torch.bfloat16):
             yield

@@ -1,4 +1,4 @@
-"""Metrics beside the model."""
+"""Metrics in a thread next to the model."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Severance(Protocol):
 class Neck(Protocol):
     """Of EOV-Seg: maps become mask features.
 
-    Built with ``in_channels`` and ``text_channels`` beside its own arguments.
+    Built with ``in_channels`` and ``text_channels`` besides its own arguments.
     """
 
     def __call__(

@@ -65,7 +65,7 @@ class TextEmbeddings(NamedTuple):
         num_classes: K. If None it is read from ``class_ids``, which waits for the
             device.
         seen: True where the class was in the training vocabulary, bool, ``[K]``. None
-            where nobody said so; see :meth:`OVSegmentor.find_seen`.
+            where that is not known; see :meth:`OVSegmentor.find_seen`.
     """
 
     weight: Tensor

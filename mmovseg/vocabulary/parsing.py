@@ -99,10 +99,10 @@ def _find_notation(name: str) -> str | None:
 def split_list(text: str) -> list[str]:
     """Split a list of classes from a command line.
 
-    Beside ``'dog; puppy, cat'`` it reads what can mean one thing only: commas of other
+    Besides ``'dog; puppy, cat'`` it reads what can mean one thing only: commas of other
     scripts, lists of Python and JSON (``["dog", "cat"]``), quoted names, one class per
     line with or without bullets or numbers, and full stops between blanks
-    (``dog . cat .``). :func:`parse_class` refuses what is left of other notations.
+    (``dog . cat .``). :func:`parse_class` refuses remains of other notations.
 
     Raises:
         ValueError: If quotes are opened and not closed.

@@ -66,7 +66,7 @@ class MaskFusion(BaseModule):
         one_step_resize: Resize logits straight from their map to the output, whatever
             ``resize_probabilities`` says. Less work; no paper does it.
         object_mask_thr: A panoptic segment needs a class score above this.
-        iou_thr: And must win at least this part of its own mask.
+        iou_thr: And must win at least this share of its mask.
         max_per_image: Number of best (query, class) pairs; the things among them
             become instances.
         max_pixels: Values of the largest temporary tensor, masks times pixels. Less

@@ -16,7 +16,7 @@ class ConvCALHead(BaseModule):
     """Predict the heatmap of a proposal from its masked patch features.
 
     K times convolution 3x3, batch norm and ReLU, then a convolution to one channel and
-    a softmax over all patches. Every proposal is a map of its own, so this costs N
+    a softmax over all patches. Every proposal is a separate map, so this costs N
     times a convolution over the image.
 
     Args:

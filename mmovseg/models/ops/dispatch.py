@@ -17,8 +17,8 @@ def plain(active: bool = True) -> Iterator[None]:
     """Run every operation as its formula says, slower and with more memory.
 
     Only for the code inside, in this thread: other threads, and threads that the code
-    starts, are not changed. A graph (``torch.compile``, ``torch.export``) has one form
-    of its own, which does not depend on this.
+    starts, are not changed. A graph (``torch.compile``, ``torch.export``) has a single
+    form, which does not depend on this.
 
     Args:
         active: False leaves everything as it is.

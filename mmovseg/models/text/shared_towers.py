@@ -3,7 +3,7 @@
 A neck and a head of another package's model know nothing of each other, nor of the
 model that is being built. So who builds is looked up on the call stack: it is the
 outermost module whose constructor is running. Where there is none nothing is shared.
-Models never share, since each loads weights, and goes to a device, of its own.
+Models never share, since each loads weights, and goes to a device, separately.
 """
 
 from __future__ import annotations
