@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
+import importlib
 import itertools
 import json
 import os
@@ -45,6 +46,8 @@ CLIPS = ROOT / 'mmovseg/models/tiny_clip'
 TABLES = yaml.safe_load(
     (Path(__file__).parent / 'configs/tables.yml').read_text(encoding='utf-8')
 )
+VARIANTS = TABLES.pop('Variants')  # by name: a config, and its model's other values
+PARTS = 'projects.eovseg_ablations'  # where the parts of variants are registered
 BEGIN, END = (f'<!-- run_ablation.py: {word} -->' for word in ('begin', 'end'))
 # Earlier stages by the model that starts from them.
 STAGES = {
@@ -134,12 +137,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 @functools.cache
 def load(name: str) -> Config:
-    """Load a packaged config, the same on every machine (see main)."""
-    return load_config(name)
+    """Load a packaged config or a variant, the same on every machine (see main)."""
+    if name not in VARIANTS:
+        return load_config(name)
+    importlib.import_module(PARTS)
+    return load_config(VARIANTS[name]['Config'], dict(model=VARIANTS[name]['Model']))
 
 
 class Run(NamedTuple):
-    """A config with a seed; with options, one more evaluation of its checkpoint."""
+    """A config or variant with a seed; with options, another test of its checkpoint."""
 
     config: str
     seed: int
@@ -210,6 +216,20 @@ class Lab:
         key = self.key(run)[:10]
         return self.folder / 'runs' / f'{run.config}_seed{run.seed}_{key}'
 
+    def config(self, run: Run) -> Path:
+        """Return the config file of a run; that of a variant is written."""
+        if run.config not in VARIANTS:
+            return Path(load(run.config).filename)
+        path = self.path(run) / 'config.py'
+        lines = (
+            f'"""Variant {run.config} of tables.yml."""\n',
+            f'_base_ = {load(run.config).filename!r}',
+            f'custom_imports = dict(imports=[{PARTS!r}])',
+            f'model = {VARIANTS[run.config]["Model"]!r}\n',
+        )
+        write_atomic(path, '\n'.join(lines))
+        return path
+
     def checkpoint(self, run: Run) -> Path:
         if run.options:
             return self.checkpoint(run.parents[0])
@@ -254,7 +274,7 @@ class Lab:
         cfg, path = load(run.config), self.path(run)
         if cfg.get('train_cfg') is None:
             tool = 'tools/model_converters/assemble_stages.py'
-            self.call(path, tool, cfg.filename, self.checkpoint(run), *parents)
+            self.call(path, tool, self.config(run), self.checkpoint(run), *parents)
             return
         iterations = self.count_iterations(run)
         warm_up = min(cfg.param_scheduler[0].end, iterations // 2)
@@ -273,13 +293,13 @@ class Lab:
         options |= dict.fromkeys(('val_cfg', 'val_dataloader', 'val_evaluator'))
         words = [f'{key}={value}' for key, value in options.items()]
         init = ['--init-from', *parents] if parents else []
-        arguments = [cfg.filename, '--work-dir', path / 'train', '--resume', *init]
+        arguments = [self.config(run), '--work-dir', path / 'train', '--resume', *init]
         self.call(path, 'tools/train.py', *arguments, '--cfg-options', *words)
 
     def test(self, run: Run) -> dict[str, Any]:
         """Evaluate the checkpoint of a run; return all metrics."""
-        cfg, folder = load(run.config), self.path(run) / 'test'
-        arguments = [cfg.filename, self.checkpoint(run), '--work-dir', folder]
+        folder = self.path(run) / 'test'
+        arguments = [self.config(run), self.checkpoint(run), '--work-dir', folder]
         words = [f'{key}={value}' for key, value in run.options]
         options = ['--cfg-options', *words] if words else []
         self.call(self.path(run), 'tools/test.py', *arguments, *options)

@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import state_names
 import yaml
 from golden_utils import ROOT, load_module
+from test_configs import made_small
 
 from mmovseg.apis import load_config
+from mmovseg.registry import MODELS
 
 TINY = {'prompt_tiny_shapeworld-zs', 'proposals_tiny_shapeworld-zs'}
 
@@ -34,8 +37,9 @@ def lab(tool, monkeypatch, tmp_path):
 
     def call(folder, name, *arguments):
         words = [str(word) for word in arguments]
-        lab.calls.append((Path(name).stem, Path(words[0]).stem, words))
-        if Path(words[0]).stem in lab.broken:
+        config = name_of(words[0])
+        lab.calls.append((Path(name).stem, config, words))
+        if config in lab.broken:
             raise RuntimeError(f'{name} ended with 1')
         if name.endswith('assemble_stages.py'):
             output, text = Path(words[1]), 'weights'
@@ -53,6 +57,19 @@ def lab(tool, monkeypatch, tmp_path):
 
     monkeypatch.setattr(lab, 'call', call)
     return lab
+
+
+def name_of(path):
+    """Return the name of a config, or of the variant that a file was written for."""
+    text = Path(path).read_text(encoding='utf-8')
+    return text.split()[1] if text.startswith('"""Variant ') else Path(path).stem
+
+
+def test_the_file_of_a_variant_is_the_variant(tool, lab):
+    for name in ('deop-conv', 'eovseg-none-no-vas', 'eovseg-ca-multi'):
+        path = lab.config(tool.Run(name, 0))
+        assert load_config(path).model == tool.load(name).model
+        assert name_of(path) == name
 
 
 def print_of_papers():
@@ -108,9 +125,16 @@ def test_table_7_of_deop_is_as_tables_3(tool):
 def test_every_config_is_in_a_table_and_every_row_has_one(tool):
     used = {row['Config'] for table in tool.TABLES.values() for row in table['Rows']}
     own = {path.stem for path in (ROOT / 'projects/shapeworld/configs').glob('*.py')}
-    assert own <= used
+    assert own <= used | {x['Config'] for x in tool.VARIANTS.values()}
+    assert set(tool.VARIANTS) <= used
     for name in used:
         tool.load(name)
+
+
+def merged(tool, row):
+    config = copy.deepcopy(tool.load(row['Config']))
+    config.merge_from_dict(row.get('Options', {}))
+    return config
 
 
 def test_rows_of_a_table_differ_in_model_or_in_training(tool):
@@ -118,7 +142,7 @@ def test_rows_of_a_table_differ_in_model_or_in_training(tool):
         models = [
             (str(config.model), 'train_cfg' in config)
             for row in table['Rows']
-            for config in [load_config(row['Config'], row.get('Options'))]
+            for config in [merged(tool, row)]
         ]
         assert len(set(models)) == len(models), name
 
@@ -138,6 +162,13 @@ def test_variants_differ_from_the_full_models_where_they_say_so(tool):
         varied = {'head'} if deop else {'spatial_backbone', 'neck', 'decoder'}
         for part in set(full) - varied:
             assert model[part] == full[part], (name, part)
+
+
+@pytest.mark.slow
+def test_weights_of_variants_are_those_of_the_files_they_were(tool):
+    for name in tool.VARIANTS:
+        model = MODELS.build(made_small(copy.deepcopy(tool.load(name).model)))
+        state_names.check(model, name)
 
 
 def test_sizes_are_those_of_the_drawing_tool(tool):
@@ -199,10 +230,10 @@ def test_options_are_evaluations_of_one_training(tool, lab):
 
 
 def test_a_failure_costs_only_what_needs_it(tool, lab):
-    lab.broken = {'deop-conv_tiny_shapeworld-zs'}
+    lab.broken = {'deop-conv'}
     errors = lab.run_all(tool.list_runs(['deop-5'], 1))
     assert len(errors) == 1
-    assert errors[0].startswith('deop-conv_tiny_shapeworld-zs, seed 0: tools/train.py')
+    assert errors[0].startswith('deop-conv, seed 0: tools/train.py')
     rows = tool.measure(lab, 'deop-5', 1)
     assert [bool(row) for row in rows] == [True, False, True, True, True]
     lab.broken = {'proposals_tiny_shapeworld-zs'}
@@ -327,10 +358,10 @@ def run_main(tool, monkeypatch, *arguments):
 
 
 def test_the_command_reports_and_fails_at_the_end(tool, lab, monkeypatch, tmp_path):
-    lab.broken = {'eovseg-last-block_tiny_shapeworld'}
+    lab.broken = {'eovseg-last-block'}
     monkeypatch.setattr(lab, 'draw', lambda: None)
     monkeypatch.setattr(tool, 'Lab', lambda args: lab)
-    with pytest.raises(SystemExit, match='eovseg-last-block_tiny_shapeworld, seed 0'):
+    with pytest.raises(SystemExit, match='eovseg-last-block, seed 0'):
         run_main(tool, monkeypatch, 'eovseg-3', '--seeds', '1')
     page = tmp_path / 'tiny/ablations.md'
     assert '| Last (paper 11) | – |' in page.read_text()
