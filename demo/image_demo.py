@@ -26,7 +26,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from mmovseg.cli import predict
 
 PACKAGED = 'eovseg_tiny_shapeworld', 'shapeworld'  # config and checkpoint
 
@@ -35,36 +38,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
-    add('photos', nargs='*', metavar='PHOTO', help='files and folders')
-    add(
-        *('--classes', '--vocabulary'),
-        help='names with "," between classes and ";" between synonyms; "stuff:" marks '
-        'stuff. Or a packaged vocabulary (coco_panoptic), or a file. Default: the '
-        "model's own",
-    )
-    add('--task', choices=('panoptic', 'instance', 'semantic'), default='panoptic')
-    add('--out-dir', default='outputs', help='default: %(default)s')
-    add('--config', help=f'file or packaged name; default: {PACKAGED[0]}')
-    add(
-        '--checkpoint',
-        help='file or URL. Without one the packaged model uses its own, and those of '
-        'a --config give random results',
-    )
-    add('--seed', type=int, default=20, help='of the drawing; default: %(default)s')
-    add('--device', help='default: a GPU if there is one')
-    add('--batch-size', type=int, default=1)
-    add('--score-thr', type=float, help='default: 0.3 for instances, else 0')
-    add(
-        '--show-heatmaps',
-        metavar='NAMES',
-        help='classes with "," between them, such as "dog, grass"',
-    )
-    add(
-        '--trust-checkpoint',
-        action='store_true',
-        help='load a checkpoint even if it can run code',
-    )
+    predict.add_arguments(parser, photos='*')
+    parser.add_argument('--seed', type=int, default=20, help='of the drawing [20]')
     args = parser.parse_args(argv)
     if not 0 <= args.seed < 2**32:
         parser.error(f'--seed must be from 0 to 2**32 - 1, got {args.seed}.')
@@ -74,9 +49,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == '__main__':
     parse_args()  # --help and mistakes should not wait for the imports
 
-from mmovseg.apis import ImageError, OutputError, OVSegInferencer
 from mmovseg.apis.images import write_png
-from mmovseg.apis.output_folder import open_folder
+from mmovseg.cli.runs.predict import print_results, segment_photos
 from mmovseg.datasets.shapeworld import draw_numbered
 
 
@@ -88,55 +62,33 @@ def draw_photo(folder: str, seed: int) -> str:
     return str(path)
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parse_args(argv)
-    config, checkpoint = args.config or PACKAGED[0], args.checkpoint
-    if args.config is None and checkpoint is None:
-        checkpoint = PACKAGED[1]
-        print(f'The model is {config}, with the packaged checkpoint.')
-    try:
-        with open_folder(args.out_dir, args.photos):
-            pass  # found out before the model is loaded
-        inferencer = OVSegInferencer(
-            config,
-            checkpoint,
-            device=args.device,
-            vocabulary=args.classes,
-            trust_checkpoint=args.trust_checkpoint,
-        )
-        photos = args.photos or [draw_photo(args.out_dir, args.seed)]
-    except OutputError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 3
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
-    try:
-        results = inferencer(
-            photos,
-            args.batch_size,
-            task=args.task,
-            out_dir=args.out_dir,
-            score_thr=args.score_thr,
-            show_heatmaps=args.show_heatmaps,
-        )
-    except ImageError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except OutputError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 3
-    except ValueError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 2
+def show(args: argparse.Namespace, results: Mapping[str, list]) -> None:
+    """Print a line per photo, or JSON."""
+    if args.json:
+        print_results(args, results)
+        return
     done = [x for x in results['predictions'] if x is not None]
     for result in done:
         names = ', '.join(dict.fromkeys(x['name'] for x in result['segments']))
         print(f'{result["image"]}: {len(result["segments"])} segments ({names})')
-    print(f'{len(done)} photos done; drawings, label maps, lists: {args.out_dir}')
-    for failed in results['errors']:
-        print(f'error: {failed["message"]}', file=sys.stderr)
-    return 1 if results['errors'] else 0
+    print(f'{len(done)} photos done; drawings, label maps, lists: {args.out}')
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    if args.model is None:
+        args.model = PACKAGED[0]
+        if args.checkpoint is None:
+            args.checkpoint = PACKAGED[1]
+            told = sys.stderr if args.json else sys.stdout
+            print(
+                f'The model is {args.model}, with the packaged checkpoint.', file=told
+            )
+
+    def find_photos() -> Sequence[str]:
+        return args.photos or [draw_photo(args.out, args.seed)]
+
+    return segment_photos(args, find_photos, show)
 
 
 if __name__ == '__main__':

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
+import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .fileio import check_writable, printable, printable_lines
 
+# Exit statuses: an error, also if it is about some photos only; options, names or a
+# model that cannot be used; results that cannot be written.
+FAILED, BAD_INPUT, NOT_WRITTEN = 1, 2, 3
 SPLITS = ('train', 'val', 'test')
 # Parts of the fast mode (mmovseg.apis.fast_mode).
 FAST_PARTS = ('bf16', 'fp16', 'resize', 'compile', 'graphs', 'buckets')
@@ -33,6 +39,17 @@ def exit_on_error(*more: type[Exception]) -> Iterator[None]:
         sys.exit(f'error: {printable_lines(text)}')
 
 
+@contextmanager
+def without_log() -> Iterator[None]:
+    """Log nothing: for commands that print all errors themselves."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
 def output_file(text: str) -> Path:
     """Read an option that names a file to write, and find out whether that works.
 
@@ -44,6 +61,20 @@ def output_file(text: str) -> Path:
         reason = printable(error.strerror or str(error))
         raise argparse.ArgumentTypeError(f'{printable(text)}: {reason}') from error
     return Path(text)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout."""
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows on stdout, the first one as the head, columns below each other."""
+    rows = [[printable(x) for x in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f'{x:<{width}}' for x, width in zip(row, widths, strict=True))
+        print('  '.join(cells).rstrip())
 
 
 def pick_device(name: str | None = None) -> str:

@@ -70,6 +70,7 @@ RULES = {
     ),
     'apis': (_ALL, None),
     'analysis': (_ALL | {'apis'}, None),
+    'cli': (_ALL | {'apis', 'analysis'}, None),
 }
 # Projects, and packages whose import needs, or may need, mmcv's compiled ops.
 FORBIDDEN = (

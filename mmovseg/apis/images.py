@@ -28,6 +28,7 @@ __all__ = [
     'ImageError',
     'array_to_bgr',
     'find_images',
+    'is_folder',
     'list_sources',
     'load_image',
     'pil_to_bgr',
@@ -71,7 +72,7 @@ def list_sources(inputs: Any) -> list[Any]:
         inputs = [inputs]
     sources: list[Any] = []
     for item in inputs:
-        if isinstance(item, (str, PathLike)) and os.path.isdir(item):
+        if is_folder(item):
             try:
                 sources += find_images(item)
             except ImageError:
@@ -83,6 +84,11 @@ def list_sources(inputs: Any) -> list[Any]:
     if not sources:
         raise ImageError('There is no photo to segment: the list is empty.')
     return sources
+
+
+def is_folder(item: Any) -> bool:
+    """Whether an input is the path of a folder of photos."""
+    return isinstance(item, (str, PathLike)) and os.path.isdir(item)
 
 
 def write_png(

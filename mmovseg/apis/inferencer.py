@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from . import zoo
 from .config import load_config
 from .fast_mode import make_fast, warm_up
 from .heatmaps import draw_heatmaps, find_labels
-from .images import ImageError, list_sources
+from .images import ImageError, is_folder, list_sources
 from .init_model import init_model
 from .output_folder import make_names, open_folder
 from .photo_loader import PhotoLoader, report
@@ -230,10 +232,7 @@ class OVSegInferencer(BaseInferencer):
                 are in it.
             ValueError: If there is no such task or class, or no heatmap.
         """
-        if task not in TASKS:
-            raise ValueError(f'task must be one of {TASKS}, got {task!r}.')
-        if batch_size < 1:
-            raise ValueError(f'batch_size must be at least 1, got {batch_size}.')
+        _check(task, batch_size)
         sources = self._inputs_to_list(inputs)
         chosen = self.model.vocabulary
         if vocabulary is not None:
@@ -242,18 +241,8 @@ class OVSegInferencer(BaseInferencer):
         predictions: list[Any] = [None] * len(sources)
         drawings: list[np.ndarray | None] = [None] * len(sources)
         heatmaps: list[np.ndarray | None] = [None] * len(sources)
-        errors: list[dict[str, str]] = []
-
-        def fail(photo: Photo, error: Exception) -> None:
-            report(make_failed(sources[photo.index], photo.name, error), errors)
 
         def finish(photo: Photo, sample: BaseDataElement) -> None:
-            try:
-                finish_photo(photo, sample)
-            except MemoryError as error:
-                fail(photo, error)
-
-        def finish_photo(photo: Photo, sample: BaseDataElement) -> None:
             image = photo.bgr[..., ::-1]
             result = _read(sample, task, chosen, score_thr)
             name, drawn = photo.name, None
@@ -267,23 +256,11 @@ class OVSegInferencer(BaseInferencer):
                 drawings[photo.index] = result.draw(image)
                 heatmaps[photo.index] = drawn
 
-        divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
-        loader = self._make_loader()
-
-        def compute(batch: Sequence[LoadedPhoto]) -> list[BaseDataElement]:
-            return self.forward(loader.collate(batch), task, bool(labels), chosen)
-
-        with (
-            open_folder(out_dir, sources) as folder,
-            # Or threads and the progress bar would outlive an error.
-            closing(
-                loader.load(sources, make_names(sources, folder), batch_size, errors)
-            ) as loaded,
-            BackgroundWorker(2 * batch_size) as background,
-        ):
-            for batch in batch_by_size(loaded, batch_size, divisor):
-                for photo, sample in run_batch(batch, compute, fail):
-                    background.run(finish, photo, sample)
+        with open_folder(out_dir, sources) as folder:
+            names = make_names(sources, folder)
+            errors = self._run(
+                sources, names, batch_size, task, bool(labels), chosen, finish
+            )
         if len(errors) == len(sources):
             raise ImageError('\n'.join(error['message'] for error in errors))
         return dict(
@@ -292,6 +269,133 @@ class OVSegInferencer(BaseInferencer):
             heatmaps=heatmaps if return_vis and labels else [],
             errors=errors,
         )
+
+    def segment(
+        self,
+        inputs: Any,
+        vocabulary: Vocabulary | str | Path | Sequence[str] | None = None,
+        *,
+        task: str = 'panoptic',
+        score_thr: float | None = None,
+    ) -> Any:
+        """Segment a photo, or several, into classes given by name.
+
+        Args:
+            inputs: A path or URL, an array (BGR) or a Pillow image; or a folder, or a
+                list of these.
+            vocabulary: The classes, as in :meth:`set_vocabulary`.
+            task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
+            score_thr: See :func:`read_result`.
+
+        Returns:
+            A :class:`Result`. Of a folder or a list, a list of them, with None for
+            photos that cannot be used.
+
+        Raises:
+            ImageError: If the photo, or every photo, cannot be used.
+            ValueError: If there is no such task, or a name is wrong.
+
+        Example:
+            >>> import mmovseg
+            >>> result = mmovseg.load().segment('photo.jpg', 'cat; kitten, cup')
+            >>> [segment.name for segment in result.segments]
+        """
+        sources = self._inputs_to_list(inputs)
+        results: list[Result | None] = [None] * len(sources)
+        errors = self.for_each(
+            sources,
+            results.__setitem__,
+            vocabulary=vocabulary,
+            task=task,
+            score_thr=score_thr,
+        )
+        if len(errors) == len(sources):
+            raise ImageError('\n'.join(error['message'] for error in errors))
+        many = isinstance(inputs, (list, tuple)) or is_folder(inputs)
+        return results if many else results[0]
+
+    def for_each(
+        self,
+        inputs: Any,
+        handle: Callable[[int, Result], None],
+        batch_size: int = 1,
+        *,
+        vocabulary: Vocabulary | str | Path | Sequence[str] | None = None,
+        task: str = 'panoptic',
+        score_thr: float | None = None,
+    ) -> list[dict[str, str]]:
+        """Segment photos and hand over every result at once: nothing is kept.
+
+        Args:
+            inputs: As in :meth:`segment`.
+            handle: Called with the number of the photo and its :class:`Result`, in a
+                thread beside that of the model, one call at a time. What it raises
+                ends the work.
+            batch_size: As in a call.
+            vocabulary: As in :meth:`segment`.
+            task: The same.
+            score_thr: The same.
+
+        Returns:
+            Per unusable photo a dict of ``input`` and ``message``.
+        """
+        _check(task, batch_size)
+        sources = self._inputs_to_list(inputs)
+        chosen = self.model.vocabulary
+        if vocabulary is not None:
+            chosen = _read_vocabulary(vocabulary)
+
+        def finish(photo: Photo, sample: BaseDataElement) -> None:
+            source = sources[photo.index]
+            is_file = isinstance(source, (str, PathLike)) and '://' not in str(source)
+            result = replace(
+                _read(sample, task, chosen, score_thr),
+                image=photo.bgr[..., ::-1],
+                photo=photo.name,
+                path=Path(source) if is_file else None,
+            )
+            handle(photo.index, result)
+
+        names = make_names(sources)
+        return self._run(sources, names, batch_size, task, False, chosen, finish)
+
+    def _run(
+        self,
+        sources: Sequence[Any],
+        names: Sequence[str],
+        batch_size: int,
+        task: str,
+        heatmaps: bool,
+        vocabulary: Vocabulary,
+        finish: Callable[[Photo, BaseDataElement], None],
+    ) -> list[dict[str, str]]:
+        """Run the model on all photos; return those that cannot be used."""
+        errors: list[dict[str, str]] = []
+
+        def fail(photo: Photo, error: Exception) -> None:
+            report(make_failed(sources[photo.index], photo.name, error), errors)
+
+        def finish_or_fail(photo: Photo, sample: BaseDataElement) -> None:
+            try:
+                finish(photo, sample)
+            except MemoryError as error:
+                fail(photo, error)
+
+        divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
+        loader = self._make_loader()
+
+        def compute(batch: Sequence[LoadedPhoto]) -> list[BaseDataElement]:
+            return self.forward(loader.collate(batch), task, heatmaps, vocabulary)
+
+        with (
+            # Or threads and the progress bar would outlive an error.
+            closing(loader.load(sources, names, batch_size, errors)) as loaded,
+            BackgroundWorker(2 * batch_size) as background,
+        ):
+            for batch in batch_by_size(loaded, batch_size, divisor):
+                for photo, sample in run_batch(batch, compute, fail):
+                    background.run(finish_or_fail, photo, sample)
+        return errors
 
     @torch.no_grad()
     def forward(
@@ -392,6 +496,13 @@ class OVSegInferencer(BaseInferencer):
 
     def _init_visualizer(self, cfg: Config) -> None:
         """There is none: results draw themselves."""
+
+
+def _check(task: str, batch_size: int) -> None:
+    if task not in TASKS:
+        raise ValueError(f'task must be one of {TASKS}, got {task!r}.')
+    if batch_size < 1:
+        raise ValueError(f'batch_size must be at least 1, got {batch_size}.')
 
 
 def _read_vocabulary(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from mmengine.structures import BaseDataElement
+from PIL import Image
 from pycocotools import mask as rle
 from scipy.ndimage import find_objects
 
+from ..labels import write_labels
+from ..labels.photo_labels import PhotoLabels
+from ..vocabulary import Vocabulary
 from .images import write_json, write_png
 from .visualization import draw_instances, draw_panoptic, draw_semantic
 
@@ -64,7 +71,8 @@ class Segment(Mapping[str, Any]):
         return names if self.mask is not None else names[:-1]
 
 
-class Result(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Result:
     """The result of one task for one image.
 
     Attributes:
@@ -73,12 +81,20 @@ class Result(NamedTuple):
             none; where instances overlap, that of the best. Semantic: class indices.
         segments: Best score first where there are scores.
         names: Class names.
+        is_thing: Thing flags of the classes.
+        image: The photo, RGB, uint8, ``[H, W, 3]``; None if it is not kept.
+        photo: What the photo is called.
+        path: Its file; None if it has none.
     """
 
     task: str
     label_map: np.ndarray
     segments: list[Segment]
     names: tuple[str, ...]
+    is_thing: tuple[bool, ...] = ()
+    image: np.ndarray | None = None
+    photo: str = 'image'
+    path: Path | None = None
 
     def to_dict(self, image: str = '') -> dict[str, Any]:
         """Return the content of the JSON file."""
@@ -90,6 +106,10 @@ class Result(NamedTuple):
             task=self.task,
             segments=[segment.to_dict() for segment in self.segments],
         )
+
+    def overlay(self) -> np.ndarray:
+        """Draw the segments on the photo; returns RGB with a legend, uint8."""
+        return self.draw(self._get_image())
 
     def draw(self, image: np.ndarray) -> np.ndarray:
         """Draw on an RGB image of the same size; returns RGB with a legend."""
@@ -109,8 +129,8 @@ class Result(NamedTuple):
     def save(
         self,
         folder: str | Path,
-        name: str,
-        image: np.ndarray,
+        name: str | None = None,
+        image: np.ndarray | None = None,
         text: Mapping[str, str] | None = None,
     ) -> list[Path]:
         """Write overlay, label map and segments, over files of these names.
@@ -123,20 +143,100 @@ class Result(NamedTuple):
 
         Args:
             folder: Made if missing.
-            name: Start of the file names.
-            image: RGB.
+            name: Start of the file names. None takes that of the photo.
+            image: RGB. None takes the photo.
             text: What the overlay says about itself; see :func:`write_png`.
 
         Returns:
             The paths, in this order.
         """
-        folder = Path(folder)
+        folder, name = Path(folder), name or self.photo
         overlay = folder / f'{name}_overlay.png'
         labels, segments = folder / f'{name}_labels.png', folder / f'{name}.json'
-        write_png(overlay, self.draw(image), text)
+        drawn = self.overlay() if image is None else self.draw(image)
+        write_png(overlay, drawn, text)
         write_png(labels, self.encode_labels())
         write_json(segments, self.to_dict(name))
         return [overlay, labels, segments]
+
+    def save_labels(self, folder: str | Path, *formats: str) -> list[Path]:
+        """Write label files that other tools read; see :mod:`mmovseg.labels`.
+
+        Args:
+            folder: The files go to ``FOLDER/FORMAT/``, over those of another photo.
+            formats: Names of :data:`mmovseg.labels.FORMATS`.
+
+        Returns:
+            The folders of the formats.
+
+        Raises:
+            ValueError: If a format is unknown or cannot have these classes.
+        """
+        file_name = self.path.name if self.path is not None else f'{self.photo}.png'
+        labels = PhotoLabels.from_result(self, file_name, self.path)
+        vocabulary = Vocabulary(tuple((x,) for x in self.names), self.is_thing)
+        return write_labels(formats, [labels], vocabulary, folder)
+
+    def masks(self) -> np.ndarray:
+        """Return the mask of every segment, bool, ``[N, H, W]``."""
+        masks = [
+            self.label_map == x.id if x.mask is None else rle.decode(x.mask) > 0
+            for x in self.segments
+        ]
+        shape = len(masks), *self.label_map.shape
+        return np.asarray(masks, bool).reshape(shape)
+
+    def to_supervision(self) -> Any:
+        """Return ``supervision.Detections`` with masks and the names as data.
+
+        Raises:
+            ImportError: If supervision is not installed; the message says how to.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise ImportError(
+                "to_supervision needs supervision: pip install 'mmovseg[supervision]'."
+            ) from error
+        boxes = np.asarray([x.box for x in self.segments], np.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        scores = [x.score for x in self.segments]
+        return supervision.Detections(
+            xyxy=boxes,
+            mask=self.masks(),
+            confidence=None if None in scores else np.asarray(scores, np.float32),
+            class_id=np.asarray([x.label for x in self.segments], int),
+            data=dict(class_name=np.asarray([x.name for x in self.segments], str)),
+        )
+
+    def table(self) -> list[tuple[str, ...]]:
+        """Return name, kind, score, share of the photo and box of every segment."""
+        return make_table(self.to_dict())
+
+    def _repr_html_(self) -> str:
+        """Show the drawing and a table in a notebook."""
+        rows = [('name', 'kind', 'score', 'area', 'box'), *self.table()]
+        cells = (''.join(f'<td>{html.escape(x)}</td>' for x in row) for row in rows)
+        table = ''.join(f'<tr>{row}</tr>' for row in cells)
+        drawing = self._repr_png_()
+        picture = ''
+        if drawing is not None:
+            code = base64.b64encode(drawing).decode()
+            picture = f'<img src="data:image/png;base64,{code}">'
+        return f'{picture}<table>{table}</table>'
+
+    def _repr_png_(self) -> bytes | None:
+        """Show the drawing in a notebook, if the photo is kept."""
+        if self.image is None:
+            return None
+        buffer = io.BytesIO()
+        Image.fromarray(self.overlay()).save(buffer, format='PNG')
+        return buffer.getvalue()
+
+    def _get_image(self) -> np.ndarray:
+        if self.image is None:
+            raise ValueError('The photo is not kept in this result: use draw(image).')
+        return self.image
 
     def encode_labels(self) -> np.ndarray:
         """Return the label map as the array of a PNG; see :meth:`save`."""
@@ -186,7 +286,27 @@ def read_result(
         Segment(name=names[x['label']], isthing=bool(is_thing[x['label']]), **x)
         for x in found
     ]
-    return Result(task, label_map, segments, tuple(names))
+    flags = tuple(map(bool, is_thing))
+    return Result(task, label_map, segments, tuple(names), flags)
+
+
+def make_table(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return name, kind, score, share of the photo and box of every segment.
+
+    Args:
+        result: What :meth:`Result.to_dict` returns.
+    """
+    pixels = result['height'] * result['width']
+    return [
+        (
+            x['name'],
+            'thing' if x['isthing'] else 'stuff',
+            '' if x['score'] is None else f'{x["score"]:.2f}',
+            f'{x["area"] / pixels:.1%}',
+            ' '.join(map(str, x['box'])),
+        )
+        for x in result['segments']
+    ]
 
 
 def find_task(sample: BaseDataElement) -> str:

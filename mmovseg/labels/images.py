@@ -58,8 +58,8 @@ def link_photo(source: Path, path: Path) -> None:
     target = os.path.abspath(source)
     if path.is_symlink() and os.readlink(path) == target:
         return
+    path.unlink(missing_ok=True)  # never written to, should it be a link to a photo
     try:
-        path.unlink(missing_ok=True)
         path.symlink_to(target)
     except OSError:  # not on every system
         write_atomic(path, Path(target).read_bytes())

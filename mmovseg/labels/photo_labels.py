@@ -18,8 +18,13 @@ MAX_GRAY = 1 << 16  # values of a PNG with one channel
 class ResultLike(Protocol):
     """The part of :class:`mmovseg.apis.Result` that labels are made from."""
 
-    label_map: np.ndarray
-    segments: Sequence[Any]
+    @property
+    def label_map(self) -> np.ndarray:
+        """The ``id`` of a segment at every pixel, ``[H, W]``."""
+
+    @property
+    def segments(self) -> Sequence[Any]:
+        """The segments, with the attributes of :class:`mmovseg.apis.Segment`."""
 
 
 @dataclass(frozen=True)

@@ -545,3 +545,35 @@ def test_the_steps_of_base_inferencer(inferencer, tmp_path):
     assert inferencer.postprocess(samples, drawn) == expected['predictions']
     assert inferencer.postprocess(samples, return_datasamples=True) == samples
     assert isinstance(inferencer, BaseInferencer)
+
+
+def test_segment_gives_results_with_their_photos(inferencer, tmp_path):
+    image = halves(RED, GREEN)
+    result = inferencer.segment(image, 'cat, stuff: wood, cup')
+    assert [x.name for x in result.segments] == ['cat', 'wood']
+    assert (result.image == image[..., ::-1]).all() and result.is_thing[1] is False
+    Image.fromarray(image[..., ::-1]).save(tmp_path / 'a.png')
+    (tmp_path / 'b.png').write_bytes(b'x')
+    first, second = inferencer.segment(tmp_path)
+    assert second is None and first.photo == 'a' and first.path == tmp_path / 'a.png'
+    assert first.overlay().ndim == 3
+    with pytest.raises(ImageError, match=r'b\.png'):
+        inferencer.segment(tmp_path / 'b.png')
+    with pytest.raises(ValueError, match='task must be one of'):
+        inferencer.segment(image, task='depth')
+
+
+def test_for_each_hands_over_every_result(inferencer, tmp_path):
+    (tmp_path / 'b.png').write_bytes(b'x')
+    seen = {}
+    inputs = [halves(RED, GREEN), tmp_path / 'b.png', halves(BLUE, BLUE)]
+    errors = inferencer.for_each(inputs, seen.__setitem__)
+    assert sorted(seen) == [0, 2]
+    assert [x.name for x in seen[2].segments] == ['blue']
+    assert [x['input'] for x in errors] == [str(tmp_path / 'b.png')]
+
+    def stop(index, result):
+        raise RuntimeError('stop')
+
+    with pytest.raises(RuntimeError, match='stop'):
+        inferencer.for_each(inputs, stop)

@@ -1,6 +1,9 @@
 """Results as plain values and files, from hand-made data samples."""
 
+import io
 import json
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,3 +126,69 @@ def test_a_segment_is_typed_and_reads_like_a_dict(sample):
     assert rle.decode(instance['mask']).sum() == instance.area
     with pytest.raises(KeyError, match="no 'label_name'; it has id, label, name"):
         segment['label_name']
+
+
+# What a result can do beside being a file.
+
+
+@pytest.fixture
+def kept(sample):
+    image = np.full((4, 6, 3), 100, np.uint8)
+    return {
+        task: replace(read(sample, task), image=image, photo='p')
+        for task in ('panoptic', 'instance', 'semantic')
+    }
+
+
+def test_a_notebook_shows_the_drawing_and_a_table(kept):
+    result = replace(kept['panoptic'], names=('<b>', 'grass', 'cup'))
+    first = replace(result.segments[0], name='<b>')
+    page = replace(result, segments=[first])._repr_html_()
+    assert '&lt;b&gt;' in page and '<td>25.0%</td>' in page and 'image/png' in page
+    drawing = np.asarray(Image.open(io.BytesIO(result._repr_png_())))
+    assert (drawing == result.overlay()).all()
+    bare = replace(result, image=None)
+    assert bare._repr_png_() is None and '<img' not in bare._repr_html_()
+    with pytest.raises(ValueError, match='not kept'):
+        bare.overlay()
+
+
+@pytest.mark.parametrize('task', ['panoptic', 'instance', 'semantic'])
+def test_masks_are_those_of_the_segments(kept, task):
+    result = kept[task]
+    masks = result.masks()
+    assert masks.dtype == bool and masks.shape == (2, 4, 6)
+    assert masks.sum((1, 2)).tolist() == [x.area for x in result.segments]
+    assert replace(result, segments=[]).masks().shape == (0, 4, 6)
+
+
+def test_save_takes_photo_and_name_from_the_result(kept, tmp_path):
+    paths = kept['panoptic'].save(tmp_path)
+    assert [x.name for x in paths] == ['p_overlay.png', 'p_labels.png', 'p.json']
+
+
+def test_labels_of_one_photo(kept, tmp_path):
+    (folder,) = kept['instance'].save_labels(tmp_path, 'coco')
+    content = json.loads((folder / 'instances.json').read_text())
+    assert [x['name'] for x in content['categories']] == list(NAMES)
+    found = [rle.decode(x['segmentation']) for x in content['annotations']]
+    assert (np.asarray(found) == kept['instance'].masks()).all()
+
+
+@pytest.mark.parametrize('task', ['panoptic', 'instance', 'semantic'])
+def test_supervision(kept, task):
+    pytest.importorskip('supervision', reason='supervision')
+    found = kept[task].to_supervision()
+    assert (found.mask == kept[task].masks()).all()
+    for box, segment in zip(found.xyxy.tolist(), kept[task].segments, strict=True):
+        x, y, width, height = segment.box
+        assert box == [x, y, x + width, y + height]
+    assert (found.confidence is None) == (task == 'semantic')
+    assert found.data['class_name'][0] == kept[task].segments[0].name
+    assert len(replace(kept[task], segments=[]).to_supervision()) == 0
+
+
+def test_without_supervision(kept, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'supervision', None)
+    with pytest.raises(ImportError, match=r"pip install 'mmovseg\[supervision\]'"):
+        kept['panoptic'].to_supervision()

@@ -196,7 +196,7 @@ def test_a_wrong_folder_for_results_is_told_first(
     (tmp_path / 'a_file').touch()
     photo = tmp_path / 'photos' / 'a.png'
     photo.write_bytes(PHOTOS[0].read_bytes())
-    monkeypatch.setattr(demo, 'OVSegInferencer', None)
+    monkeypatch.setattr('mmovseg.apis.OVSegInferencer', None)
     for given in (photo, photo.parent):
         arguments = [str(given), '--config', config, '--out-dir', str(tmp_path / out)]
         assert demo.main(arguments) == 3

@@ -81,13 +81,6 @@ def test_coco_panoptic(write, photos):
         assert (labels == on_top(photo)).all()
 
 
-def test_coco_panoptic_by_the_reader_of_our_datasets(write, photos):
-    panoptic = pytest.importorskip('mmovseg.datasets.panoptic_format')
-    folder = write('coco-panoptic')
-    read = panoptic.read_segment_ids(str(folder / 'panoptic' / 'sub' / 'b.png'))
-    assert (read == photos[1].number_map()).all()
-
-
 def read_yolo(path, photo):
     """Read labels as Ultralytics does: float32, times the size, cut to whole pixels."""
     for line in path.read_text().splitlines():

@@ -1,0 +1,1 @@
+"""What the commands do, by their names; imported when their options are right."""

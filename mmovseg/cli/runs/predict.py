@@ -1,0 +1,89 @@
+"""Segment photos; ``demo/image_demo.py`` does it the same way."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ...apis import ImageError, OutputError
+from ...apis.output_folder import open_folder
+from ...apis.results import make_table
+from ...command_line import (
+    BAD_INPUT,
+    FAILED,
+    NOT_WRITTEN,
+    print_json,
+    print_table,
+    without_log,
+)
+from ...fileio import printable, printable_lines
+from .models import load_model
+
+HEAD = ('name', 'kind', 'score', 'area', 'x y width height')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment; return the exit status."""
+
+    def find_photos() -> Sequence[str]:
+        return args.photos
+
+    return segment_photos(args, find_photos, print_results)
+
+
+def segment_photos(
+    args: argparse.Namespace,
+    find_photos: Callable[[], Sequence[str]],
+    show: Callable[[argparse.Namespace, Mapping[str, list]], None],
+) -> int:
+    """Segment photos into files; return the exit status.
+
+    Args:
+        args: Options of the command ``predict``.
+        find_photos: Returns the photos, when the model is there.
+        show: Prints the results.
+    """
+    try:
+        with open_folder(args.out, args.photos):
+            pass  # found out before the model is loaded
+        inferencer = load_model(args, vocabulary=args.classes)
+        with without_log():
+            results = inferencer(
+                list(find_photos()),
+                args.batch_size,
+                task=args.task,
+                out_dir=args.out,
+                score_thr=args.score_thr,
+                show_heatmaps=args.show_heatmaps,
+            )
+    except ImageError as error:
+        return _fail(error, FAILED)
+    except OutputError as error:
+        return _fail(error, NOT_WRITTEN)
+    except (ValueError, OSError, RuntimeError) as error:
+        return _fail(error, BAD_INPUT)
+    show(args, results)
+    for failed in results['errors']:
+        print(f'error: {printable_lines(failed["message"])}', file=sys.stderr)
+    return FAILED if results['errors'] else 0
+
+
+def _fail(error: Exception, status: int) -> int:
+    print(f'error: {printable_lines(str(error))}', file=sys.stderr)
+    return status
+
+
+def print_results(args: argparse.Namespace, results: Mapping[str, list]) -> None:
+    """Print a table of the segments of every photo, or JSON."""
+    done: list[dict[str, Any]] = [x for x in results['predictions'] if x is not None]
+    if args.json:
+        print_json(dict(folder=args.out, photos=done, errors=results['errors']))
+        return
+    for result in done:
+        print(f'{printable(result["image"])}: {len(result["segments"])} segments')
+        if result['segments']:
+            print_table([HEAD, *make_table(result)])
+        print()
+    print(f'{len(done)} photos done; drawings, label maps, lists: {args.out}')
