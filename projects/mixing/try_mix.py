@@ -76,7 +76,11 @@ def try_mix(path: str | Path) -> dict[str, Any]:
     cfg = Config.fromfile(path)
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
-    if cfg.get('init_weights', True):
+    if parts := cfg.get('from_checkpoint', ()):  # which there is not
+        for part in parts:
+            for parameter in model.get_submodule(part).parameters():
+                torch.nn.init.normal_(parameter, std=0.02)
+    else:
         model.init_weights()
     batch = make_batch()
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -4,9 +4,9 @@ The tower's first four blocks and, in front, what goes into the first one. The l
 are in the head, which recognizes masks with them. Needs compiled ops.
 """
 
-# mmseg's head has no start of its own: to train it, give the decode_head
+# What mmseg fills from a checkpoint alone: to train, give both
 # init_cfg=dict(type='Pretrained_Part', checkpoint=...) of mmseg's CLIP.
-init_weights = False
+from_checkpoint = ['text_encoder', 'decode_head']
 default_scope = 'mmseg'
 num_classes = 5
 model = dict(
