@@ -132,6 +132,41 @@ def test_scripts_without_arguments_explain_themselves():
         assert f'tools/{name}.sh ' in run(ROOT / 'tools' / f'{name}.sh', expect=2)
 
 
+def test_slurm_scripts_ask_for_what_was_said(tmp_path, monkeypatch):
+    """``srun`` is a script that prints what it was given."""
+    (tmp_path / 'srun').write_text('#!/bin/sh\nprintf "%s\\n" "$MASTER_PORT" "$@"\n')
+    (tmp_path / 'srun').chmod(0o755)
+    monkeypatch.setenv('PATH', f'{tmp_path}{os.pathsep}{os.environ["PATH"]}')
+    for key, value in dict(GPUS=16, GPUS_PER_NODE=4, CPUS_PER_TASK=3).items():
+        monkeypatch.setenv(key, str(value))
+    monkeypatch.setenv('SRUN_ARGS', '--time=10 --qos=a')
+    tools = ROOT / 'tools'
+    words = run(tools / 'slurm_train.sh', 'long', 'name', 'a.py', 'out', '--amp')
+    _, *words = words.splitlines()
+    assert words == [
+        *('-p', 'long', '--job-name=name', '--gres=gpu:4', '--ntasks=16'),
+        *('--ntasks-per-node=4', '--cpus-per-task=3', '--kill-on-bad-exit=1'),
+        *(
+            '--time=10',
+            '--qos=a',
+            sys.executable,
+            '-u',
+            str(tools / 'train.py'),
+            'a.py',
+        ),
+        *('--work-dir', 'out', '--launcher', 'slurm', '--amp'),
+    ]
+    words = run(tools / 'slurm_test.sh', 'long', 'name', 'a.py', 'a.pth').splitlines()
+    assert words[-5:] == [
+        str(tools / 'test.py'),
+        'a.py',
+        'a.pth',
+        '--launcher',
+        'slurm',
+    ]
+    assert '--gres=gpu:4' in words
+
+
 @pytest.mark.parametrize('option', ['--resume', 'load_from'])
 def test_weights_of_another_model_are_refused(tmp_path, main, option):
     options = ['--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=2']
