@@ -21,7 +21,7 @@ export GOMP_SPINCOUNT := 20000
 # A MIM-style build of the ops is for .venv-ops alone.
 unexport MMCV_WITH_OPS
 
-.PHONY: help venv venv-ops demo lint format test test-all test-slow test-ops configs golden bench wheel docs clean
+.PHONY: help venv venv-ops demo lint format test test-all test-slow test-ops configs golden bench wheel docs notebooks docker-steps clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -76,8 +76,18 @@ wheel: $(VENV)/.stamp  ## Build the wheel and use it from a clean environment
 
 docs: $(VENV)/.stamp  ## Build the site (docs/_build/html) and run the examples in docstrings
 	OMP_NUM_THREADS=1 $(PY) -m sphinx -q -W --keep-going -E -b html docs docs/_build/html
-	OMP_NUM_THREADS=1 $(PY) -m sphinx -q -W -b doctest docs docs/_build/doctest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q --doctest-modules mmovseg
 	OMP_NUM_THREADS=1 $(PY) .ci/api.py docs/_build/html
+
+notebooks: $(VENV)/.stamp  ## Run the notebooks of the site
+	OMP_NUM_THREADS=1 $(PY) .ci/notebooks.py
+
+docker-steps:  ## Run the steps of the Dockerfile in a fresh environment, without Docker
+	rm -rf work_dirs/docker_venv
+	$(PYTHON) -m venv work_dirs/docker_venv
+	for step in dependencies package check; do \
+	  PATH="$(CURDIR)/work_dirs/docker_venv/bin:$$PATH" docker/install.sh $$step; done
+	rm -rf work_dirs/docker_venv
 
 clean:  ## Remove what builds, tests and the demo leave (not the environments)
 	rm -rf build dist work_dirs docs/_build .pytest_cache .ruff_cache .mypy_cache *.egg-info

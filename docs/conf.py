@@ -20,7 +20,6 @@ release = version = __version__
 extensions = [
     'myst_nb',
     'sphinx.ext.autodoc',
-    'sphinx.ext.doctest',
     'sphinx.ext.mathjax',
     'sphinx.ext.napoleon',
     'sphinx.ext.viewcode',
@@ -45,8 +44,6 @@ autodoc_default_options = {'members': True, 'show-inheritance': True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
-# An example that needs a file or a download is text; those with >>> are run.
-doctest_global_setup = 'import numpy as np\nimport torch'
 
 html_theme = 'furo'
 html_title = f'mmovseg {__version__}'

@@ -81,6 +81,11 @@ def load_config(
         FileNotFoundError: If there is neither such a file nor such a packaged config.
         ValueError: If the file is no config, or a key is misspelt; the message names
             it.
+
+    Example:
+        >>> cfg = load_config('eovseg_tiny_shapeworld', {'model.fusion.iou_thr': 0.7})
+        >>> cfg.model.type, cfg.model.fusion.iou_thr
+        ('EOVSeg', 0.7)
     """
     if isinstance(config, (str, Path)):
         cfg = read_config(config)

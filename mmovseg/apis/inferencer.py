@@ -76,9 +76,14 @@ class OVSegInferencer(BaseInferencer):
             or ``num_workers`` is below 1.
 
     Example:
-        >>> inferencer = OVSegInferencer('eovseg_r50_coco', 'eovseg_r50.pth')
-        >>> inferencer.set_vocabulary('person; man, dog, stuff: grass')
-        >>> inferencer('photos/', out_dir='outputs')['predictions'][0]['segments']
+        >>> from mmovseg.datasets.shapeworld import draw_numbered
+        >>> inferencer = OVSegInferencer(
+        ...     'eovseg_tiny_shapeworld', 'shapeworld', show_progress=False)
+        >>> inferencer.set_vocabulary('purple circle, red cross, stuff: sand')
+        >>> photo = draw_numbered(0, 'val', 5, 192).image[..., ::-1]
+        >>> result = inferencer(photo)['predictions'][0]
+        >>> sorted({segment['name'] for segment in result['segments']})
+        ['purple circle', 'red cross', 'sand']
     """
 
     forward_kwargs: set = {'task', 'heatmaps', 'vocabulary'}

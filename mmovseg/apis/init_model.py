@@ -52,6 +52,11 @@ def init_model(
         FileNotFoundError: If the config or the checkpoint does not exist.
         ValueError: If a config key is misspelt, or the checkpoint is unsafe, damaged,
             or of another model; the message says which keys or weights.
+
+    Example:
+        >>> model = init_model('eovseg_tiny_shapeworld', 'shapeworld')
+        >>> type(model).__name__, len(model.vocabulary)
+        ('EOVSeg', 58)
     """
     cfg = load_config(config, cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmovseg'))

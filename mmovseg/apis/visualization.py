@@ -92,6 +92,11 @@ def draw_semantic(
 
     Returns:
         RGB, uint8; see :func:`draw_panoptic`.
+
+    Example:
+        >>> image, labels = np.zeros((200, 200, 3), np.uint8), np.zeros((200, 200), int)
+        >>> draw_semantic(image, labels, ['dog'], legend=False).shape
+        (200, 200, 3)
     """
     labels = [int(x) for x in np.unique(label_map) if 0 <= x < len(names)]
     segments = [dict(category_id=label) for label in labels]

@@ -97,6 +97,12 @@ class GeometricEnsemble(Ensemble):
     training vocabulary and ``beta`` for others. Takes ``alpha``, ``beta`` and
     ``valid_only`` (a mask that CLIP could not look at keeps its trained scores).
 
+    Example:
+        >>> import torch
+        >>> ensemble = GeometricEnsemble(alpha=0.4, beta=0.8)
+        >>> ensemble.clip_weight(torch.tensor([True, False])).tolist()
+        [0.4000000059604645, 0.800000011920929]
+
     Source: EOV-Seg, equation 11 of the appendix.
     """
 
@@ -113,6 +119,14 @@ class ArithmeticEnsemble(Ensemble):
     """Average the two probabilities: ``(1 - w) p + w q``.
 
     Letters and arguments are those of :class:`GeometricEnsemble`.
+
+    Example:
+        >>> import torch
+        >>> ensemble = ArithmeticEnsemble(alpha=0.5, beta=1.0)
+        >>> trained, clip = torch.tensor([0.6, 0.4]).log(), torch.tensor([0.2, 0.8]).log()
+        >>> mixed = ensemble.mix(trained, clip, torch.tensor([True, False])).exp()
+        >>> [round(x, 2) for x in mixed.tolist()]
+        [0.4, 0.8]
 
     Source: EOV-Seg, appendix E, table 10 ("linear weighted ensemble").
     """

@@ -66,6 +66,12 @@ class TextEmbeddings(NamedTuple):
             device.
         seen: True where the class was in the training vocabulary, bool, ``[K]``. None
             where that is not known; see :meth:`OVSegmentor.find_seen`.
+
+    Example:
+        >>> import torch
+        >>> rows, classes = torch.eye(3), torch.tensor([0, 0, 1])  # two synonyms and void
+        >>> TextEmbeddings(rows, classes).logits(torch.tensor([0.0, 2, 0]), 10.0).tolist()
+        [10.0, 0.0]
     """
 
     weight: Tensor

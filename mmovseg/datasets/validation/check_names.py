@@ -31,6 +31,11 @@ def compare_names(
     Returns:
         Problems of number, order, names that occur twice, and flags; notes of names
         that stand for several classes and of names that have nothing in common.
+
+    Example:
+        >>> found = compare_names(['cat', 'dog'], Vocabulary.from_names(['dog', 'cat']))
+        >>> bool(found.problems)
+        True
     """
     found = Findings()
     counts = Counter(map(name_key, names))

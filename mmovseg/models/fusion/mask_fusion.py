@@ -74,6 +74,19 @@ class MaskFusion(BaseModule):
             rounding.
         init_cfg: Unused, there are no parameters.
 
+    Example:
+        >>> import torch
+        >>> from mmengine.structures import BaseDataElement
+        >>> from mmovseg.models.structures import MaskPrediction
+        >>> from mmovseg.vocabulary import Vocabulary
+        >>> left, right = torch.full((2, 4, 4), -9.0), Vocabulary.from_names(['dog', 'cat'])
+        >>> left[0, :, :2], left[1, :, 2:] = 9.0, 9.0
+        >>> scores = torch.tensor([[9.0, 0, 0], [0, 9, 0]])  # of dog, cat and void
+        >>> masks = MaskPrediction(scores[None], left[None])
+        >>> [sample] = MaskFusion()(masks, [BaseDataElement()], right, (4, 4), ['semantic'])
+        >>> sample.pred_sem_seg.sem_seg[0, 0].tolist()
+        [0, 0, 1, 1]
+
     Source: EOV-Seg's code (Mask2Former's and MaskFormer's rules); resizing and
     heatmaps of DeOP's. Deviates: boxes are those of the masks (zeros there), ids are
     coded.

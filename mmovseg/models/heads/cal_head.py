@@ -39,6 +39,13 @@ class CALHead(BaseModule):
     Raises:
         ValueError: If the form is unknown.
 
+    Example:
+        >>> import torch
+        >>> head = CALHead(embed_channels=16, num_queries=5).eval()
+        >>> embeds, heatmaps = head(torch.rand(1, 16, 2, 3), torch.rand(1, 5, 4, 6))
+        >>> embeds.shape, heatmaps.shape
+        (torch.Size([1, 5, 16]), torch.Size([1, 5, 2, 3]))
+
     Source: DeOP, section 4.2; released code for what the paper leaves out.
     """
 

@@ -30,6 +30,13 @@ class MaskEmbedHead(BaseModule):
     Raises:
         ValueError: If there are spatial features, which would be lost.
 
+    Example:
+        >>> import torch
+        >>> head = MaskEmbedHead(8, embed_channels=16)
+        >>> mask_logits, kernels = torch.rand(1, 5, 4, 4), torch.rand(1, 5, 8)
+        >>> head(torch.rand(1, 8, 4, 4), None, mask_logits, kernels).shape
+        torch.Size([1, 5, 16])
+
     Source: EOV-Seg, table 4, fusion "None" and "EAF".
     """
 

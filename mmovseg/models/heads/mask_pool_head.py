@@ -19,6 +19,12 @@ class MaskPoolHead(BaseModule):
         embed_channels: D, ignored: every width will do.
         init_cfg: Not used.
 
+    Example:
+        >>> import torch
+        >>> embeds, weights = MaskPoolHead()(torch.ones(1, 8, 2, 3), torch.zeros(1, 5, 4, 6))
+        >>> embeds.shape, weights.shape
+        (torch.Size([1, 5, 8]), torch.Size([1, 5, 2, 3]))
+
     Source: DeOP, section 3.1 (baseline).
     """
 

@@ -34,6 +34,14 @@ class TDEEHead(BaseModule):
     Raises:
         ValueError: If there are no spatial features.
 
+    Example:
+        >>> import torch
+        >>> head = TDEEHead(8, spatial_channels=12, embed_channels=16)
+        >>> mask_features, spatial = torch.rand(1, 8, 4, 4), torch.rand(1, 12, 4, 4)
+        >>> mask_logits, kernels = torch.rand(1, 5, 4, 4), torch.rand(1, 5, 8)
+        >>> head(mask_features, spatial, mask_logits, kernels).shape
+        torch.Size([1, 5, 16])
+
     Source: EOV-Seg, two-way dynamic embedding experts; the final MLP and the added
     object kernel from its code.
     """

@@ -26,6 +26,11 @@ def token_masks(mask_logits: Tensor, size: tuple[int, int]) -> Tensor:
 
     Returns:
         ``[B, N, 1 + L]`` in [0, 1]; the class token comes first and is in every mask.
+
+    Example:
+        >>> import torch
+        >>> token_masks(torch.zeros(1, 1, 2, 2), (2, 2)).tolist()
+        [[[1.0, 0.5, 0.5, 0.5, 0.5]]]
     """
     masks = resize_masks(mask_logits, size).sigmoid().flatten(2)
     return F.pad(masks, (1, 0), value=1.0)

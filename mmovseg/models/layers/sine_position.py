@@ -24,6 +24,10 @@ def sine_position(
     Returns:
         float32, ``[H * W, C]``, in raster order.
 
+    Example:
+        >>> sine_position((2, 3), channels=8).shape
+        torch.Size([6, 8])
+
     Source: DETR (arXiv 2005.12872), as MaskFormer uses it.
     """
     half = channels // 2

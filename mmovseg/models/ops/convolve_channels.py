@@ -20,6 +20,12 @@ def convolve_channels(features: Tensor, kernel_weights: Tensor) -> Tensor:
     Returns:
         At least float32, as region sums leave the range of half precision, ``[B, N,
         C]``.
+
+    Example:
+        >>> import torch
+        >>> feature = torch.tensor([[[1.0, 2, 3]]])
+        >>> convolve_channels(feature, torch.tensor([[[0.0, 1, 10]]])).tolist()
+        [[[21.0, 32.0, 3.0]]]
     """
     features = at_least_float32(features)
     if takes_fast(features):

@@ -22,6 +22,13 @@ def plain(active: bool = True) -> Iterator[None]:
 
     Args:
         active: False leaves everything as it is.
+
+    Example:
+        >>> import torch
+        >>> from mmovseg.models.ops import mask_area
+        >>> with plain():
+        ...     mask_area(torch.ones(1, 2, 2)).item()
+        4
     """
     if not active:
         yield

@@ -16,6 +16,11 @@ def first_argmax(values: Tensor) -> Tensor:
 
     Returns:
         Indices, int64, ``[...]``.
+
+    Example:
+        >>> import torch
+        >>> first_argmax(torch.tensor([[1.0, 5], [3, 5], [2, 4]])).tolist()
+        [1, 0]
     """
     if takes_fast(values, on='cpu'):
         return _count_down(values)

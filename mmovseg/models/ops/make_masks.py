@@ -17,6 +17,11 @@ def make_masks(kernels: Tensor, mask_features: Tensor) -> Tensor:
 
     Returns:
         Mask logits, ``[B, N, h, w]``.
+
+    Example:
+        >>> import torch
+        >>> make_masks(torch.ones(1, 5, 8), torch.ones(1, 8, 2, 3)).shape
+        torch.Size([1, 5, 2, 3])
     """
     if takes_fast(mask_features, on='cpu'):
         return _make_each(kernels, mask_features)

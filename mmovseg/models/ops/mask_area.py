@@ -16,6 +16,11 @@ def mask_area(masks: Tensor) -> Tensor:
 
     Returns:
         int64, ``[N]``.
+
+    Example:
+        >>> import torch
+        >>> mask_area(torch.tensor([[[0.2, 0.5], [0.9, 0.4]]])).tolist()
+        [2]
     """
     if takes_fast(masks):
         return _count_floats(masks)

@@ -36,6 +36,12 @@ def mask_sum(features: Tensor, masks: Tensor) -> Tensor:
 
     Returns:
         float32, ``[B, N, C]``.
+
+    Example:
+        >>> import torch
+        >>> features = torch.arange(4.0).view(1, 1, 2, 2)
+        >>> mask_sum(features, features > 1).item()
+        5.0
     """
     with without_autocast(features.device):
         features = at_least_float32(features)
@@ -51,6 +57,12 @@ def mask_pool(features: Tensor | MapToPool, mask_logits: Tensor) -> Tensor:
 
     Returns:
         ``[B, N, C]``; zeros for a mask without a positive pixel.
+
+    Example:
+        >>> import torch
+        >>> features = torch.arange(4.0).view(1, 1, 2, 2)
+        >>> mask_pool(features, mask_logits=features - 1).item()
+        2.5
 
     Source: EOV-Seg, lightweight decoder; threshold and epsilon from its code.
     """

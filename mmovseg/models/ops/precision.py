@@ -12,7 +12,13 @@ from .dispatch import autocast_dtype
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Return half precision as float32, anything wider as it is."""
+    """Return half precision as float32, anything wider as it is.
+
+    Example:
+        >>> import torch
+        >>> at_least_float32(torch.ones(1, dtype=torch.bfloat16)).dtype
+        torch.float32
+    """
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 

@@ -19,6 +19,11 @@ def resize_masks(mask_logits: Tensor, size: Sequence[int]) -> Tensor:
 
     Returns:
         ``[B, N, *size]``.
+
+    Example:
+        >>> import torch
+        >>> resize_masks(torch.zeros(1, 5, 4, 4), (8, 6)).shape
+        torch.Size([1, 5, 8, 6])
     """
     if has_size(mask_logits, size):
         return mask_logits
@@ -34,12 +39,23 @@ def soft_masks(mask_logits: Tensor, size: Sequence[int]) -> Tensor:
 
     Returns:
         ``[B, N, *size]`` in [0, 1].
+
+    Example:
+        >>> import torch
+        >>> soft_masks(torch.zeros(1, 1, 1, 1), (1, 2)).tolist()
+        [[[[0.5, 0.5]]]]
     """
     return resize_masks(mask_logits.sigmoid(), size)
 
 
 def has_size(x: Tensor, size: Sequence[int]) -> bool:
-    """Whether a map has a size; in a graph, whether it has for all inputs."""
+    """Whether a map has a size; in a graph, whether it has for all inputs.
+
+    Example:
+        >>> import torch
+        >>> has_size(torch.zeros(1, 5, 8, 6), (8, 6))
+        True
+    """
     if in_graph():
         from torch.fx.experimental.symbolic_shapes import statically_known_true
 

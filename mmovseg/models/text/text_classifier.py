@@ -75,6 +75,13 @@ class TextClassifier(BaseModule):
         embed_dims: D, the width of the shared space of text and image.
         logit_scale: CLIP's own temperature, logarithmic, frozen.
 
+    Example:
+        >>> from mmovseg.vocabulary import Vocabulary
+        >>> classifier = TextClassifier('tiny-rn', 'shapeworld', templates='simple')
+        >>> text = classifier(Vocabulary.from_names(['red circle; red disc', 'grass']))
+        >>> text.weight.shape, text.class_ids.tolist()
+        (torch.Size([4, 64]), [0, 0, 1, 2])
+
     Source: EOV-Seg, section 3 (text embeddings) and released code (templates, void).
     """
 
