@@ -30,7 +30,7 @@ def run(path, write):
     notebook = nbformat.read(path, as_version=4)
     started = time.monotonic()
     client = NotebookClient(
-        notebook, timeout=600, resources={'metadata': {'path': str(ROOT)}}
+        notebook, timeout=None, resources={'metadata': {'path': str(ROOT)}}
     )
     try:
         client.execute()

@@ -115,10 +115,10 @@ def main() -> None:
     """Write all pictures."""
     image, things = find_drawing()
     model = OVSegInferencer('eovseg_tiny_shapeworld', 'shapeworld', show_progress=False)
-    label_map, found = explain(model, image[..., ::-1], nearest=4)
+    result, found = explain(model, image[..., ::-1], nearest=4)
     pictures = dict(
         vocabularies=draw_vocabularies(model, image),
-        explain=draw_explanations(image, label_map, found[:4]),
+        explain=draw_explanations(result, found[:4]),
         thresholds=draw_thresholds(model, image),
         severance=draw_severance(image, things),
     )

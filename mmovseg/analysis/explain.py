@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..apis import OVSegInferencer, Segment, read_result
+from ..apis import OVSegInferencer, Result, Segment
 from ..apis.visualization import draw_panoptic
 
 NEAREST = 5  # names that are shown per segment
@@ -69,7 +69,7 @@ def explain(
     *,
     vocabulary: Any = None,
     nearest: int = NEAREST,
-) -> tuple[np.ndarray, list[Explanation]]:
+) -> tuple[Result, list[Explanation]]:
     """Segment one photo, and tell where the names of its segments come from.
 
     Nothing of the inferencer is changed. Its model runs in its exact way, not in the
@@ -82,8 +82,7 @@ def explain(
         nearest: How many names are listed per segment, at least 1.
 
     Returns:
-        The label map, ``[H, W]``, with the ``id`` of a segment or 0 for none, and one
-        explanation per segment, best score first.
+        The panoptic result, and one explanation per segment, best score first.
 
     Raises:
         ValueError: If ``nearest`` is below 1, or there are several photos.
@@ -94,23 +93,19 @@ def explain(
         >>> model = OVSegInferencer(
         ...     'eovseg_tiny_shapeworld', 'shapeworld', show_progress=False)
         >>> photo = draw_numbered(20, 'val', 0).image[..., ::-1]
-        >>> label_map, found = explain(model, photo, nearest=2)
-        >>> [len(x.nearest) for x in found] == [2] * len(found)
-        True
+        >>> result, found = explain(model, photo, nearest=2)
+        >>> [x.nearest[0].name == x.segment.name for x in found]
+        [True, True, True, True]
     """
     if nearest < 1:
         raise ValueError(f'nearest must be at least 1, got {nearest}.')
     # Copies that share all weights: hooks on the model itself would see other calls.
     observer = copy.copy(inferencer)
     observer.model, ensemble, fusion = _observe(inferencer.model)
-    called = observer(photo, vocabulary=vocabulary, return_datasamples=True)
-    samples = called['predictions']
-    if len(samples) != 1:
-        raise ValueError(f'explain takes one photo, got {len(samples)}.')
+    result = observer.segment(photo, vocabulary)
+    if not isinstance(result, Result):
+        raise ValueError(f'explain takes one photo, got {len(result)}.')
     prediction, _, classes = fusion.arguments[:3]
-    result = read_result(
-        samples[0], 'panoptic', classes.names, is_thing=classes.is_thing
-    )
     scores = prediction.class_logits[0].float().softmax(-1).cpu()  # [N, K + 1]
     shares = _read_shares(ensemble, scores)
     owners = _find_queries(result, scores, prediction.mask_logits[0])
@@ -130,17 +125,16 @@ def explain(
             for k in best
         ]
         found.append(Explanation(segment, float(scores[query, -1]), names))
-    return result.label_map, found
+    return result, found
 
 
 def draw_explanations(
-    image: np.ndarray, label_map: np.ndarray, explanations: Sequence[Explanation]
+    result: Result, explanations: Sequence[Explanation]
 ) -> np.ndarray:
     """Draw segments, and bars of what gave them their names.
 
     Args:
-        image: RGB, uint8, ``[H, W, 3]``.
-        label_map: From :func:`explain`.
+        result: From :func:`explain`.
         explanations: From :func:`explain`, at least one. The eight best are drawn.
 
     Returns:
@@ -161,18 +155,19 @@ def draw_explanations(
     picture, bars = figure.subfigures(1, 2, width_ratios=(2, 3))
     axes = picture.subplots()
     axes.set_axis_off()
-    names = {x.segment.label: x.segment.name for x in explanations}
     infos = [
-        dict(
-            id=x.segment.id,
-            category_id=x.segment.label,
-            isthing=x.segment.isthing,
-            score=x.segment.score,
-        )
-        for x in shown
+        dict(id=x.id, category_id=x.label, isthing=x.isthing, score=x.score)
+        for x in (explanation.segment for explanation in shown)
     ]
-    table = [names.get(k, '') for k in range(max(names) + 1)]
-    axes.imshow(draw_panoptic(image, label_map, infos, table, legend=False))
+    axes.imshow(
+        draw_panoptic(
+            np.asarray(result.image),
+            result.label_map,
+            infos,
+            result.names,
+            legend=False,
+        )
+    )
     grid = bars.subplots(rows, 2, squeeze=False).ravel()
     for panel in grid[len(shown) :]:
         panel.set_axis_off()

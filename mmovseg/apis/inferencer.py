@@ -302,8 +302,12 @@ class OVSegInferencer(BaseInferencer):
 
         Example:
             >>> import mmovseg
-            >>> result = mmovseg.load().segment('photo.jpg', 'cat; kitten, cup')
+            >>> from mmovseg.datasets.shapeworld import draw_numbered
+            >>> photo = draw_numbered(0, 'val', 5, 192).image[..., ::-1]  # or a path
+            >>> model = mmovseg.load('tiny', show_progress=False)
+            >>> result = model.segment(photo, 'purple circle, red cross')
             >>> [segment.name for segment in result.segments]
+            ['purple circle', 'red cross']
         """
         sources = self._inputs_to_list(inputs)
         results: list[Result | None] = [None] * len(sources)

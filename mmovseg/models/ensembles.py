@@ -123,9 +123,9 @@ class ArithmeticEnsemble(Ensemble):
     Example:
         >>> import torch
         >>> ensemble = ArithmeticEnsemble(alpha=0.5, beta=1.0)
-        >>> trained, clip = torch.tensor([0.6, 0.4]).log(), torch.tensor([0.2, 0.8]).log()
-        >>> mixed = ensemble.mix(trained, clip, torch.tensor([True, False])).exp()
-        >>> [round(x, 2) for x in mixed.tolist()]
+        >>> trained, clip = torch.tensor([[0.6, 0.4], [0.2, 0.8]]).log()
+        >>> mixed = ensemble.mix(trained, clip, seen=torch.tensor([True, False]))
+        >>> [round(x, 2) for x in mixed.exp().tolist()]
         [0.4, 0.8]
 
     Source: EOV-Seg, appendix E, table 10 ("linear weighted ensemble").

@@ -69,8 +69,9 @@ class TextEmbeddings(NamedTuple):
 
     Example:
         >>> import torch
-        >>> rows, classes = torch.eye(3), torch.tensor([0, 0, 1])  # two synonyms and void
-        >>> TextEmbeddings(rows, classes).logits(torch.tensor([0.0, 2, 0]), 10.0).tolist()
+        >>> classes = torch.tensor([0, 0, 1])  # two synonyms, and void
+        >>> text = TextEmbeddings(torch.eye(3), classes)
+        >>> text.logits(torch.tensor([0.0, 2, 0]), scale=10.0).tolist()
         [10.0, 0.0]
     """
 

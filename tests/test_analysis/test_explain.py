@@ -23,7 +23,7 @@ def photo():
 
 def test_shares_follow_the_formula(inferencer, photo):
     before = vars(inferencer.model).copy(), dict(inferencer.model._modules)
-    label_map, found = explain(inferencer, photo, nearest=58)
+    result, found = explain(inferencer, photo, nearest=58)
     assert (vars(inferencer.model), dict(inferencer.model._modules)) == before
     assert isinstance(inferencer.model.ensemble, GeometricEnsemble)
     assert len(found) >= 3
@@ -43,16 +43,16 @@ def test_shares_follow_the_formula(inferencer, photo):
         # The class of a segment is the best of its mask, and has its score.
         assert names[0].name == explanation.segment.name
         assert names[0].score == pytest.approx(explanation.segment.score, abs=1e-5)
-        assert (label_map == explanation.segment.id).any()
+        assert (result.label_map == explanation.segment.id).any()
 
 
 def test_own_names_and_the_drawing(inferencer, photo):
-    label_map, found = explain(inferencer, photo, vocabulary=NAMES, nearest=2)
+    result, found = explain(inferencer, photo, vocabulary=NAMES, nearest=2)
     assert found
     assert all(len(x.nearest) == 2 for x in found)
     assert inferencer.model.vocabulary.names != tuple(NAMES)
     assert found[0].segment.name in str(found[0])
-    drawn = draw_explanations(photo[..., ::-1], label_map, found)
+    drawn = draw_explanations(result, found)
     assert drawn.dtype == np.uint8
     assert drawn.shape[2] == 3
     assert drawn.std() > 0
@@ -64,4 +64,4 @@ def test_mistakes(inferencer, photo):
     with pytest.raises(ValueError, match='takes one photo, got 2'):
         explain(inferencer, [photo, photo])
     with pytest.raises(ValueError, match='no segment to explain'):
-        draw_explanations(photo, np.zeros(photo.shape[:2], int), [])
+        draw_explanations(None, [])

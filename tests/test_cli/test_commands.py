@@ -151,7 +151,7 @@ def loaded(model, monkeypatch):
     def load(args, **options):
         return OVSegInferencer(model, show_progress=False, **options)
 
-    for name in ('predict', 'label'):
+    for name in ('predict', 'label', 'explain'):
         monkeypatch.setattr(f'mmovseg.cli.runs.{name}.load_model', load)
 
 
@@ -259,6 +259,23 @@ def test_label_refuses_wrong_words(options, capsys):
         main(['label', 'photos', '-o', 'out', '-c', NAMES, *options])
     assert ended.value.code == 2
     assert options[0].lstrip('-') in capsys.readouterr().err or options[0] == '-f'
+
+
+def test_explain(loaded, photos, tmp_path, capsys):
+    Path('photos/broken.png').write_bytes(b'no image')
+    words = ['explain', 'photos', '-o', 'out', *TINY, '-c', NAMES]
+    assert main(words) == 1
+    text, mistakes = capsys.readouterr()
+    assert 'broken.png' in mistakes
+    assert 'CLIP' in text and 'void' in text
+    drawn = sorted(path.name for path in Path('out').iterdir())
+    assert drawn and all(name.endswith('_explained.png') for name in drawn)
+    assert main([*words, '--nearest', '2', '--json']) == 1
+    report = json.loads(capsys.readouterr().out)
+    segments = [x for photo in report['photos'] for x in photo['segments']]
+    assert segments and all(len(x['nearest']) == 2 for x in segments)
+    # The same photos have the same files again.
+    assert drawn == sorted(path.name for path in Path('out').iterdir())
 
 
 def test_commands_of_the_page_are_understood(tmp_path, monkeypatch):

@@ -45,12 +45,12 @@ class LiteDecoder(BaseModule):
     Example:
         >>> import torch
         >>> from mmovseg.models.structures import TextEmbeddings
-        >>> decoder = LiteDecoder(
-        ...     dict(type='MaskEmbedHead'), embed_channels=16, channels=8, num_queries=5)
+        >>> head = dict(type='MaskEmbedHead')
+        >>> decoder = LiteDecoder(head, embed_channels=16, channels=8, num_queries=5)
         >>> text = TextEmbeddings(torch.eye(16)[:3], torch.tensor([0, 1, 2]))
         >>> stages = decoder(torch.rand(1, 8, 4, 4), None, text)
-        >>> len(stages), stages[-1].class_logits.shape, stages[-1].mask_logits.shape
-        (3, torch.Size([1, 5, 3]), torch.Size([1, 5, 4, 4]))
+        >>> stages[-1].class_logits.shape, stages[-1].mask_logits.shape
+        (torch.Size([1, 5, 3]), torch.Size([1, 5, 4, 4]))
 
     Source: EOV-Seg, lightweight decoder and spatial awareness extractor.
     """

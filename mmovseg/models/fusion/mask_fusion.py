@@ -79,11 +79,13 @@ class MaskFusion(BaseModule):
         >>> from mmengine.structures import BaseDataElement
         >>> from mmovseg.models.structures import MaskPrediction
         >>> from mmovseg.vocabulary import Vocabulary
-        >>> left, right = torch.full((2, 4, 4), -9.0), Vocabulary.from_names(['dog', 'cat'])
-        >>> left[0, :, :2], left[1, :, 2:] = 9.0, 9.0
-        >>> scores = torch.tensor([[9.0, 0, 0], [0, 9, 0]])  # of dog, cat and void
-        >>> masks = MaskPrediction(scores[None], left[None])
-        >>> [sample] = MaskFusion()(masks, [BaseDataElement()], right, (4, 4), ['semantic'])
+        >>> names = Vocabulary.from_names(['dog', 'cat'])
+        >>> scores = torch.tensor([[[9.0, 0, 0], [0, 9, 0]]])  # dog, cat, void
+        >>> masks = torch.tensor([[9.0, 9, -9, -9], [-9, -9, 9, 9]])
+        >>> masks = masks.view(1, 2, 1, 4).repeat(1, 1, 4, 1)
+        >>> prediction = MaskPrediction(scores, masks)
+        >>> fusion, sample = MaskFusion(), BaseDataElement()
+        >>> [sample] = fusion(prediction, [sample], names, (4, 4), ['semantic'])
         >>> sample.pred_sem_seg.sem_seg[0, 0].tolist()
         [0, 0, 1, 1]
 

@@ -21,7 +21,8 @@ class MaskPoolHead(BaseModule):
 
     Example:
         >>> import torch
-        >>> embeds, weights = MaskPoolHead()(torch.ones(1, 8, 2, 3), torch.zeros(1, 5, 4, 6))
+        >>> features, mask_logits = torch.ones(1, 8, 2, 3), torch.zeros(1, 5, 4, 6)
+        >>> embeds, weights = MaskPoolHead()(features, mask_logits)
         >>> embeds.shape, weights.shape
         (torch.Size([1, 5, 8]), torch.Size([1, 5, 2, 3]))
 
