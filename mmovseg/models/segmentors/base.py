@@ -105,7 +105,7 @@ class OVSegmentor(BaseModel):
         """
         self.vocabulary = loaded = Vocabulary.load(vocabulary)
         for part in self.modules():
-            if part is not self and getattr(part, 'vocabulary', None) is not None:
+            if part is not self and hasattr(part, 'set_vocabulary'):
                 part.set_vocabulary(loaded)
 
     @property

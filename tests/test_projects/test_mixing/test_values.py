@@ -112,6 +112,10 @@ def test_neck_gives_what_it_gives_in_eovseg(seed):
     before = mixed(images, mode='tensor')
     set_vocabulary(mixed, ['kite', 'tree', 'sky', 'sea', 'dog'])
     assert not torch.equal(mixed(images, mode='tensor'), before)
+    # As does a model of ours, wherever in it the neck is.
+    own.backbone.neck = mixed.neck
+    own.set_vocabulary(['kite', 'tree'])
+    assert mixed.neck.vocabulary.names == ('kite', 'tree')
 
 
 @torch.no_grad()
