@@ -338,7 +338,7 @@ class OVSegInferencer(BaseInferencer):
         Args:
             inputs: As in :meth:`segment`.
             handle: Called with the number of the photo and its :class:`Result`, in a
-                thread beside that of the model, one call at a time. What it raises
+                thread next to that of the model, one call at a time. What it raises
                 ends the work.
             batch_size: As in a call.
             vocabulary: As in :meth:`segment`.

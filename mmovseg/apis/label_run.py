@@ -1,6 +1,6 @@
 """Label many photos: work that may be stopped, split, and gone on with.
 
-What is found in a photo is a record, a file of its own. Label files are made from all
+What is found in a photo is a record, in a separate file. Label files are made from all
 records, in the order of the photos' names. They are therefore the same however the work
 was split, and other formats or thresholds need no new work.
 """

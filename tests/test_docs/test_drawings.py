@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import mmovseg
 import mmovseg.models as models
 from mmovseg.apis import Result
 from mmovseg.models.structures import TextEmbeddings
@@ -33,3 +34,28 @@ def test_drawing(name):
     for box in boxes.values():
         if box.kind == 'trained':
             assert f'[`{box.name}`](' in page or f'[`{box.name}.' in page
+
+
+def test_chart():
+    script = runpy.run_path(str(ROOT / 'docs/drawings/quality_and_time.py'))
+    svg = ROOT / 'docs/images/quality_and_time.svg'
+    assert svg.read_text() == script['draw']()
+    for name, (quality, _) in script['MODELS'].items():
+        folder = 'eovseg' if 'EOV' in name else 'fcclip'
+        assert f'| {quality} |' in (ROOT / f'configs/{folder}/README.md').read_text()
+
+
+def test_badges():
+    script = runpy.run_path(str(ROOT / 'docs/drawings/badges.py'))
+    for label, text in script['read_facts']().items():
+        svg = ROOT / f'docs/images/badge_{label}.svg'
+        assert svg.read_text() == script['draw'](label, text), (
+            'run python docs/drawings/badges.py'
+        )
+        assert svg.name in (ROOT / 'README.md').read_text()
+
+
+def test_citation_has_the_version():
+    yaml = pytest.importorskip('yaml', reason='PyYAML')
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert citation['version'] == mmovseg.__version__
