@@ -28,6 +28,7 @@ from . import zoo
 from .config import load_config
 from .fast_mode import make_fast, warm_up
 from .heatmaps import draw_heatmaps, find_labels
+from .hub import HubMixin
 from .images import ImageError, is_folder, list_sources
 from .init_model import init_model
 from .output_folder import make_names, open_folder
@@ -43,7 +44,7 @@ from .results import TASKS, Result, find_task, read_result
 
 
 @INFERENCERS.register_module()
-class OVSegInferencer(BaseInferencer):
+class OVSegInferencer(HubMixin, BaseInferencer):
     """Segment photos into classes given by name.
 
     Several threads may call one inferencer: a call keeps the vocabulary and the options
@@ -261,11 +262,12 @@ class OVSegInferencer(BaseInferencer):
                 drawings[photo.index] = result.draw(image)
                 heatmaps[photo.index] = drawn
 
+        def compute(batch: Any) -> list[BaseDataElement]:
+            return self.forward(batch, task, bool(labels), chosen)
+
         with open_folder(out_dir, sources) as folder:
             names = make_names(sources, folder)
-            errors = self._run(
-                sources, names, batch_size, task, bool(labels), chosen, finish
-            )
+            errors = self._run(sources, names, batch_size, compute, finish)
         if len(errors) == len(sources):
             raise ImageError('\n'.join(error['message'] for error in errors))
         return dict(
@@ -282,6 +284,7 @@ class OVSegInferencer(BaseInferencer):
         *,
         task: str = 'panoptic',
         score_thr: float | None = None,
+        top_classes: bool = False,
     ) -> Any:
         """Segment a photo, or several, into classes given by name.
 
@@ -291,6 +294,8 @@ class OVSegInferencer(BaseInferencer):
             vocabulary: The classes, as in :meth:`set_vocabulary`.
             task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
             score_thr: See :func:`read_result`.
+            top_classes: Find the most likely classes of every pixel too, with their
+                probabilities; see :class:`Result`.
 
         Returns:
             A :class:`Result`. Of a folder or a list, a list of them, with None for
@@ -317,6 +322,7 @@ class OVSegInferencer(BaseInferencer):
             vocabulary=vocabulary,
             task=task,
             score_thr=score_thr,
+            top_classes=top_classes,
         )
         if len(errors) == len(sources):
             raise ImageError('\n'.join(error['message'] for error in errors))
@@ -332,6 +338,7 @@ class OVSegInferencer(BaseInferencer):
         vocabulary: Vocabulary | str | Path | Sequence[str] | None = None,
         task: str = 'panoptic',
         score_thr: float | None = None,
+        top_classes: bool = False,
     ) -> list[dict[str, str]]:
         """Segment photos and hand over every result at once: nothing is kept.
 
@@ -344,6 +351,7 @@ class OVSegInferencer(BaseInferencer):
             vocabulary: As in :meth:`segment`.
             task: The same.
             score_thr: The same.
+            top_classes: The same.
 
         Returns:
             Per unusable photo a dict of ``input`` and ``message``.
@@ -366,16 +374,18 @@ class OVSegInferencer(BaseInferencer):
             handle(photo.index, result)
 
         names = make_names(sources)
-        return self._run(sources, names, batch_size, task, False, chosen, finish)
+
+        def compute(batch: Any) -> list[BaseDataElement]:
+            return self.forward(batch, task, False, chosen, top_classes)
+
+        return self._run(sources, names, batch_size, compute, finish)
 
     def _run(
         self,
         sources: Sequence[Any],
         names: Sequence[str],
         batch_size: int,
-        task: str,
-        heatmaps: bool,
-        vocabulary: Vocabulary,
+        compute: Callable[[Any], list[BaseDataElement]],
         finish: Callable[[Photo, BaseDataElement], None],
     ) -> list[dict[str, str]]:
         """Run the model on all photos; return those that cannot be used."""
@@ -393,8 +403,8 @@ class OVSegInferencer(BaseInferencer):
         divisor = getattr(self.model.data_preprocessor, 'pad_size_divisor', 1)
         loader = self._make_loader()
 
-        def compute(batch: Sequence[LoadedPhoto]) -> list[BaseDataElement]:
-            return self.forward(loader.collate(batch), task, heatmaps, vocabulary)
+        def load_and_compute(batch: Sequence[LoadedPhoto]) -> list[BaseDataElement]:
+            return compute(loader.collate(batch))
 
         with (
             # Or threads and the progress bar would outlive an error.
@@ -402,7 +412,7 @@ class OVSegInferencer(BaseInferencer):
             BackgroundWorker(2 * batch_size) as background,
         ):
             for batch in batch_by_size(loaded, batch_size, divisor):
-                for photo, sample in run_batch(batch, compute, fail):
+                for photo, sample in run_batch(batch, load_and_compute, fail):
                     background.run(finish_or_fail, photo, sample)
         return errors
 
@@ -413,9 +423,12 @@ class OVSegInferencer(BaseInferencer):
         task: str = 'panoptic',
         heatmaps: bool = False,
         vocabulary: Vocabulary | None = None,
+        top_classes: bool = False,
     ) -> list[BaseDataElement]:
         """Run the model, computing no other result than that of the task."""
-        results = [task, 'heatmaps'] if heatmaps else [task]
+        results = [task]
+        results += ['heatmaps'] if heatmaps else []
+        results += ['top_classes'] if top_classes else []
         with ops.plain(self.plain):
             return self.model.test_step(inputs, vocabulary=vocabulary, results=results)
 

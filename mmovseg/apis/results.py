@@ -6,7 +6,7 @@ import base64
 import html
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ..labels import write_labels
 from ..labels.photo_labels import PhotoLabels
 from ..vocabulary import Vocabulary
 from .images import write_json, write_png
-from .visualization import draw_instances, draw_panoptic, draw_semantic
+from .visualization import draw_instances, draw_panoptic, draw_semantic, name_color
 
 TASKS = ('panoptic', 'instance', 'semantic')
 # mmdet's default; the other tasks have one segment per pixel and show all.
@@ -85,6 +85,9 @@ class Result:
         image: The photo, RGB, uint8, ``[H, W, 3]``; None if it is not kept.
         photo: What the photo is called.
         path: Its file; None if it has none.
+        top_labels: The most likely classes of every pixel, ``[k, H, W]`` int32, best
+            first; None if they were not asked for.
+        top_probabilities: Theirs, float32; all classes and void sum up to 1.
     """
 
     task: str
@@ -95,6 +98,8 @@ class Result:
     image: np.ndarray | None = None
     photo: str = 'image'
     path: Path | None = None
+    top_labels: np.ndarray | None = None
+    top_probabilities: np.ndarray | None = None
 
     def to_dict(self, image: str = '') -> dict[str, Any]:
         """Return the content of the JSON file."""
@@ -185,6 +190,33 @@ class Result:
         ]
         shape = len(masks), *self.label_map.shape
         return np.asarray(masks, bool).reshape(shape)
+
+    def to_numpy(self) -> dict[str, np.ndarray]:
+        """Return plain arrays, as maps of robots take them.
+
+        Returns:
+            ``classes`` (``[H, W]`` int32: class index, -1 for none), ``instances``
+            (``[H, W]`` int32: number of the thing, 0 for stuff and none), ``colors``
+            (``[K, 3]`` uint8 RGB by class; the same for a name in every call) and,
+            where asked for, ``top_labels`` and ``top_probabilities``.
+        """
+        size = int(self.label_map.max(initial=0)) + 1
+        classes, instances = np.full(size, -1, np.int32), np.zeros(size, np.int32)
+        for segment in self.segments:
+            classes[segment.id] = segment.label
+            instances[segment.id] = segment.id if segment.isthing else 0
+        semantic = self.task == 'semantic'
+        arrays = dict(
+            classes=self.label_map if semantic else classes[self.label_map],
+            instances=np.zeros_like(self.label_map)
+            if semantic
+            else instances[self.label_map],
+            colors=np.asarray([name_color(x) for x in self.names], np.uint8),
+        )
+        if self.top_labels is not None and self.top_probabilities is not None:
+            arrays['top_labels'] = self.top_labels
+            arrays['top_probabilities'] = self.top_probabilities
+        return arrays
 
     def to_supervision(self) -> Any:
         """Return ``supervision.Detections`` with masks and the names as data.
@@ -287,7 +319,15 @@ def read_result(
         for x in found
     ]
     flags = tuple(map(bool, is_thing))
-    return Result(task, label_map, segments, tuple(names), flags)
+    result = Result(task, label_map, segments, tuple(names), flags)
+    if 'pred_top_classes' not in sample:
+        return result
+    top = sample.pred_top_classes
+    return replace(
+        result,
+        top_labels=top.labels.cpu().numpy().astype(np.int32),
+        top_probabilities=top.probabilities.cpu().numpy(),
+    )
 
 
 def make_table(result: Mapping[str, Any]) -> list[tuple[str, ...]]:

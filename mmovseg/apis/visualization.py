@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from PIL.ImageFont import FreeTypeFont
 
+from ..vocabulary import name_key
 from .fonts import load_font
 
 OPACITY = 0.5
@@ -45,6 +47,20 @@ def class_color(label: int, instance: int = 0) -> tuple[int, int, int]:
     value = 0.6 + 0.4 * ((0.9 + label * 0.569840 + shade) % 1)
     red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def name_color(name: str) -> tuple[int, int, int]:
+    """Return the color of a name, the same one whatever other names there are.
+
+    Two names may have nearly the same color, unlike with :func:`class_color`.
+
+    Args:
+        name: Compared as the tokenizer of CLIP sees it: ``Dog`` is ``dog``.
+
+    Returns:
+        RGB, 0..255.
+    """
+    return class_color(zlib.crc32(name_key(name).encode()))
 
 
 def draw_panoptic(

@@ -577,3 +577,15 @@ def test_for_each_hands_over_every_result(inferencer, tmp_path):
 
     with pytest.raises(RuntimeError, match='stop'):
         inferencer.for_each(inputs, stop)
+
+
+def test_top_classes_of_every_pixel(inferencer):
+    result = inferencer.segment(halves(RED, GREEN), 'cat, cup', top_classes=True)
+    plain = inferencer.segment(halves(RED, GREEN), 'cat, cup')
+    assert (plain.label_map == result.label_map).all() and plain.top_labels is None
+    assert result.top_labels.shape == result.top_probabilities.shape == (2, 64, 128)
+    assert result.top_labels[0, 5, 5] == 0 and result.top_labels[0, 5, 120] == 1
+    assert (np.diff(result.top_probabilities, axis=0) <= 0).all()
+    assert result.top_probabilities.sum(0).max() <= 1 + 1e-6
+    arrays = result.to_numpy()
+    assert (arrays['top_labels'] == result.top_labels).all()

@@ -192,3 +192,18 @@ def test_without_supervision(kept, monkeypatch):
     monkeypatch.setitem(sys.modules, 'supervision', None)
     with pytest.raises(ImportError, match=r"pip install 'mmovseg\[supervision\]'"):
         kept['panoptic'].to_supervision()
+
+
+def test_arrays_for_robots(kept):
+    arrays = kept['panoptic'].to_numpy()
+    assert arrays['classes'][1].tolist() == [1, 1, -1, 0, 0, 0]
+    assert arrays['instances'][1].tolist() == [0, 0, 0, 1, 1, 1]
+    other = replace(kept['panoptic'], names=('dog', 'Grass', 'cat')).to_numpy()
+    assert (other['colors'][[2, 1]] == arrays['colors'][[0, 1]]).all()
+    assert (other['colors'][0] != arrays['colors'][0]).any()
+    assert 'top_labels' not in arrays
+    arrays = kept['semantic'].to_numpy()
+    assert arrays['classes'][0].tolist() == [1, 1, 0, 0, 0, 1]
+    assert not arrays['instances'].any()
+    arrays = kept['instance'].to_numpy()
+    assert arrays['classes'][:2].tolist() == [[2, 2, *[-1] * 4], [2, 0, 0, 0, -1, -1]]

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...analysis.run_card import hash_config
 from ...apis import ImageError, OutputError
+from ...apis.hub import list_classes
 from ...apis.label_run import LEAST_SCORE, LabelChoice, LabelRun, Shard, hash_weights
 from ...apis.photo_list import ListedPhoto, list_photos
 from ...apis.results import SCORE_THR
@@ -84,15 +85,13 @@ def work(
 ) -> LabelRun:
     """Make the records of a part of the photos."""
     inferencer = load_model(args, vocabulary=classes)
-    kinds = ('stuff', 'thing')
-    pairs = zip(classes.synonyms, classes.is_thing, strict=True)
     about = dict(
         model=str(args.model),
         config=hash_config(inferencer.cfg),
         weights=hash_weights(inferencer.model),
         fast=args.fast,
         task=args.task,
-        classes=[f'{kinds[thing]}: {"; ".join(names)}' for names, thing in pairs],
+        classes=list_classes(classes),
     )
     labels = LabelRun(args.out, photos, about)
     todo = labels.find_open(shard)

@@ -222,6 +222,41 @@ class SemanticTask(FusionTask):
         return PixelData(metainfo=meta, sem_seg=labels, data=labels)
 
 
+class TopClassesTask(FusionTask):
+    """The most likely classes of every pixel.
+
+    The probability of a class is its sum of score times mask over all queries, divided
+    by the sum of the masks. All classes and void sum up to 1.
+    """
+
+    field = 'pred_top_classes'
+
+    def __init__(
+        self, probs: Tensor, size: tuple[int, int], count: int, max_values: int
+    ) -> None:
+        self.scores = probs[:, :-1].T.contiguous()  # [K, N]
+        self.queries = range(len(probs))
+        self.chunk = max(1, max_values // len(self.scores))
+        shape = (min(count, len(self.scores)), *size)
+        self.labels = torch.zeros(shape, dtype=torch.int64, device=probs.device)
+        self.probabilities = torch.zeros(shape, device=probs.device)
+
+    def add(self, rows: slice, signed_masks: Tensor, masks: Tensor) -> None:
+        """Find the classes of the pixels of a strip."""
+        parts = []
+        for part in masks.flatten(1).split(self.chunk, 1):
+            total = part.sum(0).clamp(min=torch.finfo(part.dtype).tiny)
+            parts.append((self.scores @ part / total).topk(len(self.labels), 0))
+        values, labels = (
+            torch.cat(x, 1).view(-1, *masks.shape[1:]) for x in zip(*parts, strict=True)
+        )
+        self.probabilities[:, rows], self.labels[:, rows] = values, labels
+
+    def result(self) -> PixelData:
+        """Return labels and probabilities, ``[k, H, W]``, the most likely first."""
+        return PixelData(labels=self.labels, probabilities=self.probabilities)
+
+
 class ProposalTask(FusionTask):
     """Binary masks of all queries, in their order, empty ones too."""
 

@@ -20,13 +20,18 @@ from .fusion_tasks import (
     PanopticTask,
     ProposalTask,
     SemanticTask,
+    TopClassesTask,
 )
 
 if TYPE_CHECKING:
     from ...vocabulary import Vocabulary
 
 
-RESULTS = ('panoptic', 'instance', 'semantic', 'proposals', 'heatmaps')
+RESULTS = (
+    *('panoptic', 'instance', 'semantic'),
+    *('proposals', 'heatmaps', 'top_classes'),
+)
+TOP_CLASSES = 5  # of a pixel
 
 
 @MODELS.register_module()
@@ -61,6 +66,7 @@ class MaskFusion(BaseModule):
         semantic: Make the semantic result.
         proposals: Make the class-agnostic masks.
         heatmaps: Pass the heatmaps on.
+        top_classes: Make the five most likely classes of every pixel.
         resize_probabilities: Resize to the output after the sigmoid (DeOP), not
             before (EOV-Seg).
         one_step_resize: Resize logits straight from their map to the output, whatever
@@ -102,6 +108,7 @@ class MaskFusion(BaseModule):
         semantic: bool = True,
         proposals: bool = False,
         heatmaps: bool = False,
+        top_classes: bool = False,
         resize_probabilities: bool = False,
         one_step_resize: bool = False,
         object_mask_thr: float = 0.0,
@@ -121,6 +128,7 @@ class MaskFusion(BaseModule):
         self.semantic = semantic
         self.proposals = proposals
         self.heatmaps = heatmaps
+        self.top_classes = top_classes
         self.resize_probabilities = resize_probabilities
         self.one_step_resize = one_step_resize
         self.object_mask_thr = object_mask_thr
@@ -278,6 +286,9 @@ class MaskFusion(BaseModule):
             tasks.append(InstanceTask(choice.found, size, vocabulary))
         if 'semantic' in results:
             tasks.append(SemanticTask(probs, size, vocabulary, self.max_pixels))
+        if 'top_classes' in results:
+            count, most = TOP_CLASSES, self.max_pixels
+            tasks.append(TopClassesTask(probs, size, count, most))
         if 'proposals' in results:
             tasks.append(ProposalTask(len(probs), size))
         if 'heatmaps' in results and prediction.heatmaps is not None:

@@ -648,3 +648,45 @@ def test_official_map_of_deop(shared):
     )
     found = sample.pred_sem_seg.data[0].numpy()
     assert (found == data['sem_map']).mean() >= 0.999
+
+
+@pytest.mark.parametrize('max_pixels', [2**21, 700])
+def test_top_classes_equal_the_oracle(max_pixels):
+    """Per pixel the scores of all queries, weighted by their masks."""
+    class_logits, mask_logits = random_case(0, (8, 12))
+    sizes = ((32, 48), (30, 41), (25, 60))
+    masks = resize_twice(mask_logits[0], *sizes).sigmoid()
+    scores = class_logits[0].softmax(-1)
+    expected = torch.einsum('nk,nhw->khw', scores, masks) / masks.sum(0)
+    torch.testing.assert_close(expected.sum(0), torch.ones(sizes[2]))
+    meta = dict(img_shape=sizes[1], ori_shape=sizes[2])
+    found = []
+    for results in (['top_classes'], ['panoptic', 'top_classes']):
+        (sample,) = MaskFusion(max_pixels=max_pixels)(
+            MaskPrediction(class_logits, mask_logits),
+            [BaseDataElement(metainfo=meta)],
+            names(6 if class_logits.shape[-1] == 7 else 5, things=[1]),
+            sizes[0],
+            results,
+        )
+        found.append(sample)
+        top = sample.pred_top_classes
+        values, labels = expected[:-1].topk(5, 0)
+        torch.testing.assert_close(top.probabilities, values)
+        # Classes that are equal up to rounding may change places.
+        again = expected.gather(0, top.labels)
+        torch.testing.assert_close(again, values)
+        assert (top.labels == labels).float().mean() > 0.99
+    assert 'pred_panoptic_seg' not in found[0] and 'pred_panoptic_seg' in found[1]
+
+
+def test_top_classes_of_few_classes():
+    class_logits, mask_logits = random_case(0, (8, 12))
+    (sample,) = MaskFusion()(
+        MaskPrediction(class_logits[..., -3:], mask_logits),
+        None,
+        names(2, things=[1]),
+        (32, 48),
+        ['top_classes'],
+    )
+    assert sample.pred_top_classes.labels.shape == (2, 32, 48)
