@@ -7,6 +7,7 @@ import state_names
 import torch
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from small_networks import shrink_network
 
 from mmovseg.apis import load_config
 from mmovseg.datasets.shapeworld import SEEN
@@ -68,6 +69,7 @@ def with_tiny_clips(model):
         if isinstance(part, dict):
             if 'pretrained' in part:
                 part['pretrained'] = None
+            if 'model_name' in part:
                 part['model_name'] = TINY.get(part['type'], 'tiny-convnext')
             with_tiny_clips(part)
     return model
@@ -90,6 +92,8 @@ def made_small(model):
     if 'num_queries' in decoder.get('head', {}):
         decoder.head.num_queries = decoder.num_queries
     proposals = model.get('proposals', {})
+    if 'architecture' in proposals:
+        shrink_network(proposals)
     if 'backbone' in proposals:
         proposals.backbone.update(depth=18, stem_channels=16, base_channels=16)
         proposals.backbone.pop('multi_grid', None)
@@ -174,15 +178,19 @@ def make_batch(model):
 
 
 def test_model_trains_and_predicts(model_leaf):
-    model = MODELS.build(made_small(load_config(model_leaf).model))
+    config = made_small(load_config(model_leaf).model)
+    if 'architecture' in config.get('proposals', {}):
+        pytest.importorskip('transformers', reason='its networks propose the masks')
+    model = MODELS.build(config)
     if not needs_ops(model_leaf):  # recorded where mmcv has no ops
         state_names.check(model, model_leaf.stem)
     batch = make_batch(model)
-    losses = model.train()(**model.data_preprocessor(batch), mode='loss')
-    total = sum(loss for name, loss in losses.items() if 'loss' in name)
-    assert total.isfinite()
-    if any(parameter.requires_grad for parameter in model.parameters()):
-        total.backward()
+    if not getattr(model, 'needs_no_training', False):
+        losses = model.train()(**model.data_preprocessor(batch), mode='loss')
+        total = sum(loss for name, loss in losses.items() if 'loss' in name)
+        assert total.isfinite()
+        if any(parameter.requires_grad for parameter in model.parameters()):
+            total.backward()
     result = model.eval().test_step(batch)[0]
     if 'pred_label' in result:  # of a crop
         assert result.pred_label.label.item() < len(model.vocabulary)

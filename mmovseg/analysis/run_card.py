@@ -77,9 +77,26 @@ def _hide_root(value: Any, root: str) -> Any:
     return value
 
 
-def describe_checkpoint(path: str) -> dict[str, Any]:
-    """Give name, size and SHA-256 of a file; a URL is fetched."""
+# Stands for a checkpoint where other libraries fetch what the parts of a model bring.
+PRETRAINED = 'pretrained'
+
+
+def describe_checkpoint(path: str, model: nn.Module) -> dict[str, Any]:
+    """Give name, size and SHA-256 of a file; a URL is fetched.
+
+    Args:
+        path: File or URL; of ``'pretrained'`` it is the weights of the model, by name,
+            whose hash is given.
+        model: The model.
+    """
     digest, size = hashlib.sha256(), 0
+    if path == PRETRAINED:
+        for name, value in sorted(model.state_dict().items()):
+            digest.update(f'{name} {value.dtype} {tuple(value.shape)};'.encode())
+            block = value.cpu().contiguous().flatten().view(torch.uint8).numpy()
+            digest.update(block.data)
+            size += block.nbytes
+        return dict(file=path, bytes=size, sha256=digest.hexdigest())
     with get_local_path(path) as local, open(local, 'rb') as file:
         while block := file.read(1 << 22):
             digest.update(block)

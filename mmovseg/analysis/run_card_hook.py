@@ -133,7 +133,7 @@ class RunCardHook(Hook):
         }
         return dict(
             config=self.config,
-            checkpoint=run_card.describe_checkpoint(self.checkpoint),
+            checkpoint=run_card.describe_checkpoint(self.checkpoint, model),
             model=run_card.describe_model(model),
             vocabularies=vocabularies,
             **run_card.describe_place(),

@@ -228,6 +228,8 @@ def without_downloads(
                 continue
             part['model_name'] = resolve_model_name(part['model_name'], tag)
             part['pretrained'] = None
+        elif {'architecture', 'pretrained'} <= set(part) and not keep(path):
+            part['pretrained'] = None  # of transformers
     return model
 
 

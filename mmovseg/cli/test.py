@@ -14,7 +14,11 @@ from ..command_line import FAST_PARTS, output_file
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help="file, or 'shapeworld': packaged")
+    parser.add_argument(
+        'checkpoint',
+        help="file, a name of mmovseg.load, 'shapeworld': packaged, or 'pretrained': "
+        'what the parts of a training-free model bring',
+    )
     parser.add_argument('--work-dir', help='folder of logs [work_dirs/<config name>]')
     parser.add_argument(
         '--out', type=output_file, metavar='FILE.pkl', help='write all predictions here'

@@ -67,6 +67,7 @@ def create_clip(model_name: str, pretrained: str | None = None) -> Any:
         ValueError: If the name, or the tag of the name, does not exist.
         ValueError: If a weight is NaN or infinite.
         FileNotFoundError: If ``pretrained`` looks like a file and is missing.
+        OSError: If the weights of a tag cannot be fetched.
     """
     register_tiny_models()
     if model_name not in open_clip.list_models():
@@ -95,6 +96,14 @@ def create_clip(model_name: str, pretrained: str | None = None) -> Any:
             pretrained=None if pretrained is None else str(pretrained),
             weights_only=True,
         )
+    except Exception as error:  # of every library that takes part in a download
+        if pretrained is None or Path(pretrained).is_file():
+            raise
+        reason = str(error).strip().split('\n')[0] or type(error).__name__
+        raise OSError(
+            f'CLIP weights {pretrained!r} of {model_name!r} cannot be fetched: '
+            f'{reason} Try again with a network, or name a file as pretrained.'
+        ) from error
     finally:
         _ASKED_FOR_RANDOM.reset(token)
     if pretrained is not None:
@@ -122,6 +131,11 @@ def _hide_expected_warning(record: logging.LogRecord) -> bool:
     """
     expected = str(record.msg).startswith('No pretrained weights loaded for model')
     return not (expected and _ASKED_FOR_RANDOM.get())
+
+
+def tokenize(text: str) -> Tensor:
+    """Return the tokens of a text as CLIP of OpenAI reads it, int64, ``[1, 77]``."""
+    return open_clip.get_tokenizer('RN50')([text])
 
 
 def create_visual_transformer(model_name: str, pretrained: str | None = None) -> Any:

@@ -144,6 +144,9 @@ class PatchHead(Protocol):
 class Proposals(Protocol):
     """Images become masks, whatever they show.
 
+    A model tells it, if it takes them, ``mean`` and ``std`` of the preprocessor, and
+    the training-free one ``class_names``, the classes that the network knows.
+
     Attributes:
         embed_channels: D, if the queries are embedded for classification, else None.
     """

@@ -36,10 +36,14 @@ class MaskProposals(NamedTuple):
         mask_logits: ``[B, N, h, w]``, positive inside the mask.
         region_embeds: Embeddings of the queries in CLIP's space, ``[B, N, D]``; None
             for a network without class branch.
+        class_probs: Probabilities of the classes that the network itself knows, ``[B,
+            N, C]``. What they lack to 1 is no object. One without classes may give
+            that of an object, with C = 1. None where it says nothing.
     """
 
     mask_logits: Tensor
     region_embeds: Tensor | None = None
+    class_probs: Tensor | None = None
 
 
 class MaskTarget(NamedTuple):
@@ -66,6 +70,8 @@ class TextEmbeddings(NamedTuple):
             device.
         seen: True where the class was in the training vocabulary, bool, ``[K]``. None
             where that is not known; see :meth:`OVSegmentor.find_seen`.
+        known: Unit rows of the C classes that a proposal network knows, ``[C, D]``;
+            None for models without such.
 
     Example:
         >>> import torch
@@ -79,6 +85,7 @@ class TextEmbeddings(NamedTuple):
     class_ids: Tensor
     num_classes: int | None = None
     seen: Tensor | None = None
+    known: Tensor | None = None
 
     def count_classes(self) -> int:
         """Return K."""

@@ -39,11 +39,20 @@ def test_checkpoint_is_hashed_whole(tmp_path):
     content = bytes(range(256)) * 20_000  # more than one block
     path = tmp_path / 'weights.pth'
     path.write_bytes(content)
-    assert run_card.describe_checkpoint(str(path)) == {
+    assert run_card.describe_checkpoint(str(path), nn.Linear(1, 1)) == {
         'file': 'weights.pth',
         'bytes': len(content),
         'sha256': hashlib.sha256(content).hexdigest(),
     }
+
+
+def test_pretrained_parts_are_told_apart_by_their_weights():
+    models = [nn.Linear(2, 3) for _ in range(2)]
+    cards = [
+        run_card.describe_checkpoint('pretrained', x) for x in [*models, models[0]]
+    ]
+    assert cards[0] == cards[2] != cards[1]
+    assert cards[0]['bytes'] == 4 * 9
 
 
 def test_vocabularies_are_named_if_packaged():

@@ -136,3 +136,15 @@ def test_towers_build_no_matrix_of_all_pairs(seed, largest_tensor, tiny_clip):
     with largest_tensor() as largest:
         transformer(torch.randn(1, tokens, width))
     assert largest.numel < tokens**2 // 2
+
+
+def test_weights_that_cannot_be_fetched_are_named(tmp_path, monkeypatch):
+    """open_clip builds the model first, so a small one is asked for."""
+    tag = dict(hf_hub='nobody/nothing/')
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_OFFLINE', True)
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
+    tags = open_clip.pretrained._PRETRAINED
+    monkeypatch.setitem(tags, 'tiny-rn', dict(openai=open_clip.pretrained._pcfg(**tag)))
+    with pytest.raises(OSError, match=r"'openai' of 'tiny-rn' cannot be fetched: "):
+        create_clip('tiny-rn', 'openai')
+    assert not [path for path in tmp_path.rglob('*') if path.is_file()]

@@ -126,6 +126,19 @@ def test_packed_projections_are_split_and_tables_are_counted():
     assert tables == {f'{prefix}.0': 0, f'{prefix}.1': 2, f'{prefix}.2': 10}
 
 
+def test_prompts_by_prepending_are_those_of_our_module():
+    from mmovseg.models import PrependedPrompt
+
+    ours = PrependedPrompt([1, 2], 3, channels=8, patch_size=4)
+    name = 'clip_adapter.clip_model.visual.transformer.deep_prompt_embeddings'
+    tokens = torch.arange(48.0).view(2, 3, 8)
+    converted, _, unknown = deop_converter.convert({name: tokens}, 'DeOP')
+    assert not unknown
+    prefix = 'backbone.visual_prompt.'
+    ours.load_state_dict({k.removeprefix(prefix): v for k, v in converted.items()})
+    assert torch.equal(ours.tokens, tokens)
+
+
 def convert_file(monkeypatch, *args):
     monkeypatch.setattr(sys, 'argv', ['convert', *map(str, args)])
     deop_converter.main()

@@ -134,6 +134,11 @@ def test_checkpoint_of_another_model_is_refused(run, tmp_path):
         run(tmp_path / 'x.pth')
 
 
+def test_a_model_that_is_trained_needs_a_checkpoint(run):
+    with pytest.raises(SystemExit, match="needs a checkpoint, not 'pretrained'"):
+        run('pretrained')
+
+
 def test_missing_checkpoint_is_named(run):
     with pytest.raises(SystemExit, match=r'missing\.pth'):
         run('missing.pth')

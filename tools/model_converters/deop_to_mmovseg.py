@@ -99,6 +99,11 @@ RULES: list[tuple[str, str]] = [
     ),
     (r'clip_adapter\.non_object_embedding$', 'text_classifier.void_embedding.weight'),
     (CLIP + r'visual\.learned_position$', 'backbone.visual_prompt.tables.0'),
+    # Prompts by prepending, [layers, n, C] in both.
+    (
+        CLIP + r'visual\.transformer\.deep_prompt_embeddings$',
+        'backbone.visual_prompt.tokens',
+    ),
     # Ours are counted on whatever the blocks are: see convert().
     (
         CLIP + r'visual\.transformer\.resblocks\.(\d+)\.learned_position$',

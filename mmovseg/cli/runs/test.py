@@ -12,7 +12,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ...analysis.result_drawing_hook import ResultDrawingHook
-from ...analysis.run_card import hash_config
+from ...analysis.run_card import PRETRAINED, hash_config
 from ...analysis.run_card_hook import RunCardHook
 from ...apis.checkpoint import (
     find_checkpoint,
@@ -29,6 +29,7 @@ from ...apis.runtime import (
     parse_options,
 )
 from ...command_line import exit_on_error
+from ...registry import MODELS
 
 
 def build_config(args: argparse.Namespace) -> tuple[Config, RunCardHook]:
@@ -48,8 +49,9 @@ def build_config(args: argparse.Namespace) -> tuple[Config, RunCardHook]:
         cfg.test_dataloader.batch_sampler = dict(type='AspectBatchSampler')
     # What is changed below for this machine is not what the result depends on.
     digest = hash_config(cfg)
-    # The checkpoint holds all others, and main loads them only if all of them fit.
-    cfg.model = without_downloads(cfg.model)
+    if args.checkpoint != PRETRAINED:
+        # The checkpoint holds all others, and main loads them only if all of them fit.
+        cfg.model = without_downloads(cfg.model)
     cfg.load_from, cfg.resume = None, False
     if args.batch_size is not None:
         overlap(cfg)
@@ -71,17 +73,25 @@ def overlap(cfg: Config) -> None:
 
 def build_runner(args: argparse.Namespace) -> Runner:
     """Build what can be wrong, so that mistakes end before the evaluation starts."""
-    args.checkpoint = find_checkpoint(args.checkpoint)
-    # Read first: a file that is refused should not cost a minute of building.
-    checkpoint = read_checkpoint(
-        args.checkpoint, trust_checkpoint=args.trust_checkpoint
-    )
-    state = get_state_dict(checkpoint, args.checkpoint)
+    state = None
+    if args.checkpoint != PRETRAINED:
+        args.checkpoint = find_checkpoint(args.checkpoint)
+        # Read first: a file that is refused should not cost a minute of building.
+        checkpoint = read_checkpoint(
+            args.checkpoint, trust_checkpoint=args.trust_checkpoint
+        )
+        state = get_state_dict(checkpoint, args.checkpoint)
     cfg, card = build_config(args)
+    kind = MODELS.get(cfg.model.type)
+    if state is None and not getattr(kind, 'needs_no_training', False):
+        raise ValueError(
+            f'{args.config} is trained: it needs a checkpoint, not {PRETRAINED!r}.'
+        )
     runner = Runner.from_cfg(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    optional = packaged_towers(cfg.model)
-    load_state_dict(model, state, name=args.checkpoint, allow_missing=optional)
+    if state is not None:
+        optional = packaged_towers(cfg.model)
+        load_state_dict(model, state, name=args.checkpoint, allow_missing=optional)
     # A wrapper keeps all parameters, so nothing would be freed.
     if model is runner.model and hasattr(model, 'drop_text_tower'):
         model.drop_text_tower()

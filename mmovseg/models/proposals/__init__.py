@@ -2,5 +2,12 @@
 
 from .mask_former_proposals import MaskFormerProposals
 from .mmdet_proposals import MMDetProposals
+from .sam_proposals import SamProposals
+from .transformers_proposals import TransformersProposals
 
-__all__ = ['MMDetProposals', 'MaskFormerProposals']
+__all__ = [
+    'MMDetProposals',
+    'MaskFormerProposals',
+    'SamProposals',
+    'TransformersProposals',
+]

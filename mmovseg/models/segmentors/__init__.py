@@ -6,6 +6,7 @@ from .eovseg import EOVSeg
 from .fcclip import FCCLIP
 from .prompt_classifier import PromptClassifier
 from .sim_baseline import SimBaseline
+from .training_free import TrainingFreeSegmentor
 from .zero_shot_mask_former import ZeroShotMaskFormer
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     'OVSegmentor',
     'PromptClassifier',
     'SimBaseline',
+    'TrainingFreeSegmentor',
     'ZeroShotMaskFormer',
 ]

@@ -51,7 +51,7 @@ class OVSegmentor(BaseModel):
     Args:
         text_classifier: Config of the text classifier; None for a model that names
             nothing.
-        criterion: Config of the loss.
+        criterion: Config of the loss; None for a model that is not trained.
         fusion: Config of the fusion of masks into results.
         train_vocabulary: Packaged name, path or list; the classes of the annotation.
         test_vocabulary: The same for inference; None means ``train_vocabulary``.
@@ -74,7 +74,7 @@ class OVSegmentor(BaseModel):
     def __init__(
         self,
         text_classifier: dict | None,
-        criterion: dict,
+        criterion: dict | None,
         *,
         fusion: dict,
         train_vocabulary: str | Sequence[str],
@@ -87,7 +87,9 @@ class OVSegmentor(BaseModel):
         self.text_classifier: Any = None
         if text_classifier is not None:
             self.text_classifier = MODELS.build(text_classifier)
-        self.criterion = MODELS.build(criterion)
+        self.criterion: Any = None
+        if criterion is not None:
+            self.criterion = MODELS.build(criterion)
         self.fusion = MODELS.build(fusion)
         self.train_vocabulary = Vocabulary.load(train_vocabulary)
         self.set_vocabulary(

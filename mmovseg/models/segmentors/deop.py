@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmovseg.registry import MODELS
+from mmovseg.registry import MODELS, build_part
 
 from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
@@ -42,7 +42,13 @@ class DeOP(OVSegmentor):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        self.proposals = MODELS.build(proposals).requires_grad_(False)
+        # Proposals of other libraries want other statistics.
+        statistics = self.data_preprocessor
+        self.proposals = build_part(
+            proposals,
+            mean=getattr(statistics, 'mean', None),
+            std=getattr(statistics, 'std', None),
+        ).requires_grad_(False)
         self.backbone = MODELS.build(backbone)
         self.check_embed_dims(self.backbone.embed_dims)
         self.head = MODELS.build(
