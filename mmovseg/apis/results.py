@@ -381,7 +381,7 @@ def _read_panoptic(result: Any, score_thr: float) -> tuple[np.ndarray, list[dict
         place = np.searchsorted(sorted_codes, codes).clip(max=len(kept) - 1)
         numbers = np.array([number[int(code)] for code in sorted_codes])
         label_map = np.where(sorted_codes[place] == codes, numbers[place], 0)
-    boxes = _find_boxes(label_map)
+    boxes = find_boxes(label_map)
     segments = [
         dict(
             id=i,
@@ -397,7 +397,7 @@ def _read_panoptic(result: Any, score_thr: float) -> tuple[np.ndarray, list[dict
 
 def _read_semantic(result: Any, score_thr: float) -> tuple[np.ndarray, list[dict]]:
     labels = result.sem_seg[0].cpu().numpy()
-    boxes = _find_boxes(labels + 1)
+    boxes = find_boxes(labels + 1)
     areas = np.bincount(labels.ravel())
     segments = [
         dict(id=i - 1, label=i - 1, score=None, area=int(areas[i - 1]), box=box)
@@ -430,7 +430,7 @@ def _read_instances(result: Any, score_thr: float) -> tuple[np.ndarray, list[dic
     return label_map, segments
 
 
-def _find_boxes(numbers: np.ndarray) -> dict[int, list[int]]:
+def find_boxes(numbers: np.ndarray) -> dict[int, list[int]]:
     """Return x, y, width, height of every positive number that occurs."""
     boxes = {}
     for number, place in enumerate(find_objects(numbers.astype(np.int32)), 1):

@@ -29,7 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser, photos: str = '+') -> None:
         help='classes with "," between them: draw where the model looked to classify '
         'them, as NAME_heatmaps.png (DeOP)',
     )
+    add(
+        '--tile',
+        type=int,
+        metavar='PIXELS',
+        help='segment large photos by tiles of this side that overlap by a quarter',
+    )
     add('--json', action='store_true', help='print JSON instead of tables')
 
 
-check = check_batch_size
+def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Check the options together."""
+    check_batch_size(parser, args)
+    if args.tile is None:
+        return
+    if args.task != 'panoptic' or args.show_heatmaps:
+        parser.error('--tile is for --task panoptic, without --show-heatmaps.')
+    if args.tile < 64:
+        parser.error(f'--tile must be at least 64, got {args.tile}.')

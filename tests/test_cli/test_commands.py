@@ -185,6 +185,19 @@ def test_predict(loaded, photos, tmp_path, capsys):
     assert main(['predict', 'photos/0.png', '-o', 'photos', *TINY]) == 3
 
 
+def test_predict_by_tiles(loaded, photos, tmp_path, capsys):
+    Image.open('photos/0.png').resize((300, 200)).save('photos/large.png')
+    (tmp_path / 'photos' / 'bad.jpg').write_bytes(b'x')
+    assert main(['predict', 'photos', '-c', NAMES, '--tile', '128', *TINY]) == 1
+    assert 'large: ' in capsys.readouterr().out
+    labels = np.asarray(Image.open('outputs/large_labels.png'))
+    assert labels.shape == (200, 300, 3) and labels.any()
+    for options in (('--tile', '8'), ('--tile', '64', '--task', 'semantic')):
+        with pytest.raises(SystemExit) as ended:
+            main(['predict', 'photos', *options])
+        assert ended.value.code == 2
+
+
 def test_predict_takes_the_best_model_and_says_so(loaded, photos, capsys, monkeypatch):
     from mmovseg.cli.runs import models
 

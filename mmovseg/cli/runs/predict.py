@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ...apis import ImageError, OutputError
-from ...apis.output_folder import open_folder
+from ...apis import ImageError, OutputError, OVSegInferencer
+from ...apis.images import list_sources
+from ...apis.output_folder import make_names, open_folder
 from ...apis.results import make_table
+from ...apis.tiles import segment_tiles
 from ...command_line import (
     BAD_INPUT,
     FAILED,
@@ -49,14 +51,19 @@ def segment_photos(
         with open_folder(args.out, args.photos):
             pass  # found out before the model is loaded
         inferencer = load_model(args, vocabulary=args.classes)
+        photos = list(find_photos())
         with without_log():
-            results = inferencer(
-                list(find_photos()),
-                args.batch_size,
-                task=args.task,
-                out_dir=args.out,
-                score_thr=args.score_thr,
-                show_heatmaps=args.show_heatmaps,
+            results = (
+                segment_by_tiles(args, inferencer, photos)
+                if args.tile is not None
+                else inferencer(
+                    photos,
+                    args.batch_size,
+                    task=args.task,
+                    out_dir=args.out,
+                    score_thr=args.score_thr,
+                    show_heatmaps=args.show_heatmaps,
+                )
             )
     except ImageError as error:
         return _fail(error, FAILED)
@@ -68,6 +75,36 @@ def segment_photos(
     for failed in results['errors']:
         print(f'error: {printable_lines(failed["message"])}', file=sys.stderr)
     return FAILED if results['errors'] else 0
+
+
+def segment_by_tiles(
+    args: argparse.Namespace, inferencer: OVSegInferencer, photos: Sequence[str]
+) -> dict[str, list]:
+    """Segment photos by tiles into files; returns what the inferencer returns."""
+    sources = list_sources(photos)
+    predictions: list[Any] = []
+    errors: list[dict[str, str]] = []
+    with open_folder(args.out, sources) as folder:
+        assert folder is not None
+        for source, name in zip(sources, make_names(sources, folder), strict=True):
+            try:
+                result = segment_tiles(
+                    inferencer,
+                    source,
+                    tile=args.tile,
+                    overlap=args.tile // 4,
+                    score_thr=args.score_thr,
+                )
+            except ImageError as error:
+                errors.append(dict(input=str(source), message=str(error)))
+                predictions.append(None)
+                continue
+            assert result.image is not None
+            saved = folder.save(name, source, result.image, result)
+            predictions.append(result.to_dict(saved))
+    if len(errors) == len(sources):
+        raise ImageError('\n'.join(error['message'] for error in errors))
+    return dict(predictions=predictions, errors=errors)
 
 
 def _fail(error: Exception, status: int) -> int:
