@@ -183,7 +183,7 @@ def shuffle_names(vocabulary):
     synonyms = list(vocabulary.synonyms)
     for kind in (True, False):
         labels = [i for i, thing in enumerate(vocabulary.is_thing) if thing == kind]
-        # Seven further, both the colour and the shape are others.
+        # Seven further, both the color and the shape are others.
         for label, other in zip(labels, np.roll(labels, 7), strict=True):
             synonyms[label] = vocabulary.synonyms[other]
     return Vocabulary(tuple(synonyms), vocabulary.is_thing)

@@ -102,18 +102,18 @@ def slow_recall(images, num_classes, threshold):
 
     Args:
         images: Proposals as lists of sets of pixels, and a list of the class of every
-            pixel; other values are unlabelled.
+            pixel; other values are unlabeled.
         num_classes: K.
         threshold: IoU to exceed.
     """
     hits = masks = 0
     for proposals, truths in images:
-        labelled = {i for i, truth in enumerate(truths) if 0 <= truth < num_classes}
-        for label in {truths[i] for i in labelled}:
-            mask = {i for i in labelled if truths[i] == label}
+        labeled = {i for i, truth in enumerate(truths) if 0 <= truth < num_classes}
+        for label in {truths[i] for i in labeled}:
+            mask = {i for i in labeled if truths[i] == label}
             masks += 1
             hits += any(
-                len(mask & proposal) / len(mask | (proposal & labelled)) > threshold
+                len(mask & proposal) / len(mask | (proposal & labeled)) > threshold
                 for proposal in proposals
             )
     return 100 * hits / masks if masks else np.nan

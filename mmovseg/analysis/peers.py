@@ -33,7 +33,7 @@ class System(NamedTuple):
 
     Attributes:
         model: Holds all parameters; in eval mode, without a text tower.
-        run: Turns normalised images ``[B, 3, H, W]`` into the system's results.
+        run: Turns normalized images ``[B, 3, H, W]`` into the system's results.
         task: ``'panoptic'`` or ``'semantic'``, the kind of the results.
         backbone: The part of the model that images pass first, so that its time can be
             told apart; None where no module is that.

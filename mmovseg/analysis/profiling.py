@@ -125,7 +125,7 @@ def draw_masks(model: BaseModel, count: int) -> None:
         logits = proposals[-1].mask_logits
         height, width = logits.shape[-2:]
         draws = torch.rand(4, count, 1, 1, generator=torch.Generator().manual_seed(0))
-        # Centres anywhere, radii of 5 to 30 per cent of the image.
+        # Centers anywhere, radii of 5 to 30 per cent of the image.
         y, x, tall, wide = (draw.to(logits.device) for draw in draws)
         rows = torch.linspace(0, 1, height, device=logits.device).view(-1, 1)
         columns = torch.linspace(0, 1, width, device=logits.device)
@@ -255,7 +255,7 @@ def time_models(
 
     Args:
         models: On the device of the inputs.
-        inputs: Normalised, padded images, ``[B, 3, H, W]``.
+        inputs: Normalized, padded images, ``[B, 3, H, W]``.
         warmup: Runs that are not counted.
         repeat: Runs that are.
         depth: As in :func:`watch_parts`.

@@ -169,7 +169,7 @@ def profile_parts(
 
     Args:
         model: In eval mode and on the device of the inputs.
-        inputs: Normalised, padded images, ``[B, 3, H, W]``.
+        inputs: Normalized, padded images, ``[B, 3, H, W]``.
         warmup: Runs that are not counted.
         repeat: Runs whose median is taken.
         depth: As in :func:`~mmovseg.analysis.profiling.watch_parts`.

@@ -288,7 +288,7 @@ def _compiler_settings() -> Iterator[None]:
     """Let there be many programs, and one serve all sizes.
 
     Lengths that are equal in the first batch are otherwise taken to be equal in all: a
-    batch of three, as many as there are colours, or square images, would have a
+    batch of three, as many as there are colors, or square images, would have a
     program of their own.
     """
     # Private, and not in every torch: asked for by those who compile only.

@@ -57,7 +57,7 @@ def unwrap(model: Any) -> Any:
 
 
 class InitFromHook(Hook):
-    """Load weights after the model's own initialisation, unless training resumes.
+    """Load weights after the model's own initialization, unless training resumes.
 
     Args:
         weights: From :func:`find_shared_weights`.

@@ -96,7 +96,7 @@ def adapt_to_device(cfg: Config) -> None:
     cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
     if cfg.pop('sync_bn', None) is not None:
         print_log(
-            'There is no GPU: sync_bn is ignored, so every process normalises with '
+            'There is no GPU: sync_bn is ignored, so every process normalizes with '
             'the statistics of its own samples.',
             logger='current',
         )

@@ -22,7 +22,7 @@ MIN_SIDE = 360  # Smaller images are enlarged, or no name fits into them.
 
 class _Name(NamedTuple):
     radius: float  # of the largest circle inside the mask
-    x: int  # and its centre
+    x: int  # and its center
     y: int
     width: int  # of the mask
     area: int
@@ -30,7 +30,7 @@ class _Name(NamedTuple):
 
 
 def class_color(label: int, instance: int = 0) -> tuple[int, int, int]:
-    """Return the colour of a class, always the same one.
+    """Return the color of a class, always the same one.
 
     Args:
         label: Class index.
@@ -167,10 +167,10 @@ def draw_heatmap(
     height, width = image.shape[:2]
     heat = np.asarray(heat, np.float32) / max(float(np.max(heat)), 1e-12)
     heat = cv2.resize(heat.clip(0, 1), (width, height))
-    colours = cv2.applyColorMap(np.rint(255 * heat).astype(np.uint8), cv2.COLORMAP_JET)
+    colors = cv2.applyColorMap(np.rint(255 * heat).astype(np.uint8), cv2.COLORMAP_JET)
     # Grey, or a red object would look hot.
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., None]
-    canvas = grey * (1 - OPACITY) + colours[..., ::-1] * OPACITY
+    canvas = grey * (1 - OPACITY) + colors[..., ::-1] * OPACITY
     canvas = np.ascontiguousarray(canvas.astype(np.uint8))
     if mask is not None:
         mask = np.asarray(mask, np.uint8).repeat(factor, 0).repeat(factor, 1)
@@ -250,7 +250,7 @@ def _draw(
         mask = mask[y : y + h, x : x + w]
         color = class_color(label, instance)
         _paint(canvas[y : y + h, x : x + w], mask, color, max(1, round(size / 14)))
-        names_at.append(_Name(*_find_centre(mask, x, y), w, int(mask.sum()), text))
+        names_at.append(_Name(*_find_center(mask, x, y), w, int(mask.sum()), text))
     canvas = _write_names(canvas, names_at, size)
     return _add_legend(canvas, sorted(seen), names, size, unseen) if legend else canvas
 
@@ -282,7 +282,7 @@ def _paint(
     canvas[inside] = drawn[inside]
 
 
-def _find_centre(mask: np.ndarray, x: int, y: int) -> tuple[float, int, int]:
+def _find_center(mask: np.ndarray, x: int, y: int) -> tuple[float, int, int]:
     """Return radius and place of the largest circle inside a mask."""
     distance = cv2.distanceTransform(
         cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT), cv2.DIST_L2, 5
@@ -331,7 +331,7 @@ def _add_legend(
     size: int,
     unseen: Collection[int],
 ) -> np.ndarray:
-    """Put a white strip with colours and names below."""
+    """Put a white strip with colors and names below."""
     labels = list(labels)
     if not labels:
         return canvas

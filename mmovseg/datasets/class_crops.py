@@ -77,7 +77,7 @@ class ClassCrops(Dataset):
         self.samples = draw_samples(classes[0], samples_per_class, seed)
         if not self.samples:
             raise ValueError(
-                f'None of the {len(self.dataset)} images has a labelled pixel; do the '
+                f'None of the {len(self.dataset)} images has a labeled pixel; do the '
                 'label files fit the dataset, and the seen classes the labels?'
             )
 

@@ -23,7 +23,7 @@ from .shapeworld_textures import (
     smooth_noise,
 )
 
-COLOURS = {  # saturated RGB, unlike any texture
+COLORS = {  # saturated RGB, unlike any texture
     'red': (222, 28, 34),
     'orange': (248, 132, 16),
     'yellow': (250, 226, 40),
@@ -102,7 +102,7 @@ SHAPES: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
 # The classes of the dataset, in label order. Stuff comes first on purpose: code
 # that takes thing classes for the first k labels, or class 0 for void, fails here.
 STUFF = tuple(TEXTURES)
-SOLID = tuple(f'{color} {shape}' for color in COLOURS for shape in SHAPES)
+SOLID = tuple(f'{color} {shape}' for color in COLORS for shape in SHAPES)
 PATTERNED = tuple(f'{pattern} {shape}' for pattern in PATTERNS for shape in SHAPES)
 THINGS = SOLID + PATTERNED
 CLASSES = STUFF + THINGS
@@ -127,7 +127,7 @@ SPLITS = {
 
 def _make_palette() -> tuple[tuple[int, int, int], ...]:
     shades = (100, 86, 72, 60, 48, 38)
-    paints = [*COLOURS.values(), (240, 120, 180), (40, 200, 200)]
+    paints = [*COLORS.values(), (240, 120, 180), (40, 200, 200)]
     return (
         *TONES.values(),
         *(
@@ -168,9 +168,9 @@ def _paint(
 ) -> np.ndarray:
     """Color the points of a shape, ``[h, w, 3]``; ``kind``: a color or a pattern."""
     shade = draw_integers(rng, -12, 12, 3)
-    if kind in COLOURS:
-        return np.broadcast_to(np.array(COLOURS[kind]) + shade, (*v.shape, 3))
-    paints = [*COLOURS.values(), WHITE]
+    if kind in COLORS:
+        return np.broadcast_to(np.array(COLORS[kind]) + shade, (*v.shape, 3))
+    paints = [*COLORS.values(), WHITE]
     light = [(red * 3 + green * 6 + blue) // 10 for red, green, blue in paints]
     pairs = [
         (a, b)

@@ -84,9 +84,9 @@ def _wood(rng: np.random.RandomState, size: int) -> np.ndarray:
     plank = x // 18
     tones = draw_integers(rng, -14, 14, size // 18 + 1)[plank]
     shifts = draw_integers(rng, 0, 60, size // 18 + 1)[plank]
-    fibres = triangle_wave(x * 3 + y // 4 + smooth_noise(rng, size, 16, 8), 12) * 4
+    fibers = triangle_wave(x * 3 + y // 4 + smooth_noise(rng, size, 16, 8), 12) * 4
     seam = (x % 18 == 0) | ((y + shifts) % 60 == 0)
-    return np.where(seam, -60, tones + fibres - 12)
+    return np.where(seam, -60, tones + fibers - 12)
 
 
 def _gravel(rng: np.random.RandomState, size: int) -> np.ndarray:

@@ -17,7 +17,7 @@ class CheckThingsHook(Hook):
     """Compare what dataset and model take for things, before training starts.
 
     A class that is stuff in the dataset and a thing in ``train_vocabulary`` has no
-    instances, and the model skips it in the semantic map: it is never learnt. Datasets
+    instances, and the model skips it in the semantic map: it is never learned. Datasets
     without thing flags, and pipelines without masks, are not concerned.
     """
 

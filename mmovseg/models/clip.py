@@ -179,7 +179,7 @@ def _put_tokens_first(transformer: Any) -> None:
 
 
 def freeze(module: nn.Module) -> nn.Module:
-    """Switch off gradients and training behaviour of a module, in place."""
+    """Switch off gradients and training behavior of a module, in place."""
     return module.requires_grad_(False).eval()
 
 

@@ -64,7 +64,7 @@ class TextEmbeddings(NamedTuple):
     It travels with a call, which so keeps the vocabulary that it started with.
 
     Attributes:
-        weight: L2-normalised rows, ``[V + 1, D]``; the last one is void.
+        weight: L2-normalized rows, ``[V + 1, D]``; the last one is void.
         class_ids: Class of each row, int64, ``[V + 1]``; K for the void row.
         num_classes: K. If None it is read from ``class_ids``, which waits for the
             device.

@@ -43,7 +43,7 @@ ALL = slice(0, len(CLASSES))
 KINDS = {'solid': SOLID, 'patterned': PATTERNED, 'stuff': STUFF}
 
 
-def normalise(images: np.ndarray) -> Tensor:
+def normalize(images: np.ndarray) -> Tensor:
     """Turn RGB ``[B, H, W, 3]`` uint8 into ``[B, 3, H, W]``."""
     scaled = (torch.from_numpy(images).float() - torch.tensor(MEAN)) / torch.tensor(STD)
     return scaled.permute(0, 3, 1, 2)
@@ -61,7 +61,7 @@ def name(features: Tensor, text: TextEmbeddings, labels: slice = ALL) -> Tensor:
     return logits.argmax(-1) + labels.start
 
 
-def summarise(right: dict[str, list[bool]]) -> dict[str, float]:
+def summarize(right: dict[str, list[bool]]) -> dict[str, float]:
     """Return per cent of every kind, and of solid shapes by seen and unseen."""
     groups = {
         **KINDS,
@@ -83,14 +83,14 @@ def measure_crops(
     rng = np.random.RandomState(1)
     for start in range(0, count, 100):
         images, labels = source.draw(rng, min(100, count - start), size)
-        features = F.normalize(visual(normalise(images)), dim=-1)[None]
+        features = F.normalize(visual(normalize(images)), dim=-1)[None]
         found, shape = name(features, text)[0], name(features, text, solid)[0]
         for label, guess in zip(labels.tolist(), found.tolist(), strict=True):
             right[CLASSES[label]].append(label == guess)
         is_solid = (labels >= solid.start) & (labels < solid.stop)
         among_solid += (shape.numpy() == labels)[is_solid].tolist()
     share = round(100 * float(np.mean(among_solid)), 1)
-    return {f'solid_of_{len(SOLID)}': share, **summarise(right)}
+    return {f'solid_of_{len(SOLID)}': share, **summarize(right)}
 
 
 class Regions:
@@ -143,7 +143,7 @@ def measure_regions(
         ids = torch.from_numpy(sample.segments)
         masks = torch.stack([ids == index for index in range(len(sample.labels))])
         masks = F.interpolate(masks[None].float() * 2 - 1, (side, side), mode='nearest')
-        features, valid = regions(normalise(image[None]), masks)
+        features, valid = regions(normalize(image[None]), masks)
         found = name(features, text)[0]
         covered += valid.tolist()
         for label, guess, usable in zip(
@@ -151,7 +151,7 @@ def measure_regions(
         ):
             if usable:
                 right[CLASSES[label]].append(label == guess)
-    return {**summarise(right), 'covered': round(100 * float(np.mean(covered)), 1)}
+    return {**summarize(right), 'covered': round(100 * float(np.mean(covered)), 1)}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -48,7 +48,7 @@ from .crops import CropSource, draw_pictures
 from .muon import Muon
 
 # CLIP's own statistics, which demo configs and open_clip's transforms use, and
-# ImageNet's, which others do: every batch is normalised by something in between.
+# ImageNet's, which others do: every batch is normalized by something in between.
 CLIP_MEAN, CLIP_STD = (122.771, 116.746, 104.094), (68.501, 66.632, 70.323)
 NET_MEAN, NET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 # Sides of a batch's images as multiples of the model's image size, and how often: of
@@ -152,16 +152,16 @@ def fill_boxes(boxes: Tensor, size: Sequence[int]) -> Tensor:
     """
     inside = []
     for axis, length in enumerate(size):
-        centre = (torch.arange(length) + 0.5) / length
+        center = (torch.arange(length) + 0.5) / length
         low, high = boxes[..., axis, None], boxes[..., axis + 2, None]
         nearest = ((low + high) / 2 * length).long().clamp(0, length - 1)
         inside.append(
-            ((centre >= low) & (centre <= high)) | (torch.arange(length) == nearest)
+            ((center >= low) & (center <= high)) | (torch.arange(length) == nearest)
         )
     return inside[0].unsqueeze(-1) & inside[1].unsqueeze(-2)
 
 
-def normalise(images: np.ndarray, share: float = 0.0, gain: float = 1.0) -> Tensor:
+def normalize(images: np.ndarray, share: float = 0.0, gain: float = 1.0) -> Tensor:
     """Turn RGB ``[B, H, W, 3]`` uint8 into ``[B, 3, H, W]``.
 
     Args:
@@ -181,7 +181,7 @@ def measure(towers: Towers, captions: Captions, images: np.ndarray, labels: Tens
     towers.eval()
     text = towers.encode_text(captions.plain)
     found = [
-        towers(towers.encode_image(normalise(chunk)), text).argmax(-1)
+        towers(towers.encode_image(normalize(chunk)), text).argmax(-1)
         for chunk in np.array_split(images, math.ceil(len(images) / 128))
     ]
     towers.train()
@@ -289,7 +289,7 @@ def make_optimizers(towers: Towers, args: argparse.Namespace) -> dict[str, objec
 def pretrain_text(towers: Towers, captions: Captions, args) -> None:
     """Let captions of one class agree, and those of others not.
 
-    Without it the image tower has no targets that are apart, and learns colours alone
+    Without it the image tower has no targets that are apart, and learns colors alone
     for a long time.
     """
     clip, labels = towers.clip, torch.arange(len(captions.plain))
@@ -327,7 +327,7 @@ def train_step(
         pictures, boxes, labels = source.draw_whole(rng, count, frame)
     else:
         pictures, labels = source.draw(rng, count, frame)
-    images = normalise(pictures, rng.uniform(), rng.uniform(0.9, 1.1))
+    images = normalize(pictures, rng.uniform(), rng.uniform(0.9, 1.1))
     text = towers.encode_text(captions.draw(rng))
     if whole:
         encoded = towers.encode_boxes(images, torch.from_numpy(boxes))

@@ -1,4 +1,4 @@
-"""A model whose masks are known: it finds red, green and blue by their colour."""
+"""A model whose masks are known: it finds red, green and blue by their color."""
 
 import pytest
 import torch
@@ -12,11 +12,11 @@ from mmovseg.models.structures import MaskPrediction, TextEmbeddings
 from mmovseg.registry import MODELS
 from mmovseg.vocabulary import Vocabulary
 
-COLOURS = Vocabulary((('red',), ('green',), ('blue',)), is_thing=(True, False, True))
+COLORS = Vocabulary((('red',), ('green',), ('blue',)), is_thing=(True, False, True))
 
 
 @MODELS.register_module(force=True)
-class ColourSegmentor(OVSegmentor):
+class ColorSegmentor(OVSegmentor):
     """Query i is the pixels where channel i of RGB is bright, at stride 4.
 
     With heatmaps it looks at the upper left 16 x 16 pixels of each, as DeOP might.
@@ -26,7 +26,7 @@ class ColourSegmentor(OVSegmentor):
         BaseModel.__init__(self, data_preprocessor)
         self.linear = nn.Linear(3, width)
         self.fusion = MaskFusion()
-        self.train_vocabulary = self.vocabulary = COLOURS
+        self.train_vocabulary = self.vocabulary = COLORS
         self.batch_sizes = []
         self.heatmaps = heatmaps
 
@@ -57,7 +57,7 @@ def make_config(**pipeline_options):
         dict(
             default_scope='mmovseg',
             model=dict(
-                type='ColourSegmentor',
+                type='ColorSegmentor',
                 data_preprocessor=dict(
                     type='ImgDataPreprocessor',
                     bgr_to_rgb=True,
@@ -79,5 +79,5 @@ def make_config(**pipeline_options):
 
 
 @pytest.fixture
-def colour_config():
+def color_config():
     return make_config()

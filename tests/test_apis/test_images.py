@@ -84,7 +84,7 @@ def test_every_mode_becomes_bgr(mode, photo):
         assert abs(result[..., ::-1].astype(int) - photo).max() <= 4
 
 
-def test_palette_with_a_transparent_colour(tmp_path):
+def test_palette_with_a_transparent_color(tmp_path):
     image = Image.new('P', (2, 1))
     image.putpalette([9, 8, 7, 200, 100, 50])
     image.putdata([0, 1])
@@ -101,7 +101,7 @@ def test_sixteen_bits_are_scaled(suffix, tmp_path):
     assert array_to_bgr(values)[0, :, 0].tolist() == [0, 1, 1, 128, 255]
 
 
-def test_sixteen_bit_colour_is_scaled(tmp_path):
+def test_sixteen_bit_color_is_scaled(tmp_path):
     import cv2
 
     values = np.zeros((2, 2, 3), np.uint16)

@@ -29,8 +29,8 @@ def halves(left, right, height=64, width=128):
 
 
 @pytest.fixture
-def inferencer(colour_config):
-    return OVSegInferencer(init_model(colour_config), show_progress=False)
+def inferencer(color_config):
+    return OVSegInferencer(init_model(color_config), show_progress=False)
 
 
 def found(prediction):
@@ -298,10 +298,10 @@ def test_wrong_arguments_are_named(inferencer):
         inferencer(halves(RED, RED), batch_size=0)
 
 
-def test_config_and_weights(colour_config, tmp_path):
-    model = init_model(colour_config)
+def test_config_and_weights(color_config, tmp_path):
+    model = init_model(color_config)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / 'a.pth')
-    colour_config.dump(tmp_path / 'config.py')
+    color_config.dump(tmp_path / 'config.py')
     inferencer = OVSegInferencer(
         str(tmp_path / 'config.py'),
         tmp_path / 'a.pth',
@@ -312,34 +312,34 @@ def test_config_and_weights(colour_config, tmp_path):
     assert torch.equal(inferencer.model.linear.weight, model.linear.weight)
     assert inferencer.model.vocabulary.names == ('a', 'b')
     with pytest.warns(UserWarning, match='not been trained'):
-        OVSegInferencer(colour_config)
+        OVSegInferencer(color_config)
 
 
-def test_pipeline_of_the_test_loader(colour_config):
-    pipeline = colour_config.pop('test_pipeline')
+def test_pipeline_of_the_test_loader(color_config):
+    pipeline = color_config.pop('test_pipeline')
     with pytest.raises(ValueError, match='test_pipeline'):
-        OVSegInferencer(init_model(colour_config))
+        OVSegInferencer(init_model(color_config))
     dataset = dict(type='Repeat', dataset=dict(type='X', pipeline=pipeline))
-    colour_config.test_dataloader = dict(dataset=dataset)
-    inferencer = OVSegInferencer(init_model(colour_config), show_progress=False)
+    color_config.test_dataloader = dict(dataset=dataset)
+    inferencer = OVSegInferencer(init_model(color_config), show_progress=False)
     assert len(found(inferencer(halves(RED, GREEN))['predictions'][0])) == 2
 
 
-def test_mmseg_pipeline(colour_config):
-    colour_config.test_pipeline = [
+def test_mmseg_pipeline(color_config):
+    color_config.test_pipeline = [
         dict(type='LoadImageFromFile'),
         dict(type='mmseg.ResizeShortestEdge', scale=64, max_size=128),
         dict(type='mmseg.LoadAnnotations'),
         dict(type='mmseg.PackSegInputs'),
     ]
-    inferencer = OVSegInferencer(init_model(colour_config), show_progress=False)
+    inferencer = OVSegInferencer(init_model(color_config), show_progress=False)
     (prediction,) = inferencer(halves(RED, GREEN), task='semantic')['predictions']
     assert found(prediction) == {'red': [0, 0, 64, 64], 'green': [64, 0, 64, 64]}
 
 
-def test_can_be_built_by_name(colour_config):
+def test_can_be_built_by_name(color_config):
     inferencer = INFERENCERS.build(
-        dict(type='mmovseg.OVSegInferencer', model=init_model(colour_config))
+        dict(type='mmovseg.OVSegInferencer', model=init_model(color_config))
     )
     assert isinstance(inferencer, OVSegInferencer)
 
@@ -357,9 +357,9 @@ def test_a_module_without_a_config_is_refused():
 
 
 @pytest.fixture
-def heat_inferencer(colour_config):
-    colour_config.model.heatmaps = True
-    return OVSegInferencer(init_model(colour_config), show_progress=False)
+def heat_inferencer(color_config):
+    color_config.model.heatmaps = True
+    return OVSegInferencer(init_model(color_config), show_progress=False)
 
 
 def test_heatmaps_of_chosen_classes(heat_inferencer, tmp_path):
@@ -432,15 +432,15 @@ def test_resized_probabilities(inferencer, task):
 
 
 @pytest.mark.parametrize('shape', [(1, 1), (1, 6000), (6000, 1), (400, 3000), (37, 53)])
-def test_mmseg_pipeline_with_odd_sizes(colour_config, shape, tmp_path):
-    colour_config.model.heatmaps = True
-    colour_config.test_pipeline = [
+def test_mmseg_pipeline_with_odd_sizes(color_config, shape, tmp_path):
+    color_config.model.heatmaps = True
+    color_config.test_pipeline = [
         dict(type='LoadImageFromFile'),
         dict(type='mmseg.Resize', scale=(256, 64), keep_ratio=True),
         dict(type='mmseg.LoadAnnotations'),
         dict(type='mmseg.PackSegInputs'),
     ]
-    inferencer = OVSegInferencer(init_model(colour_config), show_progress=False)
+    inferencer = OVSegInferencer(init_model(color_config), show_progress=False)
     inferencer.model.fusion.resize_probabilities = True
     image = np.zeros((*shape, 3), np.uint8)
     image[:] = RED

@@ -1,4 +1,4 @@
-"""Drawings: colours, places and sizes; how they look is for people."""
+"""Drawings: colors, places and sizes; how they look is for people."""
 
 import numpy as np
 import pytest
@@ -21,16 +21,16 @@ def image():
     return np.random.default_rng(0).integers(0, 256, (400, 500, 3), dtype=np.uint8)
 
 
-def test_colours_differ_and_repeat():
-    colours = [class_color(label) for label in range(133)]
-    assert len(set(colours)) == 133
-    assert colours == [class_color(label) for label in range(133)]
+def test_colors_differ_and_repeat():
+    colors = [class_color(label) for label in range(133)]
+    assert len(set(colors)) == 133
+    assert colors == [class_color(label) for label in range(133)]
     assert len({class_color(0, i) for i in range(4)}) == 4
 
 
-def test_neighbouring_classes_are_far_apart():
-    colours = np.array([class_color(label) for label in range(20)]).astype(int)
-    steps = abs(np.diff(colours, axis=0)).sum(1)
+def test_neighboring_classes_are_far_apart():
+    colors = np.array([class_color(label) for label in range(20)]).astype(int)
+    steps = abs(np.diff(colors, axis=0)).sum(1)
     assert steps.min() > 100
 
 
@@ -112,13 +112,13 @@ def test_heat_is_relative_to_its_largest_value(image, scale):
     heat[:, 250:] = scale
     heat[:100] = scale / 2
     drawn = draw_heatmap(image, heat)
-    for place, colour in (
+    for place, color in (
         ((300, 400), (128, 0, 0)),
         ((300, 10), (0, 0, 128)),
         ((50, 10), (130, 255, 126)),  # halfway: green
     ):
         grey = image[place] @ [0.299, 0.587, 0.114]
-        expected = grey * (1 - OPACITY) + np.array(colour) * OPACITY
+        expected = grey * (1 - OPACITY) + np.array(color) * OPACITY
         assert abs(drawn[place] - expected).max() <= 2
 
 
@@ -169,7 +169,7 @@ def test_unseen_classes_have_a_star_on_the_picture_and_in_the_legend(image):
     assert (marked == draw(['a', 'grass ★'], legend=False)).all()
     assert (marked != draw(names, legend=False)).any()
     assert (draw(names, unseen={0}) == draw(names)).all()  # it does not occur
-    # The legend also says what a star is, with nothing coloured before it.
+    # The legend also says what a star is, with nothing colored before it.
     noted, plain = draw(names, unseen={1}), draw(['a', 'grass ★'])
     assert noted.shape == plain.shape
     columns = (noted != plain).any((0, 2)).nonzero()[0]

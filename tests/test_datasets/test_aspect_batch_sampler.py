@@ -21,7 +21,7 @@ class Indices(list):
 SIZES = [(64, 48), (48, 64), (128, 96), (64, 64), (480, 640), (32, 32), (20, 10)]
 
 
-def test_neighbours_have_one_ratio():
+def test_neighbors_have_one_ratio():
     sampler = AspectBatchSampler(Indices(range(7), SIZES), 2)
     assert list(sampler) == [[1, 4], [3, 5], [0, 2], [6]]
     assert list(sampler) == list(sampler)

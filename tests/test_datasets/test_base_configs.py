@@ -241,7 +241,7 @@ def first_batch(loader):
 
 
 def label_sets(batch):
-    """The classes of every image, unlabelled pixels left out."""
+    """The classes of every image, unlabeled pixels left out."""
     maps = [sample.gt_sem_seg.data for sample in batch['data_samples']]
     for image, labels in zip(batch['inputs'], maps, strict=True):
         assert image.dtype == torch.uint8

@@ -145,7 +145,7 @@ def test_wrong_settings_are_refused(dataset, options, words):
 def test_a_data_set_without_labels_is_refused(dataset):
     decode = {'type': 'LoadSemanticAnnotations', 'class_values': [77]}
     dataset['pipeline'] = [decode]
-    with pytest.raises(ValueError, match='None of the 4 images has a labelled pixel'):
+    with pytest.raises(ValueError, match='None of the 4 images has a labeled pixel'):
         ClassCrops(dataset, PIPELINE)
 
 

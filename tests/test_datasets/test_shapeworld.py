@@ -6,7 +6,7 @@ import pytest
 from mmovseg.datasets import shapeworld
 from mmovseg.datasets.shapeworld import (
     CLASSES,
-    COLOURS,
+    COLORS,
     PALETTE,
     PATTERNS,
     SEEN,
@@ -64,14 +64,14 @@ def test_every_pixel_belongs_to_a_segment_with_a_class():
 
 def paints(pixels):
     """The paint nearest to every pixel, brightness left out."""
-    table = np.array([*COLOURS.values(), shapeworld.WHITE], float)
+    table = np.array([*COLORS.values(), shapeworld.WHITE], float)
     unit = table / np.linalg.norm(table, axis=1, keepdims=True)
     bright = pixels[pixels.max(1) > 110].astype(float)
     bright /= np.linalg.norm(bright, axis=1, keepdims=True)
     return np.bincount((bright @ unit.T).argmax(1), minlength=len(table))
 
 
-def test_solid_shapes_have_their_colour_and_patterned_ones_two():
+def test_solid_shapes_have_their_color_and_patterned_ones_two():
     """So a solid shape is never taken for a patterned one, nor the other way round."""
     solid, patterned = 0, 0
     for number in range(40):
@@ -82,7 +82,7 @@ def test_solid_shapes_have_their_colour_and_patterned_ones_two():
             share = counts / max(counts.sum(), 1)
             if name in SOLID:
                 solid += 1
-                assert share[list(COLOURS).index(kind)] > 0.99, (number, name)
+                assert share[list(COLORS).index(kind)] > 0.99, (number, name)
             elif kind in PATTERNS:
                 patterned += 1
                 assert share.max() < 0.8, (number, name)
@@ -132,7 +132,7 @@ def test_all_classes_occur():
 
 
 def test_the_world_is_as_large_as_it_says():
-    assert len(STUFF) >= 8 and len(COLOURS) >= 6 and len(SHAPES) >= 6
+    assert len(STUFF) >= 8 and len(COLORS) >= 6 and len(SHAPES) >= 6
     assert len(PATTERNS) >= 2
     assert len(CLASSES) == len(set(CLASSES)) == len(STUFF) + len(THINGS) == 58
     assert len(PALETTE) == len(set(PALETTE)) == len(CLASSES)
@@ -143,7 +143,7 @@ def test_every_word_of_an_unseen_thing_is_in_a_seen_one():
     assert 0.15 < len(set(UNSEEN) & set(SOLID)) / len(SOLID) < 0.25
     assert len(set(UNSEEN) & set(STUFF)) == 2
     seen = {word for name in SEEN if name in THINGS for word in name.split()}
-    assert seen == {*COLOURS, *SHAPES, *PATTERNS}
+    assert seen == {*COLORS, *SHAPES, *PATTERNS}
 
 
 def test_training_pictures_show_seen_classes_only():

@@ -127,8 +127,8 @@ model = dict(type='EOVSegWithHeatmaps')
     assert (panels[:, :width] == np.asarray(photo)).all()
     redness = panels[..., 0] - panels[..., 2]  # the photo under it is grey
     for left in (width + 8, 2 * (width + 8)):
-        centre = redness[height // 2, left + width // 2]
-        assert centre > redness[height // 8, left + width // 8] + 80
+        center = redness[height // 2, left + width // 2]
+        assert center > redness[height // 8, left + width // 8] + 80
 
 
 def test_folder_with_one_bad_file(demo, config, tmp_path, capsys):

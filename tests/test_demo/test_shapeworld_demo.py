@@ -10,7 +10,7 @@ from golden_utils import ROOT, load_module
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmovseg.datasets.shapeworld import CLASSES, COLOURS, PATTERNS, SEEN, SHAPES, UNSEEN
+from mmovseg.datasets.shapeworld import CLASSES, COLORS, PATTERNS, SEEN, SHAPES, UNSEEN
 from mmovseg.vocabulary import Vocabulary, get_templates
 
 # Words of names that are not words of CLASSES.
@@ -92,7 +92,7 @@ def test_no_seen_name_means_an_unseen_class():
             for word, plain in OTHER_WORDS.items():
                 synonym = synonym.replace(word, plain)
             kind, shape = synonym.split()
-            assert kind in (*COLOURS, *PATTERNS) and shape in SHAPES
+            assert kind in (*COLORS, *PATTERNS) and shape in SHAPES
             assert synonym == name
     meant = [x for names in every.synonyms if names[0] in UNSEEN for x in names]
     assert not set(meant) & set(vocabulary.all_names)

@@ -29,7 +29,7 @@ def evaluate(samples, num_classes, **options):
 def test_recall_by_hand():
     annotated = [0, 0, 0, 1, 1, 1, 2, 255, 255]
     masks = [
-        [1, 1, 0, 0, 0, 0, 0, 1, 1],  # class 0: 2/3, what is unlabelled does not count
+        [1, 1, 0, 0, 0, 0, 0, 1, 1],  # class 0: 2/3, what is unlabeled does not count
         [1, 1, 1, 1, 1, 0, 0, 0, 0],  # class 0: 3/5; class 1: 2/6
         [0, 0, 0, 0, 0, 0, 0, 0, 0],
     ]
@@ -82,13 +82,13 @@ def test_intersections_equal_a_loop():
 
 
 def test_deop_counts_by_hand():
-    """Proposals hit above 0.5, segments above 0.3; unlabelled is one more seen mask."""
+    """Proposals hit above 0.5, segments above 0.3; unlabeled is one more seen mask."""
     annotated = [0, 0, 1, 1, 255, 255]
     masks = [
         [1, 1, 0, 0, 0, 0],  # hits 0, unseen
         [1, 1, 0, 0, 0, 0],  # hits it again
         [0, 0, 1, 0, 0, 0],  # 1/2 is not above
-        [0, 0, 0, 0, 1, 1],  # hits the unlabelled
+        [0, 0, 0, 0, 1, 1],  # hits the unlabeled
         [0, 0, 0, 0, 0, 0],  # empty
     ]
     predicted = [0, 0, 0, 0, 2, 2]  # class 0: 1/2 with 0 and with 1; 0 has the hit
@@ -96,7 +96,7 @@ def test_deop_counts_by_hand():
     result = evaluate([data], 3, seen=['1', '2'], compatibility='deop')
     assert result['masks/deop_AP'] == 75
     assert result['masks/deop_Recall'] == 100
-    assert result['masks/deop_R_Seen'] == 50  # the unlabelled is hit, class 1 is not
+    assert result['masks/deop_R_Seen'] == 50  # the unlabeled is hit, class 1 is not
     assert result['masks/deop_R_Unseen'] == 100
     assert result['masks/recall_50'] == 50
 

@@ -58,7 +58,7 @@ def test_things_come_first_as_given_then_stuff_ascending():
 
 
 def test_a_crowd_is_no_target(vocabulary):
-    """Class 2 colours the map without an instance, as mmdet packs crowds."""
+    """Class 2 colors the map without an instance, as mmdet packs crowds."""
     sample = det_sample([0], [[[0, 0, 1], [0, 0, 0]]], MAP)
     sample.ignored_instances = InstanceData(
         labels=torch.tensor([2]), masks=Bitmaps([[[0, 0, 0], [0, 1, 1]]])

@@ -105,7 +105,7 @@ def upernet():
 
     folder = Path(mmseg.__file__).parent / '.mim' / 'configs' / 'upernet'
     cfg = Config.fromfile(folder / 'upernet_r50_4xb4-80k_ade20k-512x512.py')
-    # One process: plain batch norm in place of the synchronised one.
+    # One process: plain batch norm in place of the synchronized one.
     norm = dict(type='BN', requires_grad=True)
     options = dict(
         pretrained=None,

@@ -189,7 +189,7 @@ def test_files_with_other_classes_are_not_overwritten(tmp_path, name, kind):
     assert files[kind].read_bytes() == before
 
 
-def test_colours_and_supercategories_may_differ(tmp_path):
+def test_colors_and_supercategories_may_differ(tmp_path):
     _, panoptic, _ = panoptic_set(CITY, tmp_path)
     convert(CITY, tmp_path)
     content = json.loads(panoptic.read_text())

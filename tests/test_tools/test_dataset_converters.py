@@ -128,7 +128,7 @@ def test_ade20k_panoptic_makes_the_sample(data, shared):
             assert len(pairs[0]) > 50
 
 
-def test_ids_of_things_keep_off_the_colours_of_stuff():
+def test_ids_of_things_keep_off_the_colors_of_stuff():
     tool = load_tool('ade20k_panoptic')
     tool.STUFF_IDS[0] = 1
     ids, _ = tool.combine(np.array([[1, 8, 8]]), np.array([[[0, 0], [1, 1], [1, 2]]]))
@@ -196,7 +196,7 @@ def test_cityscapes(data):
 # ADE20K full
 
 
-def colour(code, instance=0):
+def color(code, instance=0):
     return [code // 256 * 10, code % 256, instance]
 
 
@@ -207,9 +207,9 @@ def test_ade20k_full(data):
     first, last, middle = tool.CODES[0], tool.CODES[846], tool.CODES[300]
     assert (first, len(set(tool.CODES))) == (2978, 847)
     codes = np.zeros((600, 900, 3), np.uint8)  # 0 is no class
-    codes[:300, :450] = colour(first, 3)
-    codes[:300, 450:] = colour(last)
-    codes[300:, :450] = colour(middle)
+    codes[:300, :450] = color(first, 3)
+    codes[:300, 450:] = color(last)
+    codes[300:, :450] = color(middle)
     codes[0, 0, 0] += 9  # the last digit of red means something else
     write(folder / 'ADE_val_00000001.jpg', photo(600, 900))
     write(folder / 'ADE_val_00000001_seg.png', codes)

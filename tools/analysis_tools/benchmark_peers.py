@@ -1,6 +1,6 @@
 """Time our models and independent systems in turns, on the same input.
 
-Every system goes from a normalised image to its usual result: the network, resizing,
+Every system goes from a normalized image to its usual result: the network, resizing,
 and the fusion into a panoptic or semantic label map. docs/peers.md says what is equal
 between them and what cannot be.
 

@@ -31,8 +31,8 @@ train_pipeline = [
         recompute_bbox=True,
         allow_negative_crop=True,  # stuff is worth learning where no thing is
     ),
-    # Grey before normalisation, as official; the preprocessor would pad with 0 after
-    # it, which is the mean colour. The 255 is no class.
+    # Grey before normalization, as official; the preprocessor would pad with 0 after
+    # it, which is the mean color. The 255 is no class.
     dict(type='mmdet.Pad', size=(1024, 1024), pad_val=dict(img=128, seg=255)),
     dict(type='mmdet.PackDetInputs'),
 ]

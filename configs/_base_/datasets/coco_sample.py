@@ -13,7 +13,7 @@ vocabulary = 'coco_panoptic'
 
 # Long and short side, 3:2 and 4:3 photos; small enough for a CPU.
 scale = (512, 256)
-# No augmentation: three photos are to be learnt by heart.
+# No augmentation: three photos are to be learned by heart.
 train_pipeline = [
     dict(type='SeedSample'),
     dict(type='LoadImageFromFile'),

@@ -41,8 +41,8 @@ train_pipeline = [
     dict(type='mmseg.RandomCrop', crop_size=(640, 640)),
     dict(type='mmseg.PhotoMetricDistortion'),
     dict(type='mmseg.RandomFlip', prob=0.5),
-    # Grey before normalisation, as official; the preprocessor would pad with 0 after
-    # it, which is the mean colour. The 255 is no class.
+    # Grey before normalization, as official; the preprocessor would pad with 0 after
+    # it, which is the mean color. The 255 is no class.
     dict(type='Pad', size=(640, 640), pad_val=dict(img=128, seg=255)),
     dict(type='mmseg.PackSegInputs'),
 ]

@@ -120,7 +120,7 @@ class CLIPConvBackbone(BaseModule):
         return [stem, *([getattr(visual, f'layer{i}')] for i in (1, 2, 3, 4))]
 
     def init_weights(self) -> None:
-        """Leave CLIP's weights alone (MMEngine would initialise timm's children)."""
+        """Leave CLIP's weights alone (MMEngine would initialize timm's children)."""
 
     def train(self, mode: bool = True) -> CLIPConvBackbone:
         """Stay in eval mode whatever ``mode`` is: norms keep their statistics."""
@@ -130,7 +130,7 @@ class CLIPConvBackbone(BaseModule):
         """Compute the maps; those of a ResNet without its norms, in inference.
 
         Args:
-            images: Normalised images, ``[B, 3, H, W]``.
+            images: Normalized images, ``[B, 3, H, W]``.
 
         Returns:
             Maps ``[B, C_i, H / s_i, W / s_i]``, finest first, contiguous unless

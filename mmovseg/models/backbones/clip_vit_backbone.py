@@ -112,7 +112,7 @@ class CLIPViTBackbone(BaseModule):
         """Compute the patch tokens after the last kept block, or after several.
 
         Args:
-            images: Normalised images, ``[B, 3, H, W]``; a rest narrower than a patch
+            images: Normalized images, ``[B, 3, H, W]``; a rest narrower than a patch
                 is dropped.
 
         Returns:

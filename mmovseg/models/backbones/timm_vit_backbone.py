@@ -112,7 +112,7 @@ class TimmViTBackbone(BaseModule):
         """Compute the patch tokens after the last kept block, or after several.
 
         Args:
-            images: Normalised images of any size, ``[B, 3, H, W]``; with ImageNet's
+            images: Normalized images of any size, ``[B, 3, H, W]``; with ImageNet's
                 mean and deviation, which are DINOv2's and SAM's too.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Visual prompt tuning: what is learnt inside a frozen CLIP ViT."""
+"""Visual prompt tuning: what is learned inside a frozen CLIP ViT."""
 
 from __future__ import annotations
 

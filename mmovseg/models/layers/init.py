@@ -1,4 +1,4 @@
-"""Initialisation shared by the decoder's layers."""
+"""Initialization shared by the decoder's layers."""
 
 from torch import nn
 

@@ -25,7 +25,7 @@ def sample_masks(masks: Tensor, points: Tensor, rows: Tensor) -> Tensor:
     """Sample binary masks as :func:`sample_maps` would, without a float copy of them.
 
     Full-resolution masks in float32 take four times their memory for a few thousand
-    points; here only the four neighbours of every point are read.
+    points; here only the four neighbors of every point are read.
 
     Args:
         masks: Bool, ``[m, H, W]``.

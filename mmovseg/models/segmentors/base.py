@@ -194,7 +194,7 @@ class OVSegmentor(BaseModel):
         """Predict masks and class logits.
 
         Args:
-            inputs: Normalised, padded images, ``[B, 3, H, W]``.
+            inputs: Normalized, padded images, ``[B, 3, H, W]``.
             text: The vocabulary.
 
         Returns:

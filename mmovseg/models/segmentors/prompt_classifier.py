@@ -28,8 +28,8 @@ class PromptClassifier(BaseModel):
         backbone: Config of a ``DenseCLIPViT`` without visual prompt.
         train_vocabulary: Packaged name, path or list; the classes of the annotation.
         test_vocabulary: The same for inference; None means ``train_vocabulary``.
-        data_preprocessor: Config of the preprocessor: CLIP's own normalisation.
-        init_cfg: MMEngine's initialisation config.
+        data_preprocessor: Config of the preprocessor: CLIP's own normalization.
+        init_cfg: MMEngine's initialization config.
 
     Raises:
         ValueError: If there is nothing to learn, or another part that would learn.
@@ -67,7 +67,7 @@ class PromptClassifier(BaseModel):
         # Not trained, so no part of checkpoints: a later stage may have trained it.
         self.register_state_dict_post_hook(_drop_void)
         self.register_load_state_dict_pre_hook(_keep_void)
-        # The released code fills normalised images with the mean before normalisation.
+        # The released code fills normalized images with the mean before normalization.
         fill = torch.tensor(self.backbone.visual.image_mean).view(-1, 1, 1)
         self.register_buffer('fill', fill, persistent=False)
 
@@ -77,7 +77,7 @@ class PromptClassifier(BaseModel):
         """Run in one of MMEngine's modes.
 
         Args:
-            inputs: Normalised square crops of CLIP's size, ``[B, 3, S, S]``.
+            inputs: Normalized square crops of CLIP's size, ``[B, 3, S, S]``.
             data_samples: mmseg's data samples whose label maps show one class each;
                 without them nothing is painted over.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.

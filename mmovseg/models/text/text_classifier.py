@@ -133,7 +133,7 @@ class TextClassifier(BaseModule):
         return self
 
     def init_weights(self) -> None:
-        """Do nothing: MMEngine would re-randomise open_clip's modules."""
+        """Do nothing: MMEngine would re-randomize open_clip's modules."""
 
     def forward(self, vocabulary: Vocabulary) -> TextEmbeddings:
         """Return the text matrix of a vocabulary with the void row at the end.

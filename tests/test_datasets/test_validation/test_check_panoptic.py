@@ -106,7 +106,7 @@ def test_ids_of_one_side_only(root):
     assert 'in the JSON and not in the PNG: 6' in texts[1]
 
 
-def test_swapped_channels_are_recognised(root):
+def test_swapped_channels_are_recognized(root):
     mmcv.imwrite(id_to_rgb(draw()['a'][0]), png(root))
     kind, text = the_problem(root)
     assert kind == 'packing' and 'swapped' in text

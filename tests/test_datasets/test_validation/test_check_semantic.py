@@ -134,7 +134,7 @@ def test_sixteen_bits(root):
     assert kind == 'range' and 'LoadSemanticAnnotations' in text
 
 
-def test_colours_are_no_label_map(root):
+def test_colors_are_no_label_map(root):
     mmcv.imwrite(np.zeros((2, 3, 3), np.uint8), str(root / 'labels' / 'a.png'))
     kind, text = the_problem(make_check(root))
     assert kind == 'packing' and '3 channels' in text

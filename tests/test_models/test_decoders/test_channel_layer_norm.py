@@ -4,7 +4,7 @@ from torch import nn
 from mmovseg.models.decoders.lite_decoder import ChannelLayerNorm
 
 
-def test_normalises_each_position_over_channels(seed):
+def test_normalizes_each_position_over_channels(seed):
     layer = ChannelLayerNorm(8)
     nn.init.normal_(layer.weight)
     nn.init.normal_(layer.bias)

@@ -169,7 +169,7 @@ def test_matching_finds_the_right_query(seed, criterion):
     assert (queries.tolist(), rows.tolist()) == ([1, 3], [1, 0])
 
 
-def test_masks_are_normalised_by_targets_of_all_processes(seed, monkeypatch):
+def test_masks_are_normalized_by_targets_of_all_processes(seed, monkeypatch):
     prediction, targets = make_prediction(2), make_targets(1, 2)
 
     def run(other):

@@ -31,7 +31,7 @@ def test_sample_maps_equals_a_loop(seed):
                 assert result[b, c, p].item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_centre_of_four_pixels_is_their_mean():
+def test_center_of_four_pixels_is_their_mean():
     maps = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]])
     points = torch.tensor([[[0.5, 0.5], [0.25, 0.25], [0.75, 0.25]]])
     assert sample_maps(maps, points).tolist() == [[[3.0, 1.0, 2.0]]]
@@ -42,7 +42,7 @@ def test_sample_masks_equals_grid_sample(seed, shared_points):
     masks = torch.rand(4, 17, 23) > 0.5
     rows = torch.tensor([3, 0, 0])
     points = torch.rand(1 if shared_points else 3, 500, 2)
-    # Borders and corners, where two or four neighbours are outside.
+    # Borders and corners, where two or four neighbors are outside.
     points[:, :4] = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.3]])
     result = sample_masks(masks, points, rows)
     grid = 2 * points.expand(3, -1, -1)[:, None] - 1

@@ -98,7 +98,7 @@ def test_targets_are_reduced_by_taking_pixels_not_means():
     assert (queries.tolist(), rows.tolist()) == ([0, 1], [1, 0])
 
 
-def test_masks_are_normalised_by_targets_of_all_processes(seed, monkeypatch):
+def test_masks_are_normalized_by_targets_of_all_processes(seed, monkeypatch):
     prediction, targets = make_prediction(2), make_targets(1, 2)
     alone = ProposalLoss(class_weight=1.0)([prediction], targets)
 

@@ -3,7 +3,7 @@ import torch
 from mmovseg.models.necks.vas_neck import LiteAggregator
 
 
-def test_initialisation_leaves_no_zero_matrix_but_zero_offset_biases(seed):
+def test_initialization_leaves_no_zero_matrix_but_zero_offset_biases(seed):
     layer = LiteAggregator((4, 8, 12, 16), 6, 10)
     assert all((p != 0).all() for p in layer.parameters() if p.dim() > 1)
     assert all((up.offset.bias == 0).all() for up in layer.upsamples)

@@ -132,7 +132,7 @@ def test_a_resnet_of_mmseg_trains_its_convolutions_and_not_its_norms(seed):
     assert not model.backbone.layer1[0].bn1.training
 
 
-def test_initialisation(seed):
+def test_initialization(seed):
     model = make(channels=64, ffn_channels=512)
     for weight in (
         model.layers[0].self_attention.out_proj.weight,

@@ -86,7 +86,7 @@ def test_queries_are_scored_by_a_hundred_cosines(width):
 
 @torch.no_grad()
 @pytest.mark.parametrize('text', [True, None])
-def test_masks_alone_have_no_favourite_class(tiny_clip, text):
+def test_masks_alone_have_no_favorite_class(tiny_clip, text):
     model = make(text=text).eval()
     prediction = model(torch.randn(2, 3, 64, 64))
     assert torch.equal(prediction.class_logits, torch.zeros(2, 3, 4))

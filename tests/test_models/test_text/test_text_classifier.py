@@ -322,7 +322,7 @@ def test_init_weights_changes_nothing(tiny_clip):
     init = {'type': 'Constant', 'layer': ['Linear', 'Embedding'], 'val': 5.0}
     classifier = TextClassifier('tiny-rn', init_cfg=init)
     # What MMEngine would call on any child that has it.
-    classifier.clip.init_weights = lambda: pytest.fail('re-randomised')
+    classifier.clip.init_weights = lambda: pytest.fail('re-randomized')
     before = copy.deepcopy(classifier.state_dict())
     classifier.init_weights()
     after = classifier.state_dict()

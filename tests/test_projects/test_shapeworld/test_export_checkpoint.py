@@ -21,10 +21,10 @@ def trained():
     """A model, the names of its trained weights and of its packaged ones."""
     torch.manual_seed(0)
     model = init_model(CONFIG)
-    learnt = [name for name, p in model.named_parameters() if p.requires_grad]
+    learned = [name for name, p in model.named_parameters() if p.requires_grad]
     towers = packaged_towers(model.cfg.model)
     packaged = [name for name in model.state_dict() if name.startswith(towers)]
-    return model, learnt, packaged
+    return model, learned, packaged
 
 
 def save(model, path):
@@ -33,8 +33,8 @@ def save(model, path):
 
 
 def test_what_was_trained_is_kept_and_what_is_packaged_is_not(tool, trained, tmp_path):
-    model, learnt, packaged = trained
-    assert learnt and packaged and not set(learnt) & set(packaged)
+    model, learned, packaged = trained
+    assert learned and packaged and not set(learned) & set(packaged)
     source, target = tmp_path / 'iter_3.pth', tmp_path / 'new' / 'small.safetensors'
     save(model, source)
     tool.main([str(source), str(target)])
@@ -46,7 +46,7 @@ def test_what_was_trained_is_kept_and_what_is_packaged_is_not(tool, trained, tmp
             assert torch.equal(value, state[name].half()), name
         else:
             assert torch.equal(value, state[name]), name
-    assert {weights[name].dtype for name in learnt} == {torch.float16, torch.float32}
+    assert {weights[name].dtype for name in learned} == {torch.float16, torch.float32}
     torch.manual_seed(1)
     again = init_model(CONFIG, target)
     for name, value in again.state_dict().items():

@@ -1,4 +1,4 @@
-"""A tiny CLIP of a tiny world; what is learnt in seconds is no measure."""
+"""A tiny CLIP of a tiny world; what is learned in seconds is no measure."""
 
 import importlib
 import json
@@ -193,7 +193,7 @@ def test_regions_are_named_by_their_own_pixels():
 
     def regions(images, masks):
         (sample,) = [
-            s for s in pictures if evaluation.normalise(s.image[None]).equal(images)
+            s for s in pictures if evaluation.normalize(s.image[None]).equal(images)
         ]
         valid = torch.tensor([CLASSES[label] not in STUFF for label in sample.labels])
         return text[sample.labels][None], valid
