@@ -43,8 +43,13 @@ def run(path, write):
             if cell.cell_type == 'code':
                 # Warnings and progress of libraries are no result.
                 cell.outputs = [x for x in cell.outputs if x.get('name') != 'stderr']
+                for output in cell.outputs:
+                    output.get('data', {}).pop('image/jpeg', None)  # there is a PNG
         notebook.metadata.language_info = {'name': 'python'}
-        path.write_text(nbformat.writes(notebook) + '\n')
+        text = nbformat.writes(notebook)
+        if str(ROOT) in text:
+            return f'{path.name}: the outputs name a folder of this machine, {ROOT}'
+        path.write_text(text + '\n')
     return None
 
 
