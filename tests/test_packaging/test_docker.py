@@ -13,7 +13,8 @@ SCRIPT = ROOT / 'docker' / 'install.sh'
 @pytest.mark.parametrize('name', ['Dockerfile', 'Dockerfile.cuda'])
 def test_steps(name):
     text = (ROOT / 'docker' / name).read_text()
-    steps = re.findall(r'docker/install\.sh (\w+)', text)
+    text_of_runs = ' '.join(re.findall(r'^RUN (.*)$', text, re.M))
+    steps = re.findall(r'docker/install\.sh (\w+)', text_of_runs)
     assert steps == ['dependencies', 'package', 'check']
     assert re.findall(r'^(\w+)\)$', SCRIPT.read_text(), re.M) == steps
     for source in re.findall(r'^COPY (\S+) ', text, re.M):
