@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from docutils import nodes
+from latex2mathml.converter import convert
 from sphinx.errors import ExtensionError
 from sphinx.util import logging
 
@@ -20,7 +22,6 @@ release = version = __version__
 extensions = [
     'myst_nb',
     'sphinx.ext.autodoc',
-    'sphinx.ext.mathjax',
     'sphinx.ext.napoleon',
     'sphinx.ext.viewcode',
     'sphinx_copybutton',
@@ -45,9 +46,11 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
+html_math_renderer = 'mathml'  # MathJax comes from the network
 html_theme = 'furo'
 html_title = f'mmovseg {__version__}'
 html_static_path = ['_static']
+html_css_files = ['custom.css']
 html_show_sphinx = False
 
 # Pages of the site that show a file from outside this folder.
@@ -124,7 +127,21 @@ def check_sources(app, exception):
             raise ExtensionError(f'{module} has no public name in the API reference')
 
 
+def write_math(self, node):
+    """Write a formula inside a line."""
+    self.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def write_math_block(self, node):
+    """Write a formula with its own lines."""
+    formula = convert(node.astext(), display='block')
+    self.body.append(f'<div class="math-block">{formula}</div>\n')
+    raise nodes.SkipNode
+
+
 def setup(app):
     """Register the hooks."""
+    app.add_html_math_renderer('mathml', (write_math, None), (write_math_block, None))
     app.connect('source-read', read_source)
     app.connect('build-finished', check_sources)

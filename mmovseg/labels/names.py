@@ -19,6 +19,7 @@ class Format(NamedTuple):
     function: str = 'write'
 
 
+#: The formats, by the name that `--format` takes.
 FORMATS = {
     'coco': Format('COCO instances, masks as RLE', 'coco_instances'),
     'coco-polygons': Format(

@@ -43,7 +43,7 @@ def test_every_page_is_in_the_contents():
     listed = set()
     for path in docs.rglob('index.md'):
         for block in re.findall(r'```{toctree}\n(.*?)```', path.read_text(), re.S):
-            names = [x for x in block.splitlines() if x and not x.startswith(':')]
+            names = re.findall(r'^(?!:)(?:.* <)?([^\s<>]+)>?$', block, re.M)
             listed |= {(path.parent / name).resolve() for name in names}
     pages = {x.with_suffix('') for x in PAGES if x.is_relative_to(docs)}
     pages |= {x.with_suffix('') for x in docs.glob('notebooks/*.ipynb')}
