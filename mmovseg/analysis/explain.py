@@ -152,7 +152,8 @@ def draw_explanations(
     rows = -(-len(shown) // 2)
     figure = Figure((14, max(4, 2.2 * rows)), dpi=80, layout='constrained')
     canvas = FigureCanvasAgg(figure)
-    picture, bars = figure.subfigures(1, 2, width_ratios=(2, 3))
+    halves: Any = figure.subfigures(1, 2, width_ratios=(2, 3))
+    picture, bars = halves
     axes = picture.subplots()
     axes.set_axis_off()
     infos = [
