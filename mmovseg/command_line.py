@@ -27,9 +27,10 @@ def exit_on_error(*more: type[Exception]) -> Iterator[None]:
     """End with one line and status 1 for what the user can mend.
 
     Args:
-        more: Exceptions besides ``OSError`` and ``ValueError``.
+        more: Exceptions besides ``OSError``, ``ValueError`` and ``ImportError``, which
+            names a package that is missing.
     """
-    kinds: tuple[type[Exception], ...] = (OSError, ValueError, *more)
+    kinds: tuple[type[Exception], ...] = (OSError, ValueError, ImportError, *more)
     try:
         yield
     except kinds as error:

@@ -60,6 +60,7 @@ class SegmentorGraph(nn.Module):
     text: Tensor | None
     class_ids: Tensor | None
     seen: Tensor | None
+    known: Tensor | None
 
     def __init__(self, model: BaseModel, vocabulary: TextInputs | None) -> None:
         super().__init__()
@@ -78,6 +79,9 @@ class SegmentorGraph(nn.Module):
         self.register_buffer('void', F.normalize(void, dim=-1))
         for name, value in zip(INPUTS[1:], vocabulary or (None,) * 3, strict=True):
             self.register_buffer(name, value)
+        # Of proposals that know classes, which stay the same.
+        known = model.encode_vocabulary(model.vocabulary).known
+        self.register_buffer('known', known)
 
     def forward(
         self,
@@ -111,6 +115,7 @@ class SegmentorGraph(nn.Module):
             torch.cat([class_ids, last]),
             num_classes,
             seen,
+            self.known,
         )
         inputs = (images - self.mean) / self.std
         class_logits, mask_logits, _ = self.model.segment(inputs, embeddings)[-1]
@@ -143,9 +148,14 @@ def export_program(model: BaseModel, *, text_input: bool = False) -> ExportedPro
     Raises:
         ValueError: See :class:`SegmentorGraph`; or if the model cannot be traced.
     """
+    for name, part in model.named_modules():
+        if reason := getattr(part, 'why_no_export', None):
+            raise ValueError(
+                f'{name} ({type(part).__name__}) cannot be exported: {reason}'
+            )
     text = embed_vocabulary(model, model.vocabulary)
     model = copy.deepcopy(model)
-    model.text_classifier.drop_text_tower()  # a program keeps even unused weights
+    model.drop_text_tower()  # a program keeps even unused weights
     graph = SegmentorGraph(model, None if text_input else text)
     # Neither equal nor 1: such lengths would be taken for constants.
     images = torch.zeros(2, 3, 3 * DIVISOR, 2 * DIVISOR, device=graph.mean.device)

@@ -131,6 +131,14 @@ def test_something_else_is_refused_and_nothing_is_written(
     assert not (tmp_path / 'out.pth').exists()
 
 
+@pytest.mark.parametrize('config', ['fcclip_r101_coco', 'fcclip_r50x4_zs-ade20k'])
+def test_a_file_of_another_size_than_asked_for_is_refused(convert, tmp_path, config):
+    state = empty(official_shapes('r50'))
+    with pytest.raises(SystemExit, match=f'size of fcclip_r50_coco, not of {config}'):
+        convert(state, '--config', config)
+    assert not (tmp_path / 'out.pth').exists()
+
+
 @pytest.mark.slow
 def test_without_clip_the_message_says_how_to_give_it(convert, tmp_path):
     state = empty(official_shapes('r50'))

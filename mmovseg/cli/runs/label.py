@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         return _run(args)
     except OutputError as error:
         return _fail(error, NOT_WRITTEN)
-    except (ImageError, ValueError, OSError, RuntimeError) as error:
+    except (ImageError, ValueError, OSError, RuntimeError, ImportError) as error:
         return _fail(error, BAD_INPUT)
 
 
@@ -153,7 +153,7 @@ def _work_alone(args: argparse.Namespace, *rest: Any) -> None:
         work(args, *rest)
     except OutputError as error:
         sys.exit(_fail(error, NOT_WRITTEN))
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
         sys.exit(_fail(error, BAD_INPUT))
 
 

@@ -69,7 +69,7 @@ def segment_photos(
         return _fail(error, FAILED)
     except OutputError as error:
         return _fail(error, NOT_WRITTEN)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
         return _fail(error, BAD_INPUT)
     show(args, results)
     for failed in results['errors']:

@@ -49,6 +49,7 @@ class HubModel(BaseModule):
 
     Attributes:
         network: The network.
+        why_no_export: Why it cannot be part of an exported graph.
 
     Raises:
         ImportError: If transformers is not installed.
@@ -59,6 +60,10 @@ class HubModel(BaseModule):
     """
 
     network: Any
+    why_no_export = (
+        'networks of transformers take images of their own sizes, and decide in '
+        'Python. Export a model with proposals of ours, such as MaskFormerProposals.'
+    )
 
     def __init__(
         self,
@@ -100,6 +105,11 @@ class HubModel(BaseModule):
             offset = (mean - 255 * torch.tensor(own_mean)) / own
         for name, value in dict(factor=factor, offset=offset, black=black).items():
             self.register_buffer(f'_{name}', value.view(3, 1, 1), persistent=False)
+
+    @staticmethod
+    def check_installed() -> None:
+        """Raise an ImportError if transformers is not installed."""
+        import_transformers()
 
     def init_weights(self) -> None:
         """Leave the weights alone."""

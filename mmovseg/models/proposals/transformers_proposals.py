@@ -109,7 +109,7 @@ class TransformersProposals(HubModel):
             the C classes that the network knows, ``[B, N, C]``.
         """
         images = self.normalize(images)
-        size = images.shape[-2:]
+        size = (images.shape[-2], images.shape[-1])
         given = {}
         if self.kind in SQUARE:
             images, size = self._fit(images)

@@ -45,6 +45,7 @@ class TrainingFreeSegmentor(OVSegmentor):
         shared: What all segmentors take but the criterion; see :class:`OVSegmentor`.
 
     Raises:
+        ImportError: If a package that the proposal network needs is missing.
         ValueError: If CLIP's towers do not fit each other, ``num_known`` is below 1, or
             ``ensemble`` needs classes that the proposal network does not know.
 
@@ -63,6 +64,10 @@ class TrainingFreeSegmentor(OVSegmentor):
         num_known: int = 10,
         **shared: Any,
     ) -> None:
+        kind = proposals['type']
+        kind = MODELS.get(kind) if isinstance(kind, str) else kind
+        if hasattr(kind, 'check_installed'):
+            kind.check_installed()  # before CLIP is fetched
         super().__init__(criterion=None, **shared)
         if num_known < 1:
             raise ValueError(f'num_known must be at least 1, got {num_known}.')

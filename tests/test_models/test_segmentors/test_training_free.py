@@ -1,5 +1,6 @@
 """Masks of one network, names of CLIP, votes of the classes that the network knows."""
 
+import sys
 import warnings
 
 import pytest
@@ -183,6 +184,12 @@ def test_mistakes_are_named():
         make(num_known=0)
 
 
+def test_a_missing_package_is_named_before_clip_is_fetched(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'transformers', None)
+    with pytest.raises(ImportError, match=r"pip install 'mmovseg\[transformers\]'"):
+        MODELS.build(load_config('eomt-s_convnext-l').model)
+
+
 def test_a_folder_of_transformers_segments_offline(tmp_path, monkeypatch):
     """From what save_pretrained writes to results, as a user does it."""
     pytest.importorskip('transformers', reason='its network proposes the masks')
@@ -206,3 +213,44 @@ def test_a_folder_of_transformers_segments_offline(tmp_path, monkeypatch):
     torch.testing.assert_close(own, segment.model.proposals._black)
     photo = torch.randint(0, 256, (64, 96, 3)).byte().numpy()
     assert segment(photo, vocabulary='cat, kite; toy, stuff: sky')['predictions'][0]
+
+
+def test_proposals_of_transformers_are_not_exported():
+    pytest.importorskip('transformers', reason='its network proposes the masks')
+    from small_networks import EOMT
+
+    from mmovseg.apis.export import export_program
+
+    model = make(silent=True, ensemble=None)
+    model.proposals = MODELS.build(
+        dict(type='TransformersProposals', pretrained=None, architecture=EOMT)
+    )
+    with pytest.raises(ValueError, match=r'proposals \(.*cannot be exported.*of ours'):
+        export_program(model)
+
+
+@pytest.mark.slow
+def test_proposals_of_ours_are_exported(tmp_path):
+    onnxruntime = pytest.importorskip('onnxruntime', reason='it runs the graph')
+    from mmovseg.apis.export import export_program, save_onnx
+
+    model = make(silent=True, ensemble=None)
+    backbone = dict(
+        type='mmseg.ResNetV1c', depth=18, stem_channels=16, base_channels=16
+    )
+    model.proposals = MODELS.build(
+        dict(type='MaskFormerProposals', backbone=backbone, num_queries=5)
+    ).eval()
+    program = export_program(model)
+    save_onnx(program, tmp_path / 'x.onnx', dict(text_input=False))
+    images = torch.rand(1, 3, 64, 96) * 255
+    session = onnxruntime.InferenceSession(str(tmp_path / 'x.onnx'))
+    scores, masks = session.run(None, {'images': images.numpy()})
+    text = model.encode_vocabulary(model.vocabulary)
+    with torch.no_grad():
+        expected = model.segment(images, text)[-1]
+    torch.testing.assert_close(
+        torch.from_numpy(masks), expected.mask_logits, atol=1e-3, rtol=1e-3
+    )
+    expected = expected.class_logits.softmax(-1)
+    torch.testing.assert_close(torch.from_numpy(scores), expected, atol=1e-3, rtol=1e-2)
