@@ -55,6 +55,7 @@ FEATURES = (
         ('label_studio_sdk',),
         "pip install 'mmovseg[label-studio]'",
     ),
+    Feature('CVAT', ('cvat_sdk',), "pip install 'mmovseg[cvat]'"),
     Feature(
         'Result.to_supervision',
         ('supervision',),
@@ -71,6 +72,7 @@ _DISTRIBUTIONS = {
     'mmcv': ('onedl-mmcv', 'mmcv'),
     'mmdet': ('onedl-mmdetection', 'mmdet'),
     'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
+    'cvat_sdk': ('cvat-sdk',),
     'label_studio_sdk': ('label-studio-sdk',),
 }
 # Two sets of packages with the same modules: having both breaks both.
