@@ -319,8 +319,7 @@ def test_train_keeps_the_tower_in_eval(tiny_clip):
 
 
 def test_init_weights_changes_nothing(tiny_clip):
-    init = {'type': 'Constant', 'layer': ['Linear', 'Embedding'], 'val': 5.0}
-    classifier = TextClassifier('tiny-rn', init_cfg=init)
+    classifier = TextClassifier('tiny-rn')
     # What MMEngine would call on any child that has it.
     classifier.clip.init_weights = lambda: pytest.fail('re-randomized')
     before = copy.deepcopy(classifier.state_dict())
