@@ -21,7 +21,7 @@ export GOMP_SPINCOUNT := 20000
 # A MIM-style build of the ops is for .venv-ops alone.
 unexport MMCV_WITH_OPS
 
-.PHONY: help venv venv-ops demo lint format test test-all test-slow test-ops configs golden bench wheel docs notebooks docker-steps clean
+.PHONY: help venv venv-ops demo lint format test test-all test-slow test-ops configs golden bench wheel light docs notebooks docker-steps clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -89,6 +89,9 @@ docker-steps:  ## Run the steps of the Dockerfile in a fresh environment, withou
 	  PATH="$(CURDIR)/work_dirs/docker_venv/bin:$$PATH" docker/install.sh $$step; done
 	rm -rf work_dirs/docker_venv
 
+light: wheel  ## Install the wheel alone in a new environment; infer and export there
+	$(PY) .ci/light.py dist/*.whl
+
 clean:  ## Remove what builds, tests and the demo leave (not the environments)
 	rm -rf build dist work_dirs docs/_build .pytest_cache .ruff_cache .mypy_cache *.egg-info
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
@@ -107,7 +110,7 @@ $(VENV)/.stamp: $(ENV_FILES)
 	$(call new_venv,$(VENV))
 	$(PY) -m pip install -q $(PIN) --no-cache-dir --no-deps $(MMCV)
 	PYTHONWARNINGS=ignore $(PY) -m pip install -q $(PIN) -r requirements/test.txt \
-	  -r requirements/lint.txt -r requirements/docs.txt -e '.[onedl,export]'
+	  -r requirements/lint.txt -r requirements/docs.txt -e '.[openmmlab,export]'
 	@touch $@
 
 # About ten minutes on two cores the first time; later pip's cache has the wheel.
@@ -123,5 +126,5 @@ $(VENV_OPS)/.stamp: $(ENV_FILES)
 	    --force-reinstall --no-deps $(MMCV); \
 	  $(PY_OPS) -c 'import mmcv.ops'; }
 	PYTHONWARNINGS=ignore $(PY_OPS) -m pip install -q $(PIN) -r requirements/test.txt \
-	  -e '.[onedl]'
+	  -e '.[openmmlab]'
 	@touch $@

@@ -51,7 +51,7 @@ if __name__ == '__main__':
 
 from mmovseg.apis.images import write_png
 from mmovseg.cli.runs.predict import print_results, segment_photos
-from mmovseg.datasets.shapeworld import draw_numbered
+from mmovseg.shapeworld.drawing import draw_numbered
 
 
 def draw_photo(folder: str, seed: int) -> str:

@@ -96,7 +96,7 @@ def load_config(args):
 
 def read_truth(data_root, names):
     """Yield path, segment ids and segments of the validation images."""
-    from mmovseg.datasets.panoptic_format import read_segment_ids
+    from mmovseg.formats.panoptic_format import read_segment_ids
 
     root = Path(data_root)
     truth = json.loads((root / 'annotations/panoptic_val.json').read_text())
@@ -114,7 +114,7 @@ def read_truth(data_root, names):
 def draw_prediction(inferencer, path, panels, target):
     """Draw an image, given panels of it (title, ids, segments), and the prediction."""
     from mmovseg.apis import draw_panoptic, side_by_side
-    from mmovseg.datasets.image_file import read_photo
+    from mmovseg.formats.image_file import read_photo
 
     sample = inferencer(str(path), return_datasamples=True)['predictions'][0]
     found = sample.pred_panoptic_seg

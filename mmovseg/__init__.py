@@ -1,7 +1,5 @@
 """mmovseg: open-vocabulary segmentation for OpenMMLab."""
 
-import importlib.util
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from .moved import install as _find_moved_modules
@@ -13,15 +11,6 @@ if TYPE_CHECKING:
 __all__ = ['__version__', 'load']
 
 _find_moved_modules()
-
-# OpenMMLab's packages exist under two sets of names, so they are extras, not
-# dependencies; the vocabularies work without them.
-if importlib.util.find_spec('mmengine') is None:
-    warnings.warn(
-        "OpenMMLab is not installed: pip install 'mmovseg[onedl]' (tested) or "
-        "'mmovseg[openmmlab]'.",
-        stacklevel=2,
-    )
 
 
 def load(name: str | None = None, **options: Any) -> 'OVSegInferencer':

@@ -30,6 +30,31 @@ MOVED = {
         f'mmovseg.models.heads.{name}': f'mmovseg.models.proposals.{name}'
         for name in ('mask_former_proposals', 'mmdet_proposals')
     },
+    **{
+        f'mmovseg.datasets.{name}': f'mmovseg.formats.{name}'
+        for name in (
+            'annotation_file',
+            'findings',
+            'image_file',
+            'instance_format',
+            'label_map_file',
+            'panoptic_format',
+        )
+    },
+    **{
+        f'mmovseg.datasets.transforms{name}': f'mmovseg.transforms{name}'
+        for name in (
+            '',
+            '.crop_class',
+            '.keep_seen_classes',
+            '.load_image_from_file',
+            '.load_panoptic_annotations',
+            '.load_semantic_annotations',
+            '.seed_sample',
+        )
+    },
+    'mmovseg.datasets.shapeworld': 'mmovseg.shapeworld.drawing',
+    'mmovseg.datasets.shapeworld_textures': 'mmovseg.shapeworld.textures',
     'mmovseg.datasets.shapeworld_captions': 'projects.shapeworld.captions',
     'mmovseg.datasets.shapeworld_crops': 'projects.shapeworld.crops',
     'mmovseg.engine.muon': 'projects.shapeworld.muon',

@@ -40,7 +40,7 @@ def _node(parent: Registry, *locations: str) -> Registry:
 MODELS = _node(root.MODELS, 'mmovseg.models')
 DATASETS = _node(root.DATASETS, 'mmovseg.datasets')
 DATA_SAMPLERS = _node(root.DATA_SAMPLERS, 'mmovseg.datasets')
-TRANSFORMS = _node(root.TRANSFORMS, 'mmovseg.datasets.transforms')
+TRANSFORMS = _node(root.TRANSFORMS, 'mmovseg.transforms')
 METRICS = _node(root.METRICS, 'mmovseg.evaluation')
 HOOKS = _node(root.HOOKS, 'mmovseg.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _node(root.OPTIM_WRAPPER_CONSTRUCTORS, 'mmovseg.engine')

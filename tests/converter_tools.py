@@ -10,7 +10,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData, PixelData
 from PIL import Image
 
-from mmovseg.datasets.panoptic_format import read_segment_ids
+from mmovseg.formats.panoptic_format import read_segment_ids
 from mmovseg.registry import DATASETS
 
 TOOLS = Path(__file__).resolve().parents[1] / 'tools' / 'dataset_converters'

@@ -6,7 +6,7 @@ from pathlib import Path
 import mmcv
 import numpy as np
 
-from mmovseg.datasets.panoptic_format import id_to_rgb
+from mmovseg.formats.panoptic_format import id_to_rgb
 
 # Stuff first and ids with gaps: neither "things first" nor "id = label + 1" holds.
 CATEGORIES = (

@@ -13,11 +13,13 @@ _BASICS = {'structures', 'ops', 'registry', 'vocabulary'}
 _TORCH = {'torch', 'torchvision', 'numpy'}
 _PART = {*_BASICS, 'layers', 'clip'}
 _PART_LIBRARIES = {*_TORCH, 'mmengine', 'scipy', 'open_clip', 'timm'}
+_READERS = {'numpy', 'mmengine', 'PIL', 'cv2', 'pycocotools'}
 _DATA_LIBRARIES = {*_TORCH, 'mmengine', 'mmcv', 'mmdet', 'mmseg'}
 _ALL = {
     *(_PART | {'engine', 'datasets', 'evaluation', 'targets', 'version'}),
     *('fileio', 'background_worker', 'checkpoints', 'command_line', 'processes'),
     *('progress', 'labels'),
+    *('progress', 'formats', 'transforms', 'shapeworld', 'openmmlab'),
     *('backbones', 'text', 'necks', 'decoders', 'heads', 'proposals', 'losses'),
     *('fusion', 'segmentors', 'moved_parts', 'protocols'),
     'ensembles',
@@ -30,7 +32,7 @@ RULES = {
     'vocabulary': ({'fileio'}, set()),
     'version': (set(), set()),
     'progress': (set(), {'tqdm'}),
-    'command_line': ({'fileio'}, {'torch'}),
+    'command_line': ({'fileio', 'openmmlab'}, {'torch'}),
     'moved': (set(), set()),
     'processes': (set(), set()),
     'registry': ({'processes'}, {'mmengine'}),
@@ -56,13 +58,22 @@ RULES = {
         {'version', 'fileio', 'progress'},
         {*_TORCH, 'mmengine', 'safetensors', 'filelock'},
     ),
+    'openmmlab': (set(), set()),
+    'formats': ({'fileio'}, _READERS),
+    'transforms': (
+        {'registry', 'vocabulary', 'formats', 'openmmlab'},
+        # mmdet inside of functions: see test_inference_needs_no_openmmlab.
+        {'torch', 'numpy', 'mmengine', 'cv2', 'mmdet'},
+    ),
+    'shapeworld': (set(), {'numpy'}),
     'datasets': (
-        {'registry', 'vocabulary', 'fileio', 'progress'},
+        {'registry', 'vocabulary', 'fileio', 'progress', 'openmmlab'}
+        | {'formats', 'transforms', 'shapeworld'},
         _DATA_LIBRARIES | {'PIL', 'cv2', 'scipy', 'pycocotools'},
     ),
     'evaluation': (
-        {'registry', 'vocabulary', 'datasets', 'fileio', 'background_worker'},
-        _DATA_LIBRARIES | {'PIL', 'cv2', 'scipy', 'pycocotools', 'prettytable'},
+        {'registry', 'vocabulary', 'formats', 'fileio', 'background_worker'},
+        _READERS | {'torch', 'scipy', 'prettytable'},
     ),
     'labels': (
         {'fileio', 'vocabulary'},
@@ -156,6 +167,9 @@ def test_every_layer_has_a_rule():
         ('models/ops/x.py', 'from mmovseg.models.layers import TDEE'),
         ('models/text/x.py', 'import mmdet'),
         ('datasets/x.py', 'from mmovseg.models import EOVSeg'),
+        ('formats/x.py', 'import mmcv'),
+        ('transforms/x.py', 'from mmovseg.datasets import PanopticDataset'),
+        ('evaluation/x.py', 'from mmovseg.datasets import PanopticDataset'),
         ('vocabulary/x.py', 'import torch'),
         ('apis/x.py', 'from mmdet.models import Mask2Former'),
         ('apis/x.py', 'from mmovseg.analysis import profiling'),

@@ -1,4 +1,4 @@
-"""The whole core runs where mmcv has no compiled ops and mmdet no models."""
+"""What runs where mmcv has no compiled ops, and where there is no mmcv at all."""
 
 import os
 import subprocess
@@ -76,3 +76,54 @@ def test_core_trains_evaluates_and_infers_without_compiled_ops(tmp_path):
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert 'ran without mmcv.ops' in done.stdout
+
+
+LIGHT = """
+import sys
+from importlib.abc import MetaPathFinder
+
+
+class Blocker(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in ('mmcv', 'mmdet', 'mmseg'):
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+
+
+sys.meta_path.insert(0, Blocker())
+import mmovseg.evaluation
+import mmovseg.transforms
+from mmovseg.apis import OVSegInferencer
+from mmovseg.openmmlab import MissingPackageError
+from mmovseg.shapeworld.drawing import draw_numbered
+
+inferencer = OVSegInferencer('eovseg_tiny_shapeworld', 'shapeworld', device='cpu')
+photo = draw_numbered(20, 'val', 0).image[..., ::-1].copy()
+print('found', [x['name'] for x in inferencer(photo)['predictions'][0]['segments']])
+for part in ('datasets', 'transforms.LoadPanopticAnnotations'):
+    try:
+        exec('import mmovseg.datasets' if part == 'datasets' else f'mmovseg.{part}()')
+    except MissingPackageError as error:
+        assert "pip install 'mmovseg[openmmlab]'" in str(error), error
+    else:
+        raise AssertionError(part)
+pipeline = [dict(type='mmdet.Resize', scale=(9, 9)), dict(type='PackInputs')]
+try:
+    OVSegInferencer(
+        'eovseg_tiny_shapeworld', 'shapeworld', cfg_options=dict(test_pipeline=pipeline)
+    )
+except MissingPackageError as error:
+    print(error)
+"""
+
+
+def test_inference_needs_no_openmmlab_but_mmengine():
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', LIGHT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "found ['" in done.stdout
+    last = done.stdout.strip().splitlines()[-1]
+    assert last.startswith("The transform 'mmdet.Resize' of the test pipeline needs")

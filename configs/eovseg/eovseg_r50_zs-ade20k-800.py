@@ -13,14 +13,14 @@ model = dict(train_vocabulary='coco_panoptic', test_vocabulary=_base_.vocabulary
 
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmdet.Resize', scale=(1333, 800), keep_ratio=True),
+    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
     dict(
         type='LoadSemanticAnnotations',
         class_values=list(range(1, 151)),
         path_key='sem_seg_map_path',
     ),
     dict(
-        type='mmdet.PackDetInputs',
+        type='PackInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

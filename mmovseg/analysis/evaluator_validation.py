@@ -8,11 +8,11 @@ from typing import Any
 
 from mmengine import fileio
 
-from ..datasets.findings import Findings, shorten
-from ..datasets.instance_format import InstanceAnnotations
-from ..datasets.panoptic_format import PanopticAnnotations
 from ..datasets.validation import PanopticCheck, SemanticCheck
 from ..evaluation.categories import find_categories
+from ..formats.findings import Findings, shorten
+from ..formats.instance_format import InstanceAnnotations
+from ..formats.panoptic_format import PanopticAnnotations
 from ..vocabulary import name_key
 
 INSTANCE_METRICS = ('InstanceMetric', 'CocoMetric')

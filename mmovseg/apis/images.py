@@ -14,14 +14,14 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..datasets.image_file import (
+from ..fileio import printable, write_atomic
+from ..formats.image_file import (
     EXTENSIONS,
     ImageError,
     array_to_bgr,
     load_image,
     pil_to_bgr,
 )
-from ..fileio import printable, write_atomic
 
 __all__ = [
     'EXTENSIONS',

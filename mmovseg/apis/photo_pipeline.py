@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import mmcv.transforms  # noqa: F401 (registers the transforms of the pipelines)
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import Compose
 
-from ..datasets.image_file import ImageError
+from ..formats.image_file import ImageError
+from ..openmmlab import import_openmmlab
 from ..registry import TRANSFORMS
 
 # Pipelines limit the longer side to 2560: beyond this ratio the other one vanishes.
@@ -42,11 +42,15 @@ class PhotoPipeline:
 
     Args:
         transforms: Configs of the transforms; loaders are left out.
+
+    Raises:
+        MissingPackageError: If one is mmcv's, mmdet's or mmseg's, and they are not
+            installed.
     """
 
     def __init__(self, transforms: Sequence[Mapping[str, Any]]) -> None:
         kept = [x for x in transforms if not _type_name(x).startswith('Load')]
-        self._transforms = Compose([TRANSFORMS.build(x) for x in kept])
+        self._transforms = Compose([_build(x) for x in kept])
         self._of_thread = threading.local()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -83,6 +87,15 @@ class PhotoPipeline:
                 seg_fields=[],
             )
         )
+
+
+def _build(transform: Mapping[str, Any]) -> Callable:
+    """Build a transform of any package; only ours are there without mmcv."""
+    kind = transform['type']
+    if isinstance(kind, str) and TRANSFORMS.get(kind) is None:
+        need = f'The transform {kind!r} of the test pipeline needs'
+        import_openmmlab('mmcv.transforms', 'mmdet', 'mmseg', need=need)
+    return TRANSFORMS.build(transform)
 
 
 def _type_name(transform: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 
 from ..checkpoints import use_safe_checkpoints
 from ..fileio import did_you_mean
+from ..openmmlab import import_openmmlab
 from .config import RUNNER_KEYS, load_config, parse_options
 
 __all__ = [
@@ -50,6 +51,7 @@ def load_run_config(
         FileNotFoundError: If there is no such config.
         ValueError: If a key of the config is misspelt, or an option starts with a key
             that neither the config nor the runner has.
+        MissingPackageError: If mmcv, mmdet or mmseg is not installed.
     """
     if options and not isinstance(options, Mapping):
         options = parse_options(options)
@@ -59,7 +61,11 @@ def load_run_config(
         if key not in known:
             hint = did_you_mean(key, known)
             raise ValueError(f'--cfg-options {option}: no such key in {config}.{hint}')
-    return load_config(config, options)
+    cfg = load_config(config, options)
+    import_openmmlab(
+        'mmdet.datasets', 'mmseg.datasets', need='Training and evaluation need'
+    )
+    return cfg
 
 
 def adapt_to_device(cfg: Config) -> None:

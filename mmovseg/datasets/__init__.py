@@ -1,15 +1,9 @@
-"""Datasets, samplers and transforms that mmdet and mmseg lack."""
+"""Datasets and samplers that mmdet and mmseg lack."""
 
-# First, as all others import what this imports quietly.
-from . import quiet_imports  # noqa: F401, I001
+from ..openmmlab import import_openmmlab
 
-from .aspect_batch_sampler import AspectBatchSampler
-from .cityscapes_panoptic_dataset import CityscapesPanopticDataset
-from .class_crops import ClassCrops
-from .panoptic_dataset import PanopticDataset
-from .seeded_sampler import SeededSampler
-from .semantic_dataset import SemanticDataset
-from .transforms import (
+# The transforms were here.
+from ..transforms import (
     CropClass,
     KeepSeenClasses,
     LoadImageFromFile,
@@ -17,6 +11,15 @@ from .transforms import (
     LoadSemanticAnnotations,
     SeedSample,
 )
+
+import_openmmlab('mmdet.datasets', 'mmseg.datasets', need='Datasets need')
+
+from .aspect_batch_sampler import AspectBatchSampler  # noqa: E402
+from .cityscapes_panoptic_dataset import CityscapesPanopticDataset  # noqa: E402
+from .class_crops import ClassCrops  # noqa: E402
+from .panoptic_dataset import PanopticDataset  # noqa: E402
+from .seeded_sampler import SeededSampler  # noqa: E402
+from .semantic_dataset import SemanticDataset  # noqa: E402
 
 __all__ = [
     'AspectBatchSampler',

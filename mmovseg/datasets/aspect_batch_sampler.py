@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from mmengine.dataset import BaseDataset
 from torch.utils.data import Sampler
 
-from mmovseg.datasets.image_file import read_size
+from mmovseg.formats.image_file import read_size
 from mmovseg.registry import DATA_SAMPLERS
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os.path as osp
 
+from ..formats.panoptic_format import PanopticAnnotations, PanopticImage
 from ..registry import DATASETS
 from .panoptic_dataset import PanopticDataset
-from .panoptic_format import PanopticAnnotations, PanopticImage
 
 
 @DATASETS.register_module()

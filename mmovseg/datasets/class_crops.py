@@ -26,7 +26,7 @@ class ClassCrops(Dataset):
     For each class that occurs, images that show it are drawn once, with replacement,
     so the dataset has ``samples_per_class`` times that many samples. A sample is what
     the inner dataset gives for the image, and ``crop_label``, the class, for
-    :class:`mmovseg.datasets.transforms.CropClass`.
+    :class:`mmovseg.transforms.CropClass`.
 
     Every label map is read once to learn its classes, by the first process of a
     distributed run. A ``cache_file`` keeps the result; it is made anew when the config

@@ -12,9 +12,9 @@ from mmdet.datasets import CocoPanopticDataset
 from mmengine import fileio
 from mmengine.logging import print_log
 
+from ..formats.panoptic_format import PanopticAnnotations, PanopticImage
 from ..registry import DATASETS
 from ..vocabulary import Vocabulary
-from .panoptic_format import PanopticAnnotations, PanopticImage
 
 
 @DATASETS.register_module()

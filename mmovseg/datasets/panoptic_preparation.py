@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools import mask as rle
 from scipy.ndimage import find_objects
 
-from .panoptic_format import VOID_ID, id_to_rgb, read_segment_ids
+from ..formats.panoptic_format import VOID_ID, id_to_rgb, read_segment_ids
 from .preparation import is_done, read_json, run, write_image, write_json
 
 TaskT = TypeVar('TaskT')

@@ -26,7 +26,7 @@ class SeededSampler(InfiniteSampler):
 
     The seed depends on the run's seed and on the position in the stream only, not
     on the worker process that loads the sample nor on what it loaded before.
-    :class:`mmovseg.datasets.transforms.SeedSample`, first in the pipeline, applies
+    :class:`mmovseg.transforms.SeedSample`, first in the pipeline, applies
     it. MMEngine's training loop skips what a resumed run has seen already.
     Arguments are those of :class:`mmengine.dataset.InfiniteSampler`.
     """

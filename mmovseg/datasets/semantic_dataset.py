@@ -9,9 +9,9 @@ from typing import ClassVar
 from mmengine import fileio, list_from_file
 from mmseg.datasets import BaseSegDataset
 
+from ..formats.image_file import EXTENSIONS
 from ..registry import DATASETS
 from ..vocabulary import Vocabulary
-from .image_file import EXTENSIONS
 
 
 @DATASETS.register_module()

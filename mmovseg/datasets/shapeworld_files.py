@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..shapeworld.drawing import CLASSES, PALETTE, SPLITS, STUFF, draw_numbered
 from .panoptic_preparation import (
     describe_instances,
     describe_segments,
     write_panoptic_png,
 )
 from .preparation import is_done, read_json, run, write_image, write_json
-from .shapeworld import CLASSES, PALETTE, SPLITS, STUFF, draw_numbered
 
 PICTURE = re.compile(r'\d{6,}\.png')
 VERSION = 2  # raise when the same seed gives other pictures

@@ -9,8 +9,8 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from ..datasets.findings import shorten
-from ..datasets.instance_format import InstanceAnnotations
+from ..formats.findings import shorten
+from ..formats.instance_format import InstanceAnnotations
 from ..vocabulary import name_key
 
 

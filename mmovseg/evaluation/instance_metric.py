@@ -15,8 +15,8 @@ from prettytable import PrettyTable
 from pycocotools import mask as rle
 from pycocotools.cocoeval import COCOeval
 
-from ..datasets.annotation_file import hint_of_type
-from ..datasets.instance_format import InstanceAnnotations
+from ..formats.annotation_file import hint_of_type
+from ..formats.instance_format import InstanceAnnotations
 from ..registry import METRICS
 from .average_precision import (
     MAX_PER_IMAGE,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from mmengine.logging import print_log
 
-from ..datasets.panoptic_format import PanopticAnnotations, split_segments
 from ..fileio import did_you_mean
+from ..formats.panoptic_format import PanopticAnnotations, split_segments
 from ..vocabulary import Vocabulary, name_key
 from .samples import ResultT, check_photo, one_per_image, take, to_map
 

@@ -12,7 +12,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from prettytable import PrettyTable
 
-from ..datasets.panoptic_format import PanopticAnnotations, check_segment_ids
+from ..formats.panoptic_format import PanopticAnnotations, check_segment_ids
 from ..registry import METRICS
 from .label_maps import find_seen, harmonic_mean
 from .samples import check_photo, one_per_image, take, to_map

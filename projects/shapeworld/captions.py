@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmovseg.datasets.shapeworld import STUFF
+from mmovseg.shapeworld.drawing import STUFF
 from mmovseg.vocabulary import Vocabulary, get_templates
 
 # Those that segmentation asks with, and some more.

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import find_objects
 
 from mmovseg.datasets.preparation import run
-from mmovseg.datasets.shapeworld import (
+from mmovseg.shapeworld.drawing import (
     CLASSES,
     PATTERNED,
     SOLID,

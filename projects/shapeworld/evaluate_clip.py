@@ -21,7 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmovseg.datasets.shapeworld import (
+from mmovseg.models.backbones import CLIPConvBackbone, DenseCLIPViT
+from mmovseg.models.clip import create_clip
+from mmovseg.models.ops import mask_pool
+from mmovseg.models.structures import TextEmbeddings
+from mmovseg.models.text import TextClassifier
+from mmovseg.shapeworld.drawing import (
     CLASSES,
     PATTERNED,
     SEEN,
@@ -29,11 +34,6 @@ from mmovseg.datasets.shapeworld import (
     STUFF,
     ShapeSample,
 )
-from mmovseg.models.backbones import CLIPConvBackbone, DenseCLIPViT
-from mmovseg.models.clip import create_clip
-from mmovseg.models.ops import mask_pool
-from mmovseg.models.structures import TextEmbeddings
-from mmovseg.models.text import TextClassifier
 from mmovseg.vocabulary import Vocabulary
 
 from .crops import CropSource, draw_pictures

@@ -37,10 +37,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mmovseg.datasets.shapeworld import SOLID, STUFF
 from mmovseg.fileio import atomic_path
 from mmovseg.models.backbones.clip_conv_backbone import attention_pool
 from mmovseg.models.clip import register_tiny_models, resize_position_embedding
+from mmovseg.shapeworld.drawing import SOLID, STUFF
 from mmovseg.vocabulary import Vocabulary
 
 from .captions import Captions

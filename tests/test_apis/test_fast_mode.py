@@ -21,8 +21,8 @@ from mmovseg.apis.fast_mode import (
     read_parts,
     warm_up,
 )
-from mmovseg.datasets.shapeworld import draw_numbered
 from mmovseg.models.decoders.lite_decoder import DecoderStage
+from mmovseg.shapeworld.drawing import draw_numbered
 
 EOVSEG, DEOP = 'eovseg_tiny_shapeworld', 'deop_tiny_shapeworld-zs'
 

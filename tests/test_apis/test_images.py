@@ -18,7 +18,7 @@ from mmovseg.apis.images import (
     write_json,
     write_png,
 )
-from mmovseg.datasets.image_file import read_photo
+from mmovseg.formats.image_file import read_photo
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from PIL import Image
 from mmovseg.analysis.profiling import build_model, count_macs, watch_parts
 from mmovseg.apis import OVSegInferencer
 from mmovseg.apis.images import ImageError
-from mmovseg.datasets.shapeworld import draw_numbered
 from mmovseg.models.backbones import CLIPViTBackbone, DenseCLIPViT
 from mmovseg.models.text import TextClassifier, TextTower
+from mmovseg.shapeworld.drawing import draw_numbered
 from mmovseg.vocabulary import Vocabulary
 
 WAIT = 60

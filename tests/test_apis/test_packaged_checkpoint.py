@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmovseg.apis.checkpoint import PACKAGED
-from mmovseg.datasets.shapeworld import THINGS
+from mmovseg.shapeworld.drawing import THINGS
 
 
 def test_it_is_small():

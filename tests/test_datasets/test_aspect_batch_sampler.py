@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mmovseg.datasets import AspectBatchSampler
-from mmovseg.datasets.image_file import ImageError, read_size
+from mmovseg.formats.image_file import ImageError, read_size
 from mmovseg.registry import DATA_SAMPLERS
 
 

@@ -16,9 +16,9 @@ from PIL import Image
 import mmovseg.datasets
 import mmovseg.evaluation  # noqa: F401 (registers)
 from mmovseg.apis.config import check_config
-from mmovseg.datasets import shapeworld
-from mmovseg.datasets.panoptic_format import PanopticAnnotations
+from mmovseg.formats.panoptic_format import PanopticAnnotations
 from mmovseg.registry import DATASETS, TRANSFORMS
+from mmovseg.shapeworld import drawing as shapeworld
 from mmovseg.vocabulary import Vocabulary
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'datasets'

@@ -195,7 +195,7 @@ def test_annotations_of_images_not_listed_are_left_out_with_a_warning(
     """As in a file whose images were thinned out."""
     texts = []
     monkeypatch.setattr(
-        'mmovseg.datasets.annotation_file.print_log',
+        'mmovseg.formats.annotation_file.print_log',
         lambda text, *_: texts.append(text),
     )
     paths = write(tmp_path, lambda content: content['images'].pop())

@@ -15,9 +15,9 @@ from PIL import Image
 
 from mmovseg.apis import init_model
 from mmovseg.apis.checkpoint import PACKAGED
-from mmovseg.datasets.shapeworld import CLASSES, draw_numbered
 from mmovseg.models.segmentors import EOVSeg
 from mmovseg.registry import MODELS
+from mmovseg.shapeworld.drawing import CLASSES, draw_numbered
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOS = sorted((ROOT / 'demo/images').glob('*.jpg'))

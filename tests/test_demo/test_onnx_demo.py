@@ -19,7 +19,7 @@ from mmovseg.apis import read_result
 from mmovseg.apis.export import FORMAT, INPUTS, OUTPUTS
 from mmovseg.apis.images import find_images, load_image
 from mmovseg.apis.output_folder import SOURCE, describe_source
-from mmovseg.datasets import image_file
+from mmovseg.formats import image_file
 from mmovseg.models.fusion import MaskFusion
 from mmovseg.models.structures import MaskPrediction
 from mmovseg.vocabulary import Vocabulary

@@ -10,7 +10,7 @@ from golden_utils import ROOT, load_module
 from mmengine.runner import Runner
 from PIL import Image
 
-from mmovseg.datasets.shapeworld import CLASSES, COLORS, PATTERNS, SEEN, SHAPES, UNSEEN
+from mmovseg.shapeworld.drawing import CLASSES, COLORS, PATTERNS, SEEN, SHAPES, UNSEEN
 from mmovseg.vocabulary import Vocabulary, get_templates
 
 # Words of names that are not words of CLASSES.

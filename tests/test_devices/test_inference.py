@@ -11,7 +11,7 @@ from agreement import build_reference, differences, duplicate, predict
 from mmovseg.analysis.profiling import build_model, random_text
 from mmovseg.apis import OVSegInferencer, init_model
 from mmovseg.apis.fast_mode import make_fast
-from mmovseg.datasets.shapeworld import draw_numbered
+from mmovseg.shapeworld.drawing import draw_numbered
 
 EOVSEG, DEOP = 'eovseg_tiny_shapeworld', 'deop_tiny_shapeworld-zs'
 BASELINE = 'simbaseline_tiny_shapeworld-zs'

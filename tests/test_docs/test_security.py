@@ -10,7 +10,7 @@ import pytest
 
 from mmovseg.apis.config import read_config
 from mmovseg.datasets import PanopticDataset
-from mmovseg.datasets.image_file import FORMATS
+from mmovseg.formats.image_file import FORMATS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ import types
 import numpy as np
 import pytest
 
-from mmovseg.datasets.panoptic_format import id_to_rgb, rgb_to_id
+from mmovseg.formats.panoptic_format import id_to_rgb, rgb_to_id
 
 
 class ClassStat:

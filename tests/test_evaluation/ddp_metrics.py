@@ -13,7 +13,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import InstanceData, PixelData
 from torch.utils.data import DataLoader, TensorDataset
 
-from mmovseg.datasets.panoptic_format import PanopticAnnotations
+from mmovseg.formats.panoptic_format import PanopticAnnotations
 
 
 def predict(image):

@@ -11,8 +11,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
 from panoptic_files import CATEGORIES, segment, write_dataset
 
-from mmovseg.datasets.panoptic_format import PanopticAnnotations, read_segment_ids
 from mmovseg.evaluation import PanopticMetric
+from mmovseg.formats.panoptic_format import PanopticAnnotations, read_segment_ids
 from mmovseg.registry import METRICS
 
 NUM_CLASSES = len(CATEGORIES)

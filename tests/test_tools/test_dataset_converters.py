@@ -22,7 +22,7 @@ from pycocotools import mask as rle
 from scipy.io import savemat
 
 import mmovseg.evaluation  # noqa: F401 (registers)
-from mmovseg.datasets.panoptic_format import read_segment_ids
+from mmovseg.formats.panoptic_format import read_segment_ids
 from mmovseg.registry import DATASETS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,7 +21,7 @@ from mmovseg.apis.export import (
     export_program,
     save_text,
 )
-from mmovseg.datasets.shapeworld import draw_numbered
+from mmovseg.shapeworld.drawing import draw_numbered
 from mmovseg.vocabulary import Vocabulary
 
 onnxruntime = pytest.importorskip('onnxruntime', reason="needs '.[export]'")

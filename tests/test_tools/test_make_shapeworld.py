@@ -7,8 +7,8 @@ import pytest
 from pycocotools import mask as rle
 
 from mmovseg.datasets import PanopticDataset
-from mmovseg.datasets.panoptic_format import read_segment_ids
-from mmovseg.datasets.shapeworld import CLASSES, SEEN, UNSEEN
+from mmovseg.formats.panoptic_format import read_segment_ids
+from mmovseg.shapeworld.drawing import CLASSES, SEEN, UNSEEN
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -45,12 +45,12 @@ from mmengine.logging import MMLogger
 from pycocotools import mask as rle
 
 from mmovseg.analysis.profiling import wait_passively
-from mmovseg.datasets.panoptic_format import (
+from mmovseg.evaluation import InstanceMetric, PanopticMetric, SemanticMetric
+from mmovseg.formats.panoptic_format import (
     PanopticAnnotations,
     id_to_rgb,
     read_segment_ids,
 )
-from mmovseg.evaluation import InstanceMetric, PanopticMetric, SemanticMetric
 
 DIVISOR = 1000
 NUM_DRAWN = 20  # different maps; the images of the JSON take them in turns

@@ -34,13 +34,13 @@ if __name__ == '__main__':
 import cv2
 import numpy as np
 
-from mmovseg.datasets.image_file import read_image
 from mmovseg.datasets.preparation import (
     check_counts,
     is_done,
     run,
     write_image,
 )
+from mmovseg.formats.image_file import read_image
 
 IGNORED = 65535
 SHORT_SIDE = 512

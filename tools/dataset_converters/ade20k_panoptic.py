@@ -38,8 +38,6 @@ if __name__ == '__main__':
 import numpy as np
 from mmseg.datasets import ADE20KDataset
 
-from mmovseg.datasets.image_file import read_image
-from mmovseg.datasets.panoptic_format import rgb_to_id
 from mmovseg.datasets.panoptic_preparation import (
     convert_panoptic,
     describe_instances,
@@ -47,6 +45,8 @@ from mmovseg.datasets.panoptic_preparation import (
     write_panoptic_png,
 )
 from mmovseg.datasets.preparation import check_counts
+from mmovseg.formats.image_file import read_image
+from mmovseg.formats.panoptic_format import rgb_to_id
 
 SHORT = {'training': 'train', 'validation': 'val'}
 CLASSES = Vocabulary.load('plain/ade_150')

@@ -34,7 +34,6 @@ if __name__ == '__main__':
 import numpy as np
 from mmseg.datasets import CityscapesDataset
 
-from mmovseg.datasets.image_file import read_image
 from mmovseg.datasets.panoptic_preparation import (
     convert_panoptic,
     describe_instances,
@@ -42,6 +41,7 @@ from mmovseg.datasets.panoptic_preparation import (
     write_panoptic_png,
 )
 from mmovseg.datasets.preparation import check_counts
+from mmovseg.formats.image_file import read_image
 
 STUFF = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23)
 THINGS = (24, 25, 26, 27, 28, 31, 32, 33)

@@ -31,7 +31,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 if __name__ == '__main__':
     parse_args()  # --help and mistakes should not wait for the imports
 
-from mmovseg.datasets.image_file import read_image
 from mmovseg.datasets.preparation import (
     check_counts,
     is_done,
@@ -39,6 +38,7 @@ from mmovseg.datasets.preparation import (
     run,
     write_image,
 )
+from mmovseg.formats.image_file import read_image
 
 SETS = ('train', 'val')
 NUM_IMAGES = 10582

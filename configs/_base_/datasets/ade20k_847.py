@@ -12,11 +12,11 @@ vocabulary = 'ade20k_847'
 
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.ResizeShortestEdge', scale=640, max_size=2560),
+    dict(type='ResizeShortestEdge', scale=640, max_size=2560),
     # After the resize: the metrics compare in the size of the photo. 255 is a class.
     dict(type='LoadSemanticAnnotations', ignore_index=65535),
     dict(
-        type='mmseg.PackSegInputs',
+        type='PackInputs',
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

@@ -18,7 +18,7 @@ vocabulary = 'ade20k_150'
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     # Short side 640, long side at most 2560.
-    dict(type='mmdet.Resize', scale=(2560, 640), keep_ratio=True),
+    dict(type='Resize', scale=(2560, 640), keep_ratio=True),
     # After the resize: the metrics compare in the size of the photo.
     dict(
         type='LoadSemanticAnnotations',
@@ -26,7 +26,7 @@ test_pipeline = [
         path_key='sem_seg_map_path',
     ),
     dict(
-        type='mmdet.PackDetInputs',
+        type='PackInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

@@ -12,7 +12,7 @@ vocabulary = 'plain/cityscapes_19'
 
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.ResizeShortestEdge', scale=1024, max_size=2048),
+    dict(type='ResizeShortestEdge', scale=1024, max_size=2048),
     # After the resize: the metrics compare in the size of the photo.
     dict(
         type='LoadSemanticAnnotations',
@@ -23,7 +23,7 @@ test_pipeline = [
         ],
     ),
     dict(
-        type='mmseg.PackSegInputs',
+        type='PackInputs',
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

@@ -16,9 +16,9 @@ test_pipeline = [
     dict(type='LoadImageFromFile'),
     # The size of the photos. The paper gives none for this set; its speed (7.9 FPS
     # here, 11.6 on ADE20K) speaks against 640.
-    dict(type='mmdet.Resize', scale=(2048, 1024), keep_ratio=True),
+    dict(type='Resize', scale=(2048, 1024), keep_ratio=True),
     dict(
-        type='mmdet.PackDetInputs',
+        type='PackInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

@@ -39,9 +39,9 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     # Short side 640, long side at most 2560.
-    dict(type='mmdet.Resize', scale=(2560, 640), keep_ratio=True),
+    dict(type='Resize', scale=(2560, 640), keep_ratio=True),
     dict(
-        type='mmdet.PackDetInputs',
+        type='PackInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

@@ -23,9 +23,9 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmdet.Resize', scale=scale, keep_ratio=True),
+    dict(type='Resize', scale=scale, keep_ratio=True),
     dict(
-        type='mmdet.PackDetInputs',
+        type='PackInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

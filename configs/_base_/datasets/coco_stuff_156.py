@@ -49,10 +49,10 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.ResizeShortestEdge', scale=512, max_size=2560),
+    dict(type='ResizeShortestEdge', scale=512, max_size=2560),
     labels,  # after the resize: the metrics compare in the size of the photo
     dict(
-        type='mmseg.PackSegInputs',
+        type='PackInputs',
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

@@ -40,7 +40,7 @@ test_pipeline = [
     resize,
     labels,  # after the resize: the metrics compare in the size of the photo
     dict(
-        type='mmseg.PackSegInputs',
+        type='PackInputs',
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

@@ -15,11 +15,11 @@ vocabulary = 'pascal_ctx_59'
 
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.ResizeShortestEdge', scale=640, max_size=2560),
+    dict(type='ResizeShortestEdge', scale=640, max_size=2560),
     # After the resize: the metrics compare in the size of the photo.
     dict(type='LoadSemanticAnnotations'),
     dict(
-        type='mmseg.PackSegInputs',
+        type='PackInputs',
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

@@ -12,9 +12,9 @@ vocabulary = 'mapillary_vistas_65'
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     # Short side 1024, long side at most 2560.
-    dict(type='mmdet.Resize', scale=(2560, 1024), keep_ratio=True),
+    dict(type='Resize', scale=(2560, 1024), keep_ratio=True),
     dict(
-        type='mmdet.PackDetInputs',
+        type='PackInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

@@ -1,7 +1,7 @@
 """ShapeWorld: drawn textures and shapes, 10 stuff and 48 thing classes.
 
 Training pictures show 47 of them, and their JSON names no other; evaluation asks for
-all 58. See mmovseg/datasets/shapeworld.py for the split.
+all 58. See mmovseg/shapeworld/drawing.py for the split.
 
 Draw it with tools/dataset_converters/make_shapeworld.py. MMOVSEG_DATA names the
 folder that holds the data sets (default: data).
@@ -21,9 +21,9 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmdet.Resize', scale=(192, 192), keep_ratio=True),
+    dict(type='Resize', scale=(192, 192), keep_ratio=True),
     dict(
-        type='mmdet.PackDetInputs',
+        type='PackInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

@@ -48,11 +48,11 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='mmseg.ResizeShortestEdge', scale=512, max_size=2048),
+    dict(type='ResizeShortestEdge', scale=512, max_size=2048),
     # After the resize: the metrics compare in the size of the photo.
     dict(type='LoadSemanticAnnotations'),
     dict(
-        type='mmseg.PackSegInputs',
+        type='PackInputs',
         meta_keys=('img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]

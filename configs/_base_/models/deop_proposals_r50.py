@@ -13,7 +13,7 @@ model = dict(
     proposals=dict(
         type='MaskFormerProposals',
         backbone=dict(
-            type='mmseg.ResNetV1c',
+            type='ResNetV1c',
             depth=50,
             norm_cfg=dict(type='BN', requires_grad=False),
             norm_eval=True,

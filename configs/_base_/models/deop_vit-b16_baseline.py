@@ -16,7 +16,7 @@ model = dict(
         # Stem of 64, 64 and 128 channels, as in DeepLab's R-103, whose weights
         # tools/model_converters/deop_to_mmovseg.py converts.
         backbone=dict(
-            type='mmseg.ResNetV1c',
+            type='ResNetV1c',
             depth=101,
             stem_channels=128,
             multi_grid=(1, 2, 4),

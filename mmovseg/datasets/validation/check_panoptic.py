@@ -8,16 +8,16 @@ from collections import Counter
 import numpy as np
 from mmengine import fileio
 
-from ..findings import Findings, shorten
-from ..image_file import read_photo
-from ..panoptic_dataset import PanopticDataset
-from ..panoptic_format import (
+from ...formats.findings import Findings, shorten
+from ...formats.image_file import read_photo
+from ...formats.panoptic_format import (
     VOID_ID,
     PackingError,
     PanopticAnnotations,
     PanopticImage,
     read_segment_ids,
 )
+from ..panoptic_dataset import PanopticDataset
 from .findings import ImageFindings
 
 

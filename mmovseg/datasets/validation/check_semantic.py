@@ -12,11 +12,11 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmseg.datasets import BaseSegDataset
 
-from ..findings import Findings, shorten
-from ..image_file import EXTENSIONS, read_photo
-from ..label_map_file import LabelMapError, read_label_map
+from ...formats.findings import Findings, shorten
+from ...formats.image_file import EXTENSIONS, read_photo
+from ...formats.label_map_file import LabelMapError, read_label_map
+from ...transforms import LoadSemanticAnnotations
 from ..semantic_dataset import SemanticDataset, is_inside
-from ..transforms import LoadSemanticAnnotations
 from .findings import ImageFindings
 
 PNG_VALUES = 255  # the largest value of 8 bits

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...fileio import printable, printable_lines
-from ..findings import KINDS, Findings, shorten
+from ...formats.findings import KINDS, Findings, shorten
 
 
 @dataclass

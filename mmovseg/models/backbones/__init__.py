@@ -3,6 +3,7 @@
 from .clip_conv_backbone import CLIPConvBackbone
 from .clip_vit_backbone import CLIPViTBackbone
 from .dense_clip_vit import DenseCLIPViT
+from .resnet_v1c import ResNetV1c
 from .severed_vit import SeveredViT
 from .timm_vit_backbone import TimmViTBackbone
 from .visual_prompt import AddedPrompt, PrependedPrompt
@@ -13,6 +14,7 @@ __all__ = [
     'CLIPViTBackbone',
     'DenseCLIPViT',
     'PrependedPrompt',
+    'ResNetV1c',
     'SeveredViT',
     'TimmViTBackbone',
 ]

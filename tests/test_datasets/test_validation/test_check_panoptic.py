@@ -8,8 +8,8 @@ import pytest
 from panoptic_files import dataset_config, segment, write_dataset
 
 from mmovseg.datasets import PanopticDataset
-from mmovseg.datasets.panoptic_format import id_to_rgb
 from mmovseg.datasets.validation import PanopticCheck
+from mmovseg.formats.panoptic_format import id_to_rgb
 
 
 def draw():

@@ -9,7 +9,7 @@ from mmovseg.models.proposals import MaskFormerProposals
 from mmovseg.registry import MODELS
 
 RESNET = dict(
-    type='mmseg.ResNetV1c',
+    type='ResNetV1c',
     depth=18,
     base_channels=8,
     stem_channels=16,

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmovseg.datasets.shapeworld import CLASSES, SOLID, STUFF, ShapeSample
+from mmovseg.shapeworld.drawing import CLASSES, SOLID, STUFF, ShapeSample
 from projects.shapeworld.crops import (
     CropSource,
     Region,

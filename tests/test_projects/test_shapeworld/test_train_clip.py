@@ -9,10 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmovseg.datasets.shapeworld import CLASSES, STUFF
 from mmovseg.models.backbones import CLIPConvBackbone
 from mmovseg.models.clip import create_clip, resize_position_embedding
 from mmovseg.models.text import TextClassifier
+from mmovseg.shapeworld.drawing import CLASSES, STUFF
 from mmovseg.vocabulary import Vocabulary
 from projects.shapeworld.crops import CropSource, draw_pictures
 

@@ -7,7 +7,7 @@ import pytest
 from mmseg.datasets.transforms import LoadAnnotations, RandomCrop
 from PIL import Image
 
-from mmovseg.datasets import KeepSeenClasses, LoadSemanticAnnotations
+from mmovseg.transforms import KeepSeenClasses, LoadSemanticAnnotations
 
 
 def write(path, values):

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mmovseg.datasets.panoptic_format import (
+from mmovseg.formats.panoptic_format import (
     PanopticAnnotations,
     check_segment_ids,
     id_to_rgb,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmovseg.datasets import LoadSemanticAnnotations
-from mmovseg.datasets.label_map_file import read_label_map
+from mmovseg.formats.label_map_file import read_label_map
+from mmovseg.transforms import LoadSemanticAnnotations
 
 VALUES = np.arange(320).reshape(16, 20)
 

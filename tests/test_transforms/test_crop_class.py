@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmovseg.datasets import CropClass
+from mmovseg.transforms import CropClass
 
 
 def make_results(mask, label=3):

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import cv2
-import mmcv
 import numpy as np
 from mmengine import fileio
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -32,6 +31,15 @@ EXTENSIONS = {
 }
 # The only formats that are decoded: others may start programs, as EPS does.
 FORMATS = ('BMP', 'GIF', 'JPEG', 'PNG', 'PPM', 'TIFF', 'WEBP')
+FLAGS = {
+    'color': cv2.IMREAD_COLOR,
+    'grayscale': cv2.IMREAD_GRAYSCALE,
+    'unchanged': cv2.IMREAD_UNCHANGED,
+    'color_ignore_orientation': cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
+    'grayscale_ignore_orientation': (
+        cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+    ),
+}
 MAX_BYTES = 1 << 31  # of a file; larger ones would fill the memory
 
 
@@ -303,16 +311,18 @@ def read_image(
     *,
     flag: str = 'color',
     channel_order: str = 'bgr',
-    backend: str | None = None,
+    backend: str = 'cv2',
     backend_args: dict | None = None,
 ) -> np.ndarray:
-    """Decode one image with mmcv, for what is no photo.
+    """Decode one image as mmcv does, for what is no photo.
 
     Args:
         path: Where the file is.
-        flag: What to decode, as in ``mmcv.imfrombytes``.
+        flag: ``'color'``, ``'grayscale'`` or ``'unchanged'``; the first two may have
+            ``'_ignore_orientation'`` at the end.
         channel_order: ``'bgr'`` or ``'rgb'``.
-        backend: Decoder, as in ``mmcv.imfrombytes``.
+        backend: ``'cv2'``, or ``'pillow'``, which gives the indices of a palette and
+            decodes with the flag ``'unchanged'`` only.
         backend_args: Storage backend, as in ``mmengine.fileio.get``.
 
     Returns:
@@ -321,15 +331,25 @@ def read_image(
     Raises:
         FileNotFoundError: If there is no such file.
         ImageError: If the file is empty, cut off, or no image.
+        ValueError: If there is no such flag or backend.
     """
-    data = read_file(path, backend_args)
-    open_image(data, path)
-    try:
-        image = mmcv.imfrombytes(
-            data, flag=flag, channel_order=channel_order, backend=backend
+    known = FLAGS if backend == 'cv2' else ('unchanged',)
+    if backend not in ('cv2', 'pillow') or flag not in known:
+        raise ValueError(
+            f"backend must be 'cv2' or 'pillow', and flag one of {tuple(known)} for "
+            f'it, got {backend!r} and {flag!r}.'
         )
+    data = read_file(path, backend_args)
+    opened = open_image(data, path)
+    try:
+        if backend == 'pillow':
+            image, stored = np.array(opened), 'rgb'
+        else:
+            image, stored = cv2.imdecode(np.frombuffer(data, np.uint8), FLAGS[flag]), 'bgr'
     except Exception as error:
         raise ImageError(f'Image {path} cannot be decoded: {error}') from error
     if image is None:
         raise ImageError(f'Image {path} cannot be decoded: broken or no image.')
+    if image.ndim == 3 and image.shape[-1] >= 3 and channel_order != stored:
+        image[..., :3] = image[..., 2::-1].copy()
     return image

@@ -3,8 +3,8 @@ import zlib
 import numpy as np
 import pytest
 
-from mmovseg.datasets import shapeworld
-from mmovseg.datasets.shapeworld import (
+from mmovseg.shapeworld import drawing as shapeworld
+from mmovseg.shapeworld.drawing import (
     CLASSES,
     COLORS,
     PALETTE,
@@ -19,7 +19,7 @@ from mmovseg.datasets.shapeworld import (
     draw_numbered,
     draw_sample,
 )
-from mmovseg.datasets.shapeworld_textures import TEXTURES, draw_texture
+from mmovseg.shapeworld.textures import TEXTURES, draw_texture
 from mmovseg.vocabulary import Vocabulary
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .shapeworld_textures import (
+from .textures import (
     TEXTURES,
     TONES,
     draw_integers,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
-from ...registry import TRANSFORMS
-from ..label_map_file import read_label_map
+from ..formats.label_map_file import read_label_map
+from ..registry import TRANSFORMS
+from .base_transform import BaseTransform
 
 
 @TRANSFORMS.register_module()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import mmdet.datasets.transforms
 import numpy as np
-from mmdet.structures.bbox import get_box_type
-from mmdet.structures.mask import BitmapMasks
 
-from ...registry import TRANSFORMS
-from ..panoptic_format import read_segment_ids, split_segments
+from ..formats.panoptic_format import read_segment_ids, split_segments
+from ..openmmlab import import_openmmlab
+from ..registry import TRANSFORMS
+from .base_transform import BaseTransform
 
 
 @TRANSFORMS.register_module()
-class LoadPanopticAnnotations(mmdet.datasets.transforms.LoadAnnotations):
+class LoadPanopticAnnotations(BaseTransform):
     """Turn a panoptic PNG into thing masks, their boxes, and a semantic map.
 
     The result fields are those of ``mmdet.LoadPanopticAnnotations``:
@@ -30,9 +29,12 @@ class LoadPanopticAnnotations(mmdet.datasets.transforms.LoadAnnotations):
         with_bbox: Whether to give boxes and ``gt_ignore_flags``.
         with_label: Whether to give the labels of the boxes.
         with_mask: Whether to give masks.
-        with_seg: Whether to give the semantic map.
+        with_seg: Whether to give the semantic map. Alone it does without mmdet.
         box_type: Box class of mmdet; None for a plain array.
         backend_args: Storage backend, as in ``mmengine.fileio.get``.
+
+    Raises:
+        MissingPackageError: If masks or boxes are wanted and mmdet is not installed.
     """
 
     def __init__(
@@ -45,14 +47,16 @@ class LoadPanopticAnnotations(mmdet.datasets.transforms.LoadAnnotations):
         box_type: str | None = 'hbox',
         backend_args: dict | None = None,
     ) -> None:
-        super().__init__(
-            with_bbox=with_bbox,
-            with_label=with_label,
-            with_mask=with_mask,
-            with_seg=with_seg,
-            box_type=box_type,
-            backend_args=backend_args,
-        )
+        self.with_bbox, self.with_label = with_bbox, with_label
+        self.with_mask, self.with_seg = with_mask, with_seg
+        self.box_type = box_type
+        self.backend_args = backend_args
+        if with_bbox or with_mask:
+            import_openmmlab(
+                'mmdet.structures.bbox',
+                'mmdet.structures.mask',
+                need='LoadPanopticAnnotations with masks and boxes needs',
+            )
 
     def transform(self, results: dict) -> dict:
         """Read the PNG and add the fields named in the class.
@@ -79,20 +83,30 @@ class LoadPanopticAnnotations(mmdet.datasets.transforms.LoadAnnotations):
                 f'says {told}.'
             )
         masks, labels, seg_map = self._split(ids, results)
-        bitmaps = BitmapMasks(masks, *ids.shape)
+        if self.with_bbox or self.with_mask:
+            self._add_instances(results, masks, ids.shape)
+        if self.with_label:
+            results['gt_bboxes_labels'] = np.array(labels, dtype=np.int64)
+        if self.with_seg:
+            results['gt_seg_map'] = seg_map
+        return results
+
+    def _add_instances(
+        self, results: dict, masks: list[np.ndarray], size: tuple[int, ...]
+    ) -> None:
+        """Add masks and boxes, as mmdet's classes."""
+        from mmdet.structures.bbox import get_box_type
+        from mmdet.structures.mask import BitmapMasks
+
+        bitmaps = BitmapMasks(masks, *size)
         if self.with_bbox:
             # Plain type first: mmdet's box classes do not take the empty array.
             _, boxes = get_box_type(self.box_type or 'hbox')
             boxes = bitmaps.get_bboxes(boxes)
             results['gt_bboxes'] = boxes if self.box_type else boxes.tensor.numpy()
             results['gt_ignore_flags'] = np.zeros(len(masks), dtype=bool)
-        if self.with_label:
-            results['gt_bboxes_labels'] = np.array(labels, dtype=np.int64)
         if self.with_mask:
             results['gt_masks'] = bitmaps
-        if self.with_seg:
-            results['gt_seg_map'] = seg_map
-        return results
 
     def _split(
         self, ids: np.ndarray, results: dict

@@ -6,7 +6,7 @@ import pytest
 from panoptic_files import dataset_config, segment, write_dataset
 
 from mmovseg.datasets import PanopticDataset
-from mmovseg.datasets.panoptic_format import id_to_rgb
+from mmovseg.formats.panoptic_format import id_to_rgb
 from mmovseg.registry import DATASETS
 
 LOAD = [
@@ -191,7 +191,7 @@ def test_equals_mmdets_transform(shared, monkeypatch):
     import sys
     import types
 
-    from mmovseg.datasets.panoptic_format import rgb_to_id
+    from mmovseg.formats.panoptic_format import rgb_to_id
 
     api = types.ModuleType('panopticapi')
     api.utils = types.SimpleNamespace(rgb2id=rgb_to_id)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
-from ...registry import TRANSFORMS
-from ...vocabulary import Vocabulary, name_key
+from ..registry import TRANSFORMS
+from .base_transform import BaseTransform
+from ..vocabulary import Vocabulary, name_key
 
 
 @TRANSFORMS.register_module()

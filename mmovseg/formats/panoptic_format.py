@@ -73,7 +73,7 @@ def read_segment_ids(path: str, backend_args: dict | None = None) -> np.ndarray:
     if what:
         raise PackingError(
             f'{path} is {what}, not a PNG of 8-bit RGB colors; write segment ids with '
-            'mmovseg.datasets.panoptic_format.id_to_rgb.'
+            'mmovseg.formats.panoptic_format.id_to_rgb.'
         )
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

@@ -11,14 +11,14 @@ from golden_utils import ROOT, load_module
 from PIL import EpsImagePlugin, Image
 
 from mmovseg.datasets.aspect_batch_sampler import _read_ratio
-from mmovseg.datasets.image_file import (
+from mmovseg.formats.image_file import (
     ImageError,
     load_image,
     read_image,
     read_photo,
 )
-from mmovseg.datasets.label_map_file import read_label_map
-from mmovseg.datasets.panoptic_format import read_segment_ids
+from mmovseg.formats.label_map_file import read_label_map
+from mmovseg.formats.panoptic_format import read_segment_ids
 from mmovseg.registry import TRANSFORMS
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import random
 
-import mmcv
+import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
-from ...registry import TRANSFORMS
+from ..registry import TRANSFORMS
+from .base_transform import BaseTransform
 
 ATTEMPTS = 10  # as torchvision's RandomResizedCrop
 
@@ -74,7 +74,7 @@ class CropClass(BaseTransform):
         y1, x1, y2, x2 = self._choose_part(mask)
         size = (self.size, self.size)
         kept = self._resize(mask[y1:y2, x1:x2])
-        results['img'] = mmcv.imresize(results['img'][y1:y2, x1:x2], size)
+        results['img'] = cv2.resize(results['img'][y1:y2, x1:x2], size)
         results['gt_seg_map'] = np.where(kept, label, self.ignore_index).astype(
             results['gt_seg_map'].dtype
         )
@@ -83,7 +83,8 @@ class CropClass(BaseTransform):
 
     def _resize(self, mask: np.ndarray) -> np.ndarray:
         size = (self.size, self.size)
-        return mmcv.imresize(mask.astype(np.uint8), size, interpolation='nearest') > 0
+        nearest = cv2.INTER_NEAREST
+        return cv2.resize(mask.astype(np.uint8), size, interpolation=nearest) > 0
 
     def _choose_part(self, mask: np.ndarray) -> tuple[int, int, int, int]:
         """Draw a part that shows the class, as y1, x1, y2, x2."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
 
-from mmovseg.registry import TRANSFORMS
+from ..registry import TRANSFORMS
+from .base_transform import BaseTransform
 
 
 @TRANSFORMS.register_module()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmovseg.datasets.image_file import load_image
+from mmovseg.formats.image_file import load_image
 from mmovseg.registry import TRANSFORMS
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmovseg.datasets import KeepSeenClasses
+from mmovseg.transforms import KeepSeenClasses
 
 
 def test_seen_classes_are_renumbered_and_the_rest_ignored():

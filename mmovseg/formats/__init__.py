@@ -1,0 +1,1 @@
+"""Readers of files: photos, label maps, and the JSON files of COCO."""

@@ -1,0 +1,1 @@
+"""A drawn world of textures and shapes."""
