@@ -12,6 +12,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MIM_FOLDERS = ('configs', 'tools', 'demo')
+MIM_FILES = ('model-index.yml',)  # which hub.get_config reads
 
 
 class BuildWithMim(build_py):
@@ -26,13 +27,15 @@ class BuildWithMim(build_py):
             # A folder left from an earlier build may hold deleted files.
             shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True, exist_ok=True)
-        for name in MIM_FOLDERS:
+        for name in (*MIM_FOLDERS, *MIM_FILES):
             place = target / name
             if self.editable_mode:
                 if place.is_symlink():
                     place.unlink()
                 source = Path(os.path.relpath(ROOT / name, target))
-                place.symlink_to(source, target_is_directory=True)
+                place.symlink_to(source, target_is_directory=(ROOT / name).is_dir())
+            elif name in MIM_FILES:
+                shutil.copy(ROOT / name, place)
             else:
                 shutil.copytree(
                     ROOT / name, place, ignore=shutil.ignore_patterns('__pycache__')

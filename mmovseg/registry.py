@@ -10,9 +10,13 @@ import inspect
 from typing import Any
 
 from mmengine import registry as root
-from mmengine.registry import Registry
+from mmengine.config.utils import MODULE2PACKAGE
+from mmengine.registry import DefaultScope, Registry
 
 from . import processes  # noqa: F401 (whoever uses a part of ours has its workers guarded)
+
+# Where MMEngine looks for `_base_ = 'mmovseg::...'` and hub.get_config('mmovseg::...').
+MODULE2PACKAGE.setdefault('mmovseg', 'mmovseg')
 
 
 class _OurRegistry(Registry):
@@ -28,13 +32,26 @@ class _OurRegistry(Registry):
             self.import_from_location()
             if kind in self.module_dict:
                 cfg = type(cfg)(cfg, type=f'{self.scope}.{kind}')
-        return super().build(cfg, *args, **kwargs)
+        try:
+            return super().build(cfg, *args, **kwargs)
+        except KeyError as error:
+            text = str(error.args[0]) if error.args else ''
+            if 'is not in the' not in text or 'the package in front' in text:
+                raise
+            scope = DefaultScope.get_current_instance()
+            name = scope.scope_name if scope else 'no scope'
+            raise KeyError(
+                f'{text.partition(" Please check")[0]} A type without a package is '
+                f'looked up in the default_scope (here {name}) and in MMEngine. Write '
+                "the package in front, such as 'mmseg.SwinTransformer' or "
+                "'mmovseg.VASNeck', or _scope_='mmseg' beside the type."
+            ) from error
 
 
 def _node(parent: Registry, *locations: str) -> Registry:
-    return _OurRegistry(
-        parent.name, parent=parent, scope='mmovseg', locations=list(locations)
-    )
+    # Without a location MMEngine would look for mmovseg.utils.
+    found = list(locations or ('mmovseg',))
+    return _OurRegistry(parent.name, parent=parent, scope='mmovseg', locations=found)
 
 
 MODELS = _node(root.MODELS, 'mmovseg.models')
@@ -75,6 +92,15 @@ def build_part(config: dict, **known: Any) -> Any:
     if isinstance(kind, str):
         kind = MODELS.get(kind)
     if kind is not None:
-        taken = inspect.signature(kind).parameters
-        known = {name: value for name, value in known.items() if name in taken}
+        known = {name: value for name, value in known.items() if takes(kind, name)}
     return MODELS.build(config, default_args=known)
+
+
+def takes(call: Any, name: str) -> bool:
+    """Whether a function, or the constructor of a class, names an argument."""
+    return name in inspect.signature(call).parameters
+
+
+def is_foreign(part: Any) -> bool:
+    """Whether the class of a part is another package's."""
+    return type(part).__module__.split('.')[0] != 'mmovseg'

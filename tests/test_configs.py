@@ -14,6 +14,7 @@ from mmovseg.registry import DATASETS, METRICS, MODELS
 from mmovseg.shapeworld.drawing import SEEN
 from mmovseg.vocabulary import Vocabulary
 
+
 def leaves(root):
     return sorted(
         path

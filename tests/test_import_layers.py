@@ -21,7 +21,7 @@ _ALL = {
     *('progress', 'labels'),
     *('progress', 'formats', 'transforms', 'shapeworld', 'openmmlab'),
     *('backbones', 'text', 'necks', 'decoders', 'heads', 'proposals', 'losses'),
-    *('fusion', 'segmentors', 'moved_parts', 'protocols'),
+    *('fusion', 'segmentors', 'moved_parts', 'protocols', 'adapters'),
     'ensembles',
 }
 # Layer: (layers of mmovseg it may import, other packages it may import). None: any.
@@ -52,7 +52,14 @@ RULES = {
     'heads': (_PART, _PART_LIBRARIES - {'open_clip'}),
     'losses': (_PART, _PART_LIBRARIES - {'open_clip'}),
     'fusion': (_PART, _PART_LIBRARIES - {'open_clip'}),
-    'segmentors': (_BASICS | {'targets', 'ensembles'}, _PART_LIBRARIES - {'open_clip'}),
+    'segmentors': (
+        _BASICS | {'targets', 'ensembles', 'layers'},
+        _PART_LIBRARIES - {'open_clip'},
+    ),
+    'adapters': (
+        _BASICS | {'targets', 'layers', 'ensembles'},
+        _PART_LIBRARIES - {'open_clip'},
+    ),
     'engine': ({'registry', 'fileio', 'checkpoints'}, {*_TORCH, 'mmengine'}),
     'checkpoints': (
         {'version', 'fileio', 'progress'},

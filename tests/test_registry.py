@@ -57,3 +57,38 @@ print(type(neck).__module__, DATASETS.get('mmovseg.PanopticDataset').__name__)
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert 'mmovseg.models.necks.vas_neck PanopticDataset' in done.stdout
+
+
+def test_an_unknown_type_says_where_it_was_looked_for():
+    with pytest.raises(KeyError, match=r"'mmovseg\.VASNeck', or _scope_"):
+        mmovseg.registry.MODELS.build(dict(type='SwinTransfomer'))
+
+
+def test_configs_of_ours_are_a_base_for_others(tmp_path):
+    """Once mmovseg is imported, MMEngine finds the package by its name."""
+    from mmengine import hub
+    from mmengine.config import Config
+
+    name = 'mmovseg::eovseg/eovseg_tiny_shapeworld.py'
+    path = tmp_path / 'mine.py'
+    path.write_text(f"_base_ = '{name}'\nmodel = dict(fusion=dict(iou_thr=0.5))\n")
+    cfg = Config.fromfile(path)
+    assert cfg.model.type == 'mmovseg.EOVSeg' and cfg.model.fusion.iou_thr == 0.5
+    assert hub.get_config(name).model.type == 'EOVSeg'
+
+
+def test_new_style_configs_import_a_written_one(tmp_path):
+    from mmengine.config import Config
+
+    from mmovseg.apis import load_config
+
+    load_config('eovseg_tiny_shapeworld').dump(tmp_path / 'base.py')
+    path = tmp_path / 'mine.py'
+    path.write_text(
+        'from mmengine.config import read_base\n\n'
+        'with read_base():\n    from .base import *\n'
+        'model.update(dict(fusion=dict(type="MaskFusion", iou_thr=0.5)))\n'
+    )
+    cfg = Config.fromfile(path)
+    assert cfg.model.fusion.iou_thr == 0.5 and cfg.model.type == 'EOVSeg'
+    assert cfg.default_scope == 'mmovseg'

@@ -173,6 +173,7 @@ def check_config(cfg: Mapping[str, Any]) -> None:
             )
     if 'model' in cfg:
         problems += _check_component(cfg['model'], 'model')
+        problems += _check_scope(cfg['model'], cfg.get('default_scope', 'mmovseg'))
     else:
         close = closest('model', cfg)
         hint = f'; is {close!r} meant to be it?' if close else ''
@@ -180,6 +181,24 @@ def check_config(cfg: Mapping[str, Any]) -> None:
     problems += _check_seen_classes(cfg)
     if problems:
         raise ValueError('\n  '.join([f'Mistakes in {name}:', *problems]))
+
+
+def _check_scope(model: Any, scope: str) -> Iterator[str]:
+    """Look for parts of ours that another package's scope would not find."""
+    if scope == 'mmovseg':
+        return
+    for place, part in _walk(model, 'model'):
+        kind = part.get('type')
+        if (
+            isinstance(kind, str)
+            and kind in MODELS.module_dict
+            and part.get('_scope_', scope) == scope
+            and MODELS.get(f'{scope}.{kind}') is None
+        ):
+            yield (
+                f'{place}.type: {kind!r} is a part of mmovseg, but the default_scope '
+                f"is {scope!r}: write 'mmovseg.{kind}', or _scope_='mmovseg' beside it"
+            )
 
 
 def _check_seen_classes(cfg: Mapping[str, Any]) -> Iterator[str]:

@@ -42,6 +42,13 @@ from .photo_stream import (
 )
 from .results import TASKS, Result, find_task, read_result
 
+# Inferencers of the packages whose models ours does not run.
+FOREIGN = {
+    'mmseg': 'mmseg.apis.MMSegInferencer',
+    'mmdet': 'mmdet.apis.DetInferencer',
+    'mmpretrain': 'mmpretrain.apis',
+}
+
 
 @INFERENCERS.register_module()
 class OVSegInferencer(HubMixin, BaseInferencer):
@@ -139,12 +146,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
                 f'{zoo.hint_at_weights(cfg)}',
                 stacklevel=2,
             )
-        named = getattr(self.model, 'text_classifier', True) is not None
-        if not (named and hasattr(self.model, 'set_vocabulary')):
-            raise ValueError(
-                f'{type(self.model).__name__} of this config names no segments: it is '
-                'a stage of training. Take the config of the whole model.'
-            )
+        _check_model(self.model)
         if vocabulary is not None:
             self.set_vocabulary(vocabulary)
         if fast is not False:
@@ -525,6 +527,24 @@ def _check(task: str, batch_size: int) -> None:
         raise ValueError(f'task must be one of {TASKS}, got {task!r}.')
     if batch_size < 1:
         raise ValueError(f'batch_size must be at least 1, got {batch_size}.')
+
+
+def _check_model(model: nn.Module) -> None:
+    """Raise a ValueError unless a model names segments by a vocabulary."""
+    name = type(model).__name__
+    package = type(model).__module__.split('.')[0]
+    if package in FOREIGN:
+        raise ValueError(
+            f'{name} is a model of {package}, which is run by its '
+            f'{FOREIGN[package]}; OVSegInferencer runs the models of mmovseg. Classes '
+            'of its parts of ours are set by mmovseg.apis.set_vocabulary(model, names).'
+        )
+    named = getattr(model, 'text_classifier', True) is not None
+    if not (named and hasattr(model, 'set_vocabulary')):
+        raise ValueError(
+            f'{name} of this config names no segments: it is a stage of training. Take '
+            'the config of the whole model.'
+        )
 
 
 def _read_vocabulary(

@@ -345,7 +345,10 @@ def read_image(
         if backend == 'pillow':
             image, stored = np.array(opened), 'rgb'
         else:
-            image, stored = cv2.imdecode(np.frombuffer(data, np.uint8), FLAGS[flag]), 'bgr'
+            image, stored = (
+                cv2.imdecode(np.frombuffer(data, np.uint8), FLAGS[flag]),
+                'bgr',
+            )
     except Exception as error:
         raise ImageError(f'Image {path} cannot be decoded: {error}') from error
     if image is None:

@@ -4,6 +4,7 @@ Every registered part is importable from here, for configs that import their typ
 """
 
 from . import moved_parts  # noqa: F401
+from .adapters import *  # noqa: F403
 from .backbones import *  # noqa: F403
 from .decoders import *  # noqa: F403
 from .ensembles import *  # noqa: F403

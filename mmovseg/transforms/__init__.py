@@ -2,6 +2,7 @@
 
 from .base_transform import BaseTransform
 from .crop_class import CropClass
+from .inferencer_loader import InferencerLoader
 from .keep_seen_classes import KeepSeenClasses
 from .load_image_from_file import LoadImageFromFile
 from .load_panoptic_annotations import LoadPanopticAnnotations
@@ -14,6 +15,7 @@ from .seed_sample import SeedSample
 __all__ = [
     'BaseTransform',
     'CropClass',
+    'InferencerLoader',
     'KeepSeenClasses',
     'LoadImageFromFile',
     'LoadPanopticAnnotations',

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..registry import TRANSFORMS
-from .base_transform import BaseTransform
 from ..vocabulary import Vocabulary, name_key
+from .base_transform import BaseTransform
 
 
 @TRANSFORMS.register_module()

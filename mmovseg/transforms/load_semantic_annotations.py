@@ -26,7 +26,8 @@ class LoadSemanticAnnotations(BaseTransform):
     ``seg_fields``.
 
     A dataset of mmseg with a subset of its classes (``metainfo``) is followed, and so
-    is its ``reduce_zero_label`` unless ``class_values`` replaces it.
+    is its ``reduce_zero_label`` unless ``class_values`` replaces it. A sample without
+    the path of a label file passes unchanged.
 
     Args:
         class_values: Value of every class in the file, in label order; others are
@@ -74,7 +75,9 @@ class LoadSemanticAnnotations(BaseTransform):
                 has labels beyond 255 without an ``ignore_index`` that does, or labels
                 that are no class; or if the dataset contradicts the arguments.
         """
-        path = results[self.path_key]
+        path = results.get(self.path_key)
+        if path is None:
+            return results
         values = read_label_map(path, self.backend_args)
         size = tuple(results.get('ori_shape', values.shape))
         if values.shape != size:

@@ -12,6 +12,7 @@ from mmovseg import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ('pyproject.toml', 'setup.py', 'MANIFEST.in', 'README.md', 'LICENSE')
+FILES += ('model-index.yml',)
 FOLDERS = ('mmovseg', 'configs', 'tools', 'demo')
 
 
@@ -52,6 +53,7 @@ def test_wheel_holds_package_data_and_mim_folders(wheel):
     for folder in ('configs', 'tools', 'demo'):
         linked = {f'mmovseg/.mim/{name}' for name in _files(folder, pattern='*')}
         assert linked <= names
+    assert 'mmovseg/.mim/model-index.yml' in names
 
 
 def test_wheel_holds_nothing_else(wheel):

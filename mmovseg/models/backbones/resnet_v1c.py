@@ -65,9 +65,7 @@ class ResNetV1c(BaseModule):
                 dict(type='Constant', val=1, layer=['_BatchNorm', 'GroupNorm']),
             ]
             if zero_init_residual:
-                last = dict(
-                    type='Constant', val=0, override=dict(name=block.last_norm)
-                )
+                last = dict(type='Constant', val=0, override=dict(name=block.last_norm))
         super().__init__(init_cfg)
         stages = range(len(counts))
         if not out_indices or not set(out_indices) <= set(stages):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -84,7 +85,7 @@ class LiteDecoder(BaseModule):
 
     def forward(
         self,
-        mask_features: Tensor,
+        mask_features: Tensor | Sequence[Tensor],
         spatial: Tensor | None,
         text: TextEmbeddings,
         *,
@@ -93,7 +94,7 @@ class LiteDecoder(BaseModule):
         """Predict masks and class logits.
 
         Args:
-            mask_features: Of stride 4, ``[B, C, h, w]``.
+            mask_features: Of stride 4, ``[B, C, h, w]``; of several maps the first.
             spatial: Spatial features of stride 16 (``spatial_stride``), ``[B, S,
                 h / 4, w / 4]``; None for a model without.
             text: The vocabulary.
@@ -102,6 +103,9 @@ class LiteDecoder(BaseModule):
         Returns:
             One prediction per stage, or the last stage's alone; best last.
         """
+        # A neck of several maps starts with the one of stride 4.
+        if not isinstance(mask_features, Tensor):
+            mask_features = mask_features[0]
         # Bring the spatial features to the stride of the mask features.
         fine = self.upsample_spatial(spatial, once=not all_stages)
         # The learned object kernels, multiplied with all positions, are the first

@@ -1,5 +1,6 @@
 """From masks and class logits to results."""
 
 from .mask_fusion import MaskFusion
+from .mask_fusion_head import MaskFusionHead
 
-__all__ = ['MaskFusion']
+__all__ = ['MaskFusion', 'MaskFusionHead']

@@ -257,6 +257,26 @@ class TopClassesTask(FusionTask):
         return PixelData(labels=self.labels, probabilities=self.probabilities)
 
 
+class LogitsTask(FusionTask):
+    """The logarithm of the score of every class at every pixel."""
+
+    field = 'seg_logits'
+
+    def __init__(self, probs: Tensor, size: tuple[int, int]) -> None:
+        self.scores = probs[:, :-1].T.contiguous()  # [K, N]
+        self.queries = range(len(probs))
+        self.logits = probs.new_zeros(len(self.scores), *size)
+
+    def add(self, rows: slice, signed_masks: Tensor, masks: Tensor) -> None:
+        """Sum up a strip."""
+        total = self.scores @ masks.flatten(1)
+        self.logits[:, rows] = (total + 1e-8).log().unflatten(1, masks.shape[1:])
+
+    def result(self) -> PixelData:
+        """Return them; their softmax is each class's share of the scores."""
+        return PixelData(data=self.logits)
+
+
 class ProposalTask(FusionTask):
     """Binary masks of all queries, in their order, empty ones too."""
 
@@ -343,3 +363,34 @@ def _extent(used: Tensor) -> tuple[Tensor, Tensor]:
     first = used.argmax(1)
     last = used.shape[1] - used.flip(1).argmax(1)
     return first.float(), (last * used.amax(1)).float()
+
+
+def unflip(result: BaseDataElement, direction: str) -> None:
+    """Turn the result of an image back that was flipped for the network.
+
+    Args:
+        result: Of a task; changed in place.
+        direction: ``'horizontal'``, ``'vertical'`` or ``'diagonal'``.
+
+    Raises:
+        ValueError: If there is no such direction.
+    """
+    axes = dict(horizontal=[-1], vertical=[-2], diagonal=[-1, -2]).get(direction)
+    if axes is None:
+        raise ValueError(
+            "flip_direction must be 'horizontal', 'vertical' or 'diagonal', got "
+            f'{direction!r}.'
+        )
+    boxes: Any = result.get('bboxes')
+    if boxes is not None:
+        height, width = result.masks.shape[-2:]
+        size = boxes.new_tensor([width, height, width, height])
+        empty = (boxes == 0).all(1, keepdim=True)  # of empty masks, which stay zeros
+        mirrored = (size - boxes)[:, [2, 3, 0, 1]]
+        columns = [x for axis in axes for x in ((0, 2) if axis == -1 else (1, 3))]
+        turned = boxes.clone()
+        turned[:, columns] = mirrored[:, columns]
+        result.bboxes = turned.masked_fill(empty, 0)
+    for name in ('sem_seg', 'data', 'masks'):
+        if name in result:
+            setattr(result, name, getattr(result, name).flip(axes))

@@ -17,10 +17,12 @@ from .fusion_tasks import (
     FusionTask,
     HeatmapTask,
     InstanceTask,
+    LogitsTask,
     PanopticTask,
     ProposalTask,
     SemanticTask,
     TopClassesTask,
+    unflip,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 RESULTS = (
     *('panoptic', 'instance', 'semantic'),
-    *('proposals', 'heatmaps', 'top_classes'),
+    *('proposals', 'heatmaps', 'top_classes', 'logits'),
 )
 TOP_CLASSES = 5  # of a pixel
 
@@ -57,6 +59,11 @@ class MaskFusion(BaseModule):
       h', w']`` and ``mask_logits`` ``[N, h, w]`` as predicted; per class ``queries``
       and ``scores`` ``[K]``, the query that stands for it and its probability. The
       metainfo holds ``padded_size``, ``img_shape`` and ``ori_shape``.
+    * ``seg_logits``: ``data`` ``[K, H, W]``, the logarithm of the sum over queries of
+      class score times mask, as mmseg's ``SegTTAModel`` needs it.
+
+    Results of an image that was flipped for the network (``flip`` and
+    ``flip_direction`` of the metainfo) are turned back, all but heatmaps.
 
     The switches say what is made; a call may ask for other results.
 
@@ -67,6 +74,7 @@ class MaskFusion(BaseModule):
         proposals: Make the class-agnostic masks.
         heatmaps: Pass the heatmaps on.
         top_classes: Make the five most likely classes of every pixel.
+        logits: Make ``seg_logits``, which takes 4 bytes per class and pixel.
         resize_probabilities: Resize to the output after the sigmoid (DeOP), not
             before (EOV-Seg).
         one_step_resize: Resize logits straight from their map to the output, whatever
@@ -109,6 +117,7 @@ class MaskFusion(BaseModule):
         proposals: bool = False,
         heatmaps: bool = False,
         top_classes: bool = False,
+        logits: bool = False,
         resize_probabilities: bool = False,
         one_step_resize: bool = False,
         object_mask_thr: float = 0.0,
@@ -129,6 +138,7 @@ class MaskFusion(BaseModule):
         self.proposals = proposals
         self.heatmaps = heatmaps
         self.top_classes = top_classes
+        self.logits = logits
         self.resize_probabilities = resize_probabilities
         self.one_step_resize = one_step_resize
         self.object_mask_thr = object_mask_thr
@@ -189,7 +199,10 @@ class MaskFusion(BaseModule):
             # Last, as results wait for the device: by now all images are under way.
             for sample, tasks in zip(data_samples, pending, strict=True):
                 for task in tasks:
-                    setattr(sample, task.field, task.result())
+                    result = task.result()
+                    if sample.get('flip'):
+                        unflip(result, sample.get('flip_direction', 'horizontal'))
+                    setattr(sample, task.field, result)
         return list(data_samples)
 
     def _read_results(self, results: Sequence[str] | None) -> list[str]:
@@ -291,6 +304,8 @@ class MaskFusion(BaseModule):
             tasks.append(TopClassesTask(probs, size, count, most))
         if 'proposals' in results:
             tasks.append(ProposalTask(len(probs), size))
+        if 'logits' in results:
+            tasks.append(LogitsTask(probs, size))
         if 'heatmaps' in results and prediction.heatmaps is not None:
             maps = dict(
                 heatmaps=prediction.heatmaps, mask_logits=prediction.mask_logits

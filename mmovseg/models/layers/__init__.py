@@ -1,12 +1,11 @@
 """Small modules that several parts are made of."""
 
-from .backbone_arguments import (
-    gradients,
-    read_out_indices,
-    refuse_init_cfg,
-    unfreeze_stages,
+from .feature_channels import (
+    check_maps,
+    measure_channels,
+    measure_maps,
+    measure_one_map,
 )
-from .feature_channels import check_maps, measure_channels
 from .fpn_pixel_decoder import FPNPixelDecoder
 from .init import init_linear
 from .patch_severance_layer import (
@@ -41,7 +40,12 @@ __all__ = [
     'initial_logit_scale',
     'is_identity',
     'measure_channels',
-    'needs_masks',
+from .feature_channels import (
+    check_maps,
+    measure_channels,
+    measure_maps,
+    measure_one_map,
+)
     'pool_projection',
     'read_out_indices',
     'refuse_init_cfg',

@@ -1,43 +1,94 @@
-"""Widths and order of maps."""
+"""Widths, strides and order of maps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..ops.dispatch import in_graph
 
+SIDE = 64  # of the image to measure with, in pixels
 
-def measure_channels(backbone: nn.Module) -> tuple[int, ...]:
-    """Run a backbone on an empty image and return the channels of its four maps.
 
-    Backbones of mmseg and mmdet do not tell them. The mode and the statistics of the
+class MapSize(NamedTuple):
+    """A map of a backbone.
+
+    Attributes:
+        channels: C.
+        stride: In pixels.
+    """
+
+    channels: int
+    stride: int
+
+
+@torch.no_grad()
+def measure_maps(backbone: nn.Module) -> tuple[MapSize, ...]:
+    """Run a backbone on an empty image, and return what its maps are like.
+
+    Backbones of mmseg and mmdet do not tell. The mode and the statistics of the
     backbone stay as they are.
 
     Args:
-        backbone: ``forward([B, 3, H, W])`` gives maps of strides 4, 8, 16 and 32.
+        backbone: ``forward([B, 3, H, W])`` gives a map or several.
+
+    Returns:
+        One entry per map, in the order of the backbone.
+
+    Raises:
+        ValueError: If it gives something else.
+    """
+    training = backbone.training
+    backbone.eval()
+    maps = backbone(torch.zeros(1, 3, SIDE, SIDE))
+    backbone.train(training)
+    maps = (maps,) if isinstance(maps, Tensor) else maps
+    if not isinstance(maps, (tuple, list)) or not all(
+        isinstance(x, Tensor) and x.dim() == 4 for x in maps
+    ):
+        raise ValueError(
+            f'{type(backbone).__name__} gives no maps [B, C, h, w]: take a backbone '
+            'that does, or its option for maps (out_indices, output_cls_token=False).'
+        )
+    return tuple(MapSize(x.shape[1], SIDE // x.shape[-1]) for x in maps)
+
+
+def measure_channels(backbone: nn.Module) -> tuple[int, ...]:
+    """Return the channels of the four maps of a backbone; see :func:`measure_maps`.
 
     Returns:
         Channels, finest map first.
 
     Raises:
-        ValueError: If there are not four maps of these strides.
+        ValueError: If there are not four maps of strides 4, 8, 16 and 32.
     """
-    training = backbone.training
-    backbone.eval()
-    with torch.no_grad():
-        maps = backbone(torch.zeros(1, 3, 64, 64))
-    backbone.train(training)
-    strides = [64 // x.shape[-1] for x in maps]
+    maps = measure_maps(backbone)
+    strides = [x.stride for x in maps]
     if strides != [4, 8, 16, 32]:
         raise ValueError(
             f'{type(backbone).__name__} has maps of strides {strides}, not '
             '[4, 8, 16, 32]; set its out_indices and strides accordingly.'
         )
-    return tuple(x.shape[1] for x in maps)
+    return tuple(x.channels for x in maps)
+
+
+def measure_one_map(backbone: nn.Module) -> MapSize:
+    """Return what the only map of a backbone is like; see :func:`measure_maps`.
+
+    Raises:
+        ValueError: If there are several.
+    """
+    maps = measure_maps(backbone)
+    if len(maps) != 1:
+        raise ValueError(
+            f'{type(backbone).__name__} gives {len(maps)} maps where one is needed: '
+            'set its out_indices to that one, such as (3,).'
+        )
+    return maps[0]
 
 
 def check_maps(

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmovseg.registry import MODELS
 
 from ..ops import without_autocast
 from ..structures import MaskPrediction, MaskTarget
+from .criterion import Criterion
 from .matching import assign, dice_loss, matching_cost
 from .point_sampling import draw_uncertain_points, sample_maps, sample_masks
 from .set_loss import check_targets, class_loss, count_masks, matched_masks
 
 
 @MODELS.register_module()
-class MaskSetLoss(BaseModule):
+class MaskSetLoss(Criterion):
     """Match queries with targets, then compare classes, and masks at points.
 
     The weights of the losses are those of the matching. Everything is computed in

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmovseg.registry import MODELS
 
 from ..ops import resize_masks, without_autocast
 from ..structures import MaskPrediction, MaskTarget
+from .criterion import Criterion
 from .focal import check_focal, focal_cost, focal_loss
 from .matching import assign, dice_loss
 from .set_loss import check_targets, class_loss, count_masks, matched_masks
 
 
 @MODELS.register_module()
-class ProposalLoss(BaseModule):
+class ProposalLoss(Criterion):
     """Match queries with targets by their masks alone, then compare the masks.
 
     Focal and dice loss on all pixels, with the weights of the matching. Everything is

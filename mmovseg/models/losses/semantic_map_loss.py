@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmovseg.registry import MODELS
 
 from ..ops import resize_masks, without_autocast
 from ..structures import MaskPrediction, MaskTarget
+from .criterion import Criterion
 from .focal import check_focal
 from .matching import dice_loss
 from .set_loss import check_targets
@@ -18,7 +18,7 @@ EPSILON = 1e-4  # nearest to 0 and 1 that a probability's logarithm is taken; re
 
 
 @MODELS.register_module()
-class SemanticMapLoss(BaseModule):
+class SemanticMapLoss(Criterion):
     """Merge the masks to one map per class, then compare the maps with the labels.
 
     There is no matching. Pixels without target train void, whether they are ignored,

@@ -57,6 +57,13 @@ class OVSegmentor(BaseModel):
         test_vocabulary: The same for inference; None means ``train_vocabulary``.
         data_preprocessor: Config of the preprocessor.
         init_cfg: MMEngine's initialization config.
+        other: ``pretrained``, ``train_cfg``, ``test_cfg`` and ``decode_head``, which
+            mmseg's tools add: None, as they have no meaning here. (``decode_head`` may
+            be ``dict(type=...)`` alone, which mmseg's get_flops.py reads.)
+
+    Raises:
+        ValueError: If the criterion is a loss of another package, or one of the other
+            arguments says something.
 
     Attributes:
         vocabulary: The classes that :meth:`predict` finds unless it is told others.
@@ -81,7 +88,9 @@ class OVSegmentor(BaseModel):
         test_vocabulary: str | Sequence[str] | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
+        **other: Any,
     ) -> None:
+        _check_other(type(self), other)
         super().__init__(data_preprocessor, init_cfg)
         self.execution = None
         self.text_classifier: Any = None
@@ -90,6 +99,13 @@ class OVSegmentor(BaseModel):
         self.criterion: Any = None
         if criterion is not None:
             self.criterion = MODELS.build(criterion)
+        package = type(self.criterion).__module__.split('.')[0]
+        if package in ('mmcv', 'mmdet', 'mmseg', 'torch'):
+            raise ValueError(
+                f'The criterion {type(self.criterion).__name__} of {package} compares '
+                'one tensor with another; this model needs one that matches masks with '
+                "targets, such as criterion=dict(type='MaskSetLoss')."
+            )
         self.fusion = MODELS.build(fusion)
         self.train_vocabulary = Vocabulary.load(train_vocabulary)
         self.set_vocabulary(
@@ -109,6 +125,11 @@ class OVSegmentor(BaseModel):
         for part in self.modules():
             if part is not self and hasattr(part, 'set_vocabulary'):
                 part.set_vocabulary(loaded)
+
+    @property
+    def out_channels(self) -> int:
+        """K, for mmseg's tools."""
+        return len(self.vocabulary)
 
     @property
     def fast_mode(self) -> Any:
@@ -315,6 +336,21 @@ class OVSegmentor(BaseModel):
             data_samples: One per image, or None.
         """
         return self.segment(inputs, text)[-1]
+
+
+def _check_other(model: type, other: dict[str, Any]) -> None:
+    """Refuse arguments that are not known, or would be ignored."""
+    for name, value in other.items():
+        if name not in ('pretrained', 'train_cfg', 'test_cfg', 'decode_head'):
+            raise TypeError(f'{model.__name__} has no argument {name!r}.')
+        if name == 'decode_head' and value is not None and set(value) == {'type'}:
+            continue
+        if value is not None:
+            raise ValueError(
+                f'{name} means nothing to {model.__name__}, got {value!r}: leave it '
+                'out. (Thresholds are arguments of the fusion, weights come from '
+                'pretrained of each CLIP and from the checkpoint.)'
+            )
 
 
 @lru_cache(maxsize=16)

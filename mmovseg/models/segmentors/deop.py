@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmovseg.registry import MODELS, build_part
+from mmovseg.registry import MODELS, build_part, takes
 
+from ..layers import measure_one_map
 from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
 
@@ -22,13 +23,18 @@ class DeOP(OVSegmentor):
     dropout stays on in training, as in the released code.
 
     Args:
-        proposals: Config of the proposal network.
-        backbone: Config of the dense CLIP tower.
+        proposals: Config of the proposal network; anything that gives masks for images
+            (:class:`~mmovseg.models.protocols.Proposals`).
+        backbone: Config of the dense CLIP tower, or of another backbone with one map.
+            It gets the masks if its ``forward`` takes ``mask_logits``. A map that is
+            not as wide as the text embeddings is brought to their width by a trained
+            1x1 convolution, unless the backbone is a CLIP.
         head: Config of the head that embeds proposals.
         shared: What all segmentors take; see :class:`OVSegmentor`.
 
     Raises:
-        ValueError: If backbone and text classifier embed in different widths.
+        ValueError: If backbone and text classifier embed in different widths, or the
+            backbone has several maps.
 
     Source: DeOP, ICCV 2023.
     """
@@ -50,10 +56,16 @@ class DeOP(OVSegmentor):
             std=getattr(statistics, 'std', None),
         ).requires_grad_(False)
         self.backbone = MODELS.build(backbone)
-        self.check_embed_dims(self.backbone.embed_dims)
-        self.head = MODELS.build(
-            head, default_args=dict(embed_channels=self.backbone.embed_dims)
-        )
+        width = self.text_classifier.embed_dims
+        self._backbone_reads_masks = takes(self.backbone.forward, 'mask_logits')
+        self.projection: nn.Module | None = None
+        if hasattr(self.backbone, 'encode_image'):
+            self.check_embed_dims(self.backbone.embed_dims)
+        else:  # no CLIP, so its map is not in the space of the names
+            channels = measure_one_map(self.backbone).channels
+            if channels != width:
+                self.projection = nn.Conv2d(channels, width, 1)
+        self.head = build_part(head, embed_channels=width)
 
     def train(self, mode: bool = True) -> DeOP:
         """Switch the mode; batch norms of the proposals keep their statistics."""
@@ -69,9 +81,19 @@ class DeOP(OVSegmentor):
         with torch.no_grad():
             mask_logits = self.proposals(inputs)[-1].mask_logits
         # One pass through CLIP embeds every patch; severed blocks keep patches apart.
-        features = self.backbone(inputs, mask_logits)  # [B, D, h, w]
+        features = self._embed_patches(inputs, mask_logits)  # [B, D, h, w]
         # The head pools the patches that stand for a proposal.
         region_embeds, heatmaps = self.head(features, mask_logits)
         # The embeddings of the proposals are compared with the names.
         class_logits = text.logits(region_embeds, LOGIT_SCALE)
         return [MaskPrediction(class_logits, mask_logits, heatmaps)]
+
+    def _embed_patches(self, inputs: Tensor, mask_logits: Tensor) -> Tensor:
+        """Run the backbone, ``[B, D, h, w]``."""
+        if self._backbone_reads_masks:
+            features = self.backbone(inputs, mask_logits)
+        else:
+            features = self.backbone(inputs)
+        if not isinstance(features, Tensor):
+            [features] = features
+        return features if self.projection is None else self.projection(features)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from mmovseg.registry import MODELS, build_part
+from mmovseg.registry import MODELS, build_part, is_foreign, takes
 
 from ..ensembles import build_ensemble
+from ..layers import measure_channels, measure_one_map
 from ..ops import resize_masks
 from ..structures import MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
@@ -18,17 +20,23 @@ from .base import OVSegmentor
 class EOVSeg(OVSegmentor):
     """Single-stage open-vocabulary panoptic segmentation on one shared frozen CLIP.
 
+    Parts of other packages fit in: a backbone with maps of strides 4, 8, 16 and 32, a
+    neck whose first map has stride 4, a spatial backbone with one map. Channels and
+    strides that they do not tell are measured.
+
     Args:
-        backbone: Config of the frozen convolutional CLIP.
+        backbone: Config of the frozen convolutional CLIP, or of another backbone.
         spatial_backbone: Config of the frozen spatial branch; None for a model without.
-        neck: Config of the neck.
+        neck: Config of the neck. It gets ``in_channels`` and ``text_channels``, and at
+            a call ``text``, if it takes them.
         decoder: Config of the decoder.
         ensemble: Config of the ensemble with CLIP's scores, a ``GeometricEnsemble``
-            unless it has another ``type``; None for the trained scores alone.
+            unless it has another ``type``; None for the trained scores alone, and for
+            a backbone that is no CLIP.
         shared: What all segmentors take; see :class:`OVSegmentor`.
 
     Raises:
-        ValueError: If backbone and text classifier embed in different widths.
+        ValueError: If the parts do not fit together; the message names them.
 
     Source: EOV-Seg, AAAI 2025.
     """
@@ -40,7 +48,7 @@ class EOVSeg(OVSegmentor):
         *,
         neck: dict,
         decoder: dict,
-        ensemble: dict | None,
+        ensemble: dict | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
@@ -49,28 +57,83 @@ class EOVSeg(OVSegmentor):
         spatial: dict[str, int | None] = dict(spatial_channels=None)
         if spatial_backbone is not None:
             self.spatial_backbone = MODELS.build(spatial_backbone)
-            spatial = dict(
-                spatial_channels=self.spatial_backbone.embed_dims,
-                spatial_stride=self.spatial_backbone.stride,
+            channels, stride = _measure_spatial(self.spatial_backbone)
+            spatial = dict(spatial_channels=channels, spatial_stride=stride)
+        if hasattr(self.backbone, 'pool_masks'):
+            self.check_embed_dims(self.backbone.embed_dims)
+        elif ensemble is not None:
+            raise ValueError(
+                f'The ensemble asks a CLIP for its own scores, and the backbone '
+                f'{type(self.backbone).__name__} is none (it has no pool_masks): set '
+                'ensemble=None.'
             )
-        self.check_embed_dims(self.backbone.embed_dims)
         text_channels = self.text_classifier.embed_dims
+        in_channels = getattr(self.backbone, 'out_channels', None)
+        # Backbones of others call other things out_channels, such as a number.
+        if not isinstance(in_channels, (tuple, list)):
+            in_channels = measure_channels(self.backbone)
         self.neck = build_part(
-            neck, in_channels=self.backbone.out_channels, text_channels=text_channels
+            neck, in_channels=list(in_channels), text_channels=text_channels
         )
+        self._neck_reads_text = takes(self.neck.forward, 'text')
         self.decoder = build_part(decoder, embed_channels=text_channels, **spatial)
         self.ensemble = build_ensemble(ensemble, default='GeometricEnsemble')
+        if any(is_foreign(part) for part in (self.backbone, self.neck)):
+            self._check_parts()
+
+    @torch.no_grad()
+    def _check_parts(self) -> None:
+        """Run parts of others once; raise a ValueError if they do not fit together."""
+        images = torch.zeros(1, 3, 64, 64)
+        modes = [(part, part.training) for part in (self.backbone, self.neck)]
+        for part, _ in modes:
+            part.eval()
+        features = self.backbone(images)
+        width = self.text_classifier.embed_dims
+        rows = TextEmbeddings(torch.zeros(2, width), torch.tensor([0, 1]), 1)
+        names = [type(part).__name__ for part in (self.backbone, self.neck)]
+        try:
+            maps = self._run_neck(features, rows)
+        except (AssertionError, IndexError, RuntimeError, TypeError) as error:
+            found = [tuple(x.shape[1:]) for x in features]
+            raise ValueError(
+                f'The neck {names[1]} does not take the maps of {names[0]}, whose '
+                f'channels and sizes are {found} for an image of 64 x 64: {error}'
+            ) from error
+        for part, mode in modes:
+            part.train(mode)
+        first = maps if isinstance(maps, Tensor) else maps[0]
+        if tuple(first.shape[-2:]) != (16, 16):
+            raise ValueError(
+                f'The first map of the neck {names[1]} is {tuple(first.shape[-2:])} '
+                'for an image of 64 x 64; it has to be the finest, 16 x 16 (stride 4): '
+                'take a neck that starts with the finest map of the backbone.'
+            )
+        kernels = getattr(self.decoder, 'object_kernels', None)
+        if kernels is not None and kernels.embedding_dim != first.shape[1]:
+            raise ValueError(
+                f'The neck {names[1]} gives {first.shape[1]} channels, the decoder '
+                f'{type(self.decoder).__name__} has {kernels.embedding_dim}: make '
+                'out_channels of the neck and channels of the decoder equal.'
+            )
+
+    def _run_neck(self, features: Any, text: TextEmbeddings) -> Any:
+        """Run the neck, with the names if it reads them."""
+        if self._neck_reads_text:
+            return self.neck(features, text=text)
+        return self.neck(features)
 
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
         # The frozen CLIP gives four maps, strides 4, 8, 16 and 32.
         features = self.backbone(inputs)
         # The neck makes one map of them, and weighs it by the vocabulary.
-        mask_features = self.neck(features, text)  # [B, C, H / 4, W / 4]
+        mask_features = self._run_neck(features, text)  # [B, C, H / 4, W / 4]
         # The first blocks of a second CLIP tell where things are.
         spatial = None
         if self.spatial_backbone is not None:
             spatial = self.spatial_backbone(inputs)
+            spatial = spatial if isinstance(spatial, Tensor) else spatial[0]
         # The decoder finds masks, and compares what is inside with the names.
         stages = self.decoder(mask_features, spatial, text, all_stages=self.training)
         if self.training or self.ensemble is None:
@@ -106,3 +169,12 @@ class EOVSeg(OVSegmentor):
             valid=(masks > 0).any(-1).any(-1),
         )
         return prediction._replace(class_logits=class_logits)
+
+
+def _measure_spatial(backbone: nn.Module) -> tuple[int, int]:
+    """Return channels and stride of the map of a spatial backbone."""
+    channels = getattr(backbone, 'embed_dims', None)
+    stride = getattr(backbone, 'stride', None)
+    if isinstance(channels, int) and isinstance(stride, int):
+        return channels, stride
+    return measure_one_map(backbone)

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = sorted((ROOT / 'projects' / 'mixing' / 'configs').glob('*/*.py'))
 # Beside all models of mmdet.
-OPS = {'san_clip-vit', 'san_severed-clip'}
+OPS = {'san_clip-vit', 'san_severed-clip', 'deop_mmdet-masks'}
 # Parts of the names of weights that no mix trains.
 FROZEN = ('.visual.', '.clip.', '.logit_scale')
 # Mixes that do train such.
