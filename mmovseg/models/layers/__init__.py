@@ -40,12 +40,8 @@ __all__ = [
     'initial_logit_scale',
     'is_identity',
     'measure_channels',
-from .feature_channels import (
-    check_maps,
-    measure_channels,
-    measure_maps,
-    measure_one_map,
-)
+    'measure_maps',
+    'measure_one_map',
     'pool_projection',
     'read_out_indices',
     'refuse_init_cfg',
