@@ -64,19 +64,6 @@ def test_an_unknown_type_says_where_it_was_looked_for():
         mmovseg.registry.MODELS.build(dict(type='SwinTransfomer'))
 
 
-def test_configs_of_ours_are_a_base_for_others(tmp_path):
-    """Once mmovseg is imported, MMEngine finds the package by its name."""
-    from mmengine import hub
-    from mmengine.config import Config
-
-    name = 'mmovseg::eovseg/eovseg_tiny_shapeworld.py'
-    path = tmp_path / 'mine.py'
-    path.write_text(f"_base_ = '{name}'\nmodel = dict(fusion=dict(iou_thr=0.5))\n")
-    cfg = Config.fromfile(path)
-    assert cfg.model.type == 'mmovseg.EOVSeg' and cfg.model.fusion.iou_thr == 0.5
-    assert hub.get_config(name).model.type == 'EOVSeg'
-
-
 def test_new_style_configs_import_a_written_one(tmp_path):
     from mmengine.config import Config
 

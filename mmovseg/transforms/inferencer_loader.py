@@ -9,11 +9,12 @@ from ..registry import TRANSFORMS
 from .base_transform import BaseTransform
 
 
-@TRANSFORMS.register_module()
+@TRANSFORMS.register_module(name=['InferencerLoader', 'LoadImageFromNDArray'])
 class InferencerLoader(BaseTransform):
     """Take a path or an array, as ``mmseg.InferencerLoader`` does.
 
-    mmseg's ``MMSegInferencer`` puts this type in the place of ``LoadImageFromFile``.
+    mmseg's ``MMSegInferencer`` puts this type in the place of ``LoadImageFromFile``, and
+    its ``inference_model`` ``LoadImageFromNDArray``, which is the same here.
 
     Args:
         options: What the config gives ``LoadImageFromFile``; only its defaults.

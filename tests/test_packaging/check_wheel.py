@@ -31,6 +31,19 @@ configs = [p for p in (root / '.mim' / 'configs').rglob('*.py') if '_base_' not 
            p.parts]
 for path in configs:
     assert 'model' in Config.fromfile(path), path
+
+# Configs of others take ours as base, and MMEngine's hub finds them.
+from mmengine import hub
+
+import mmovseg.registry
+
+NAME = 'mmovseg::eovseg/eovseg_tiny_shapeworld.py'
+Path('mine.py').write_text(
+    f"_base_ = '{NAME}'\\nmodel = dict(fusion=dict(iou_thr=0.5))\\n"
+)
+mine = Config.fromfile('mine.py').model
+assert mine.type == 'EOVSeg' and mine.fusion.iou_thr == 0.5, mine
+assert hub.get_config(NAME).model.type == 'EOVSeg'
 sys.argv = [str(root / '.mim' / 'tools' / 'train.py'), '--help']
 try:
     runpy.run_path(sys.argv[0])['main']()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from mmovseg.registry import MODELS
@@ -64,8 +65,15 @@ class MaskDecodeHead(MaskHead):
     def loss(
         self, inputs: Sequence[Tensor], batch_data_samples: list, train_cfg: Any = None
     ) -> dict[str, Tensor]:
-        """Return the losses of all stages by name, weighted."""
-        return self.compute_losses(inputs, batch_data_samples)
+        """Return the losses of all stages by name, weighted.
+
+        The label maps count alone, as in every head of mmseg.
+        """
+        samples = [
+            BaseDataElement(metainfo=x.metainfo, gt_sem_seg=x.gt_sem_seg)
+            for x in batch_data_samples
+        ]
+        return self.compute_losses(inputs, samples)
 
     def predict(
         self, inputs: Sequence[Tensor], batch_img_metas: list[dict], test_cfg: Any

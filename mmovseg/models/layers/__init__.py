@@ -42,6 +42,7 @@ __all__ = [
     'measure_channels',
     'measure_maps',
     'measure_one_map',
+    'needs_masks',
     'pool_projection',
     'read_out_indices',
     'refuse_init_cfg',
