@@ -13,8 +13,8 @@ from .base_transform import BaseTransform
 class InferencerLoader(BaseTransform):
     """Take a path or an array, as ``mmseg.InferencerLoader`` does.
 
-    mmseg's ``MMSegInferencer`` puts this type in the place of ``LoadImageFromFile``, and
-    its ``inference_model`` ``LoadImageFromNDArray``, which is the same here.
+    mmseg's ``MMSegInferencer`` puts this type in the place of ``LoadImageFromFile``,
+    and its ``inference_model`` ``LoadImageFromNDArray``, which is the same here.
 
     Args:
         options: What the config gives ``LoadImageFromFile``; only its defaults.

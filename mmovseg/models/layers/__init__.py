@@ -1,5 +1,11 @@
 """Small modules that several parts are made of."""
 
+from .backbone_arguments import (
+    gradients,
+    read_out_indices,
+    refuse_init_cfg,
+    unfreeze_stages,
+)
 from .feature_channels import (
     check_maps,
     measure_channels,
