@@ -341,6 +341,7 @@ def read_image(
         )
     data = read_file(path, backend_args)
     opened = open_image(data, path)
+    image: np.ndarray | None
     try:
         if backend == 'pillow':
             image, stored = np.array(opened), 'rgb'

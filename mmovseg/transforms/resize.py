@@ -81,8 +81,10 @@ class Resize(BaseTransform):
             )
         image = results['img']
         height, width = image.shape[:2]
-        if not scale:
+        if not scale and self.scale_factor:
             scale = _times((width, height), self.scale_factor)
+        if not scale:  # of those who set it later
+            raise ValueError('scale of Resize is 0: give a size in pixels.')
         size = scale
         if self.keep_ratio:
             factor = min(
@@ -103,9 +105,9 @@ class Resize(BaseTransform):
 
 
 def _pair(value: float | Sequence[float] | None) -> tuple | None:
-    if value is None or isinstance(value, (int, float)):
-        return value and (value, value)
-    return tuple(value)
+    if isinstance(value, (int, float)):
+        return (value, value) if value else None
+    return None if value is None else tuple(value)
 
 
 def _times(size: tuple[int, int], factor: tuple) -> tuple[int, int]:

@@ -11,7 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmovseg.registry import MODELS
 
-NORMS = {'BN': 'bn', 'SyncBN': 'bn', 'GN': 'gn'}  # type: start of the attribute
+# Start of the name of the attribute, by type.
+NORMS = {'BN': 'bn', 'SyncBN': 'bn', 'GN': 'gn'}
 
 
 @MODELS.register_module()
