@@ -94,4 +94,5 @@ class _MovedLoader(Loader):
 def install() -> None:
     """Let imports find moved modules; calling it again changes nothing."""
     if not any(isinstance(finder, _MovedFinder) for finder in sys.meta_path):
-        sys.meta_path.append(_MovedFinder())
+        # First: below a package that has moved, Python would find the files itself.
+        sys.meta_path.insert(0, _MovedFinder())

@@ -145,9 +145,9 @@ def test_classes_by_number_and_a_spatial_map(seed):
     losses = head.train().loss(maps, [sample()])
     sum(losses.values()).backward()
     assert head.names.rows.weight.grad.any()
-    with pytest.raises(ValueError, match='write these, finest map first'):
+    with pytest.raises(ValueError, match='turn them around, the finest'):
         head(maps[::-1])
-    with pytest.raises(ValueError, match=r'in_channels of MaskDecodeHead is .* \[32,'):
+    with pytest.raises(ValueError, match=r'MaskDecodeHead was built for maps of .* got \[32,'):
         head([x[:, :32] for x in maps])
 
 
