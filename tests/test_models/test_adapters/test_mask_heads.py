@@ -147,7 +147,9 @@ def test_classes_by_number_and_a_spatial_map(seed):
     assert head.names.rows.weight.grad.any()
     with pytest.raises(ValueError, match='turn them around, the finest'):
         head(maps[::-1])
-    with pytest.raises(ValueError, match=r'MaskDecodeHead was built for maps of .* got \[32,'):
+    with pytest.raises(
+        ValueError, match=r'MaskDecodeHead was built for maps of .* got \[32,'
+    ):
         head([x[:, :32] for x in maps])
 
 
