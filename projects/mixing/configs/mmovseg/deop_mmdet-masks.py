@@ -65,5 +65,5 @@ model = dict(
     text_classifier=dict(type='TextClassifier', templates=['a {}'], **clip),
     criterion=dict(type='SemanticMapLoss'),
     fusion=dict(type='MaskFusion', panoptic=False, instance=False),
-    train_vocabulary=['dog', 'cat', 'cup', 'car', 'grass'],
+    train_vocabulary=['thing: dog', 'thing: cat', 'thing: cup', 'thing: car', 'grass'],
 )
