@@ -17,8 +17,9 @@ from .resize import INSTANCES
 class PackInputs(BaseTransform):
     """Make the model's input and a data sample of MMEngine.
 
-    A label map becomes ``gt_sem_seg.sem_seg``, as with ``mmdet.PackDetInputs``. Boxes
-    and masks of instances are refused: a training with them needs that transform.
+    A label map becomes ``gt_sem_seg``: ``sem_seg`` for mmdet and ``data`` for mmseg,
+    which are one tensor. Boxes and masks of instances are refused: a training with them
+    needs ``mmdet.PackDetInputs``.
 
     Args:
         meta_keys: Results that the data sample keeps, where they are.
@@ -51,8 +52,9 @@ class PackInputs(BaseTransform):
             metainfo={key: results[key] for key in self.meta_keys if key in results}
         )
         if 'gt_seg_map' in results:
-            label_map = np.ascontiguousarray(results['gt_seg_map'])[None]
-            truth = PixelData(sem_seg=torch.from_numpy(label_map))
+            array = np.ascontiguousarray(results['gt_seg_map'])[None]
+            label_map = torch.from_numpy(array)
+            truth = PixelData(sem_seg=label_map, data=label_map)
             if 'ignore_index' in results:
                 truth.set_metainfo(dict(ignore_index=results['ignore_index']))
             sample.gt_sem_seg = truth

@@ -24,7 +24,7 @@ def test_image_and_metainfo_are_theirs(theirs):
     assert own['data_samples'].metainfo == other['data_samples'].metainfo
 
 
-def test_label_map_is_that_of_mmdet():
+def test_label_map_is_that_of_mmdet_and_mmseg():
     label_map = np.arange(35, dtype=np.int32).reshape(5, 7)
     given = dict(gt_seg_map=label_map, ignore_index=65535)
     own = PackInputs()(results(**given))['data_samples'].gt_sem_seg
@@ -32,6 +32,8 @@ def test_label_map_is_that_of_mmdet():
     assert torch.equal(own.sem_seg, other.sem_seg)
     assert own.sem_seg.dtype == other.sem_seg.dtype
     assert own.metainfo == other.metainfo == dict(ignore_index=65535)
+    theirs = PackSegInputs()(results(**given))['data_samples'].gt_sem_seg
+    assert torch.equal(own.data, theirs.data)
 
 
 def test_instances_are_refused():
