@@ -33,7 +33,7 @@ def test_label_map_is_that_of_mmdet_and_mmseg():
     assert own.sem_seg.dtype == other.sem_seg.dtype
     assert own.metainfo == other.metainfo == dict(ignore_index=65535)
     theirs = PackSegInputs()(results(**given))['data_samples'].gt_sem_seg
-    assert torch.equal(own.data, theirs.data)
+    assert torch.equal(own.data.long(), theirs.data)
 
 
 def test_instances_are_refused():
