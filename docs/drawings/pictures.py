@@ -15,9 +15,9 @@ from PIL import Image
 
 from mmovseg.analysis.explain import draw_explanations, explain
 from mmovseg.apis import OVSegInferencer, draw_heatmap, side_by_side
-from mmovseg.datasets.shapeworld import STUFF, draw_numbered
 from mmovseg.models.backbones import DenseCLIPViT
 from mmovseg.models.text import TextClassifier
+from mmovseg.shapeworld.drawing import STUFF, draw_numbered
 from mmovseg.vocabulary import Vocabulary
 
 IMAGES = Path(__file__).resolve().parents[1] / 'images'

@@ -89,7 +89,7 @@ def explain(
         ImageError: If the photo cannot be used.
 
     Example:
-        >>> from mmovseg.datasets.shapeworld import draw_numbered
+        >>> from mmovseg.shapeworld.drawing import draw_numbered
         >>> model = OVSegInferencer(
         ...     'eovseg_tiny_shapeworld', 'shapeworld', show_progress=False)
         >>> photo = draw_numbered(20, 'val', 0).image[..., ::-1]

@@ -5,8 +5,8 @@ import pytest
 
 from mmovseg.analysis.explain import draw_explanations, explain
 from mmovseg.apis import OVSegInferencer
-from mmovseg.datasets.shapeworld import draw_numbered
 from mmovseg.models.ensembles import GeometricEnsemble
+from mmovseg.shapeworld.drawing import draw_numbered
 
 NAMES = ['red circle', 'blue square', 'green star; star', 'stuff: grass', 'stuff: snow']
 

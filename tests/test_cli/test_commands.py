@@ -14,7 +14,7 @@ from mmovseg.apis import OVSegInferencer, init_model
 from mmovseg.cli import main as cli
 from mmovseg.cli.main import COMMANDS, main
 from mmovseg.cli.runs import doctor
-from mmovseg.datasets.shapeworld import draw_numbered
+from mmovseg.shapeworld.drawing import draw_numbered
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = ('torch', 'mmengine', 'mmcv', 'cv2', 'scipy', 'matplotlib', 'numpy', 'PIL')

@@ -37,13 +37,13 @@ NEEDED = Feature(
         *('torch', 'torchvision', 'numpy', 'scipy', 'open_clip', 'timm', 'safetensors'),
         *('PIL', 'cv2', 'pycocotools', 'tqdm', 'matplotlib', 'mmengine'),
     ),
-    "pip install 'mmovseg[onedl]'",
+    "pip install 'XX,
 )
 FEATURES = (
     Feature(
         'train, test, validate',
         ('mmengine', 'mmcv', 'mmdet', 'mmseg'),
-        "pip install 'mmovseg[onedl]'",
+        "pip install 'mmovseg[openmmlab]'",
     ),
     Feature(
         'export to ONNX',
