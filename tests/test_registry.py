@@ -61,7 +61,7 @@ print(type(neck).__module__, DATASETS.get('mmovseg.PanopticDataset').__name__)
 
 def test_an_unknown_type_says_where_it_was_looked_for():
     with pytest.raises(KeyError, match=r"'mmovseg\.VASNeck', or _scope_"):
-        mmovseg.registry.MODELS.build(dict(type='SwinTransfomer'))
+        mmovseg.registry.MODELS.build(dict(type='NoSuchPart'))
 
 
 def test_new_style_configs_import_a_written_one(tmp_path):

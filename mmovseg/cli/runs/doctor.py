@@ -37,7 +37,7 @@ NEEDED = Feature(
         *('torch', 'torchvision', 'numpy', 'scipy', 'open_clip', 'timm', 'safetensors'),
         *('PIL', 'cv2', 'pycocotools', 'tqdm', 'matplotlib', 'mmengine'),
     ),
-    "pip install 'XX,
+    'pip install mmovseg',
 )
 FEATURES = (
     Feature(
