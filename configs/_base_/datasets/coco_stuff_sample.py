@@ -24,7 +24,7 @@ labels = dict(
         if value not in (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)
     ],
 )
-resize = dict(type='mmseg.ResizeShortestEdge', scale=256, max_size=512)
+resize = dict(type='ResizeShortestEdge', scale=256, max_size=512)
 train_pipeline = [
     dict(type='SeedSample'),
     dict(type='LoadImageFromFile'),
