@@ -17,7 +17,7 @@ dependencies)
     pip install -q --no-cache-dir -c requirements/constraints.txt --no-deps onedl-mmcv
     ;;
 package)
-    pip install -q --no-cache-dir -c requirements/constraints.txt '.[onedl,export]'
+    pip install -q --no-cache-dir -c requirements/constraints.txt '.[openmmlab,export]'
     ;;
 check)
     folder=$(mktemp -d)

@@ -84,7 +84,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
             or ``num_workers`` is below 1.
 
     Example:
-        >>> from mmovseg.datasets.shapeworld import draw_numbered
+        >>> from mmovseg.shapeworld.drawing import draw_numbered
         >>> inferencer = OVSegInferencer(
         ...     'eovseg_tiny_shapeworld', 'shapeworld', show_progress=False)
         >>> inferencer.set_vocabulary('purple circle, red cross, stuff: sand')
@@ -309,7 +309,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
 
         Example:
             >>> import mmovseg
-            >>> from mmovseg.datasets.shapeworld import draw_numbered
+            >>> from mmovseg.shapeworld.drawing import draw_numbered
             >>> photo = draw_numbered(0, 'val', 5, 192).image[..., ::-1]  # or a path
             >>> model = mmovseg.load('tiny', show_progress=False)
             >>> result = model.segment(photo, 'purple circle, red cross')

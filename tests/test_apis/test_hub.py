@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from mmovseg.apis import OVSegInferencer, init_model
-from mmovseg.datasets.shapeworld import draw_numbered
+from mmovseg.shapeworld.drawing import draw_numbered
 
 NAMES = 'red star; red stars, green square, stuff: grass, stuff: sand'
 

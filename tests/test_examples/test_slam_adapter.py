@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mmovseg.datasets.shapeworld import draw_numbered
+from mmovseg.shapeworld.drawing import draw_numbered
 
 EXAMPLE = Path(__file__).resolve().parents[2] / 'examples' / 'slam_adapter.py'
 
