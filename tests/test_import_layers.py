@@ -32,7 +32,7 @@ RULES = {
     'vocabulary': ({'fileio'}, set()),
     'version': (set(), set()),
     'progress': (set(), {'tqdm'}),
-    'command_line': ({'fileio', 'openmmlab'}, {'torch'}),
+    'command_line': ({'fileio'}, {'torch'}),
     'moved': (set(), set()),
     'processes': (set(), set()),
     'registry': ({'processes'}, {'mmengine'}),

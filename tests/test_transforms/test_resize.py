@@ -43,7 +43,7 @@ def test_resize_is_that_of_mmcv(size, options):
     same(Resize(**options)(photo(*size)), expected)
 
 
-@pytest.mark.parametrize('size', [(40, 61), (61, 40), (33, 33), (7, 200), (3, 1000)])
+@pytest.mark.parametrize('size', [(40, 61), (61, 40), (33, 33), (7, 200)])
 @pytest.mark.parametrize('scale', [50, (64, 50)])
 def test_shortest_edge_is_that_of_mmseg(size, scale):
     options = dict(scale=scale, max_size=128)
