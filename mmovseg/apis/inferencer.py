@@ -312,9 +312,10 @@ class OVSegInferencer(HubMixin, BaseInferencer):
             >>> from mmovseg.shapeworld.drawing import draw_numbered
             >>> photo = draw_numbered(0, 'val', 5, 192).image[..., ::-1]  # or a path
             >>> model = mmovseg.load('tiny', show_progress=False)
-            >>> result = model.segment(photo, 'purple circle, red cross')
-            >>> [segment.name for segment in result.segments]
-            ['purple circle', 'red cross']
+            >>> names = 'purple circle, red cross, stuff: sand'
+            >>> result = model.segment(photo, names)
+            >>> sorted({segment.name for segment in result.segments})
+            ['purple circle', 'red cross', 'sand']
         """
         sources = self._inputs_to_list(inputs)
         results: list[Result | None] = [None] * len(sources)
