@@ -14,9 +14,9 @@ masks = pytest.importorskip('cvat_sdk.masks', reason='cvat-sdk')
 
 
 @pytest.fixture
-def function(colour_config, monkeypatch):
+def function(color_config, monkeypatch):
     def load(name, **options):
-        return OVSegInferencer(init_model(colour_config), **options)
+        return OVSegInferencer(init_model(color_config), **options)
 
     monkeypatch.setattr(module, 'load', load)
     return module.create('cat, stuff: floor, cup')

@@ -10,10 +10,10 @@ RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)  # BGR
 
 
 @pytest.fixture
-def inferencer(colour_config):
+def inferencer(color_config):
     """Tiles of 64 pixels are not resized, so masks do not depend on them."""
-    colour_config.test_pipeline[1].scale = (128, 64)
-    return OVSegInferencer(init_model(colour_config), show_progress=False)
+    color_config.test_pipeline[1].scale = (128, 64)
+    return OVSegInferencer(init_model(color_config), show_progress=False)
 
 
 def paint(height, width, *boxes):
