@@ -172,8 +172,10 @@ def check_config(cfg: Mapping[str, Any]) -> None:
                 stacklevel=3,
             )
     if 'model' in cfg:
-        problems += _check_component(cfg['model'], 'model')
-        problems += _check_scope(cfg['model'], cfg.get('default_scope', 'mmovseg'))
+        scope = cfg.get('default_scope', 'mmovseg')
+        if scope == 'mmovseg':  # names without a package are another one's else
+            problems += _check_component(cfg['model'], 'model')
+        problems += _check_scope(cfg['model'], scope)
     else:
         close = closest('model', cfg)
         hint = f'; is {close!r} meant to be it?' if close else ''
