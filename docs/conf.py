@@ -122,9 +122,11 @@ def check_sources(app, exception):
     """Check that the links to sources lead to pages that viewcode has made."""
     if exception or app.builder.name != 'html':
         return
-    for module in sorted(getattr(app.env, 'source_links', ())):
-        if not (Path(app.outdir) / '_modules' / f'{module}.html').exists():
-            raise ExtensionError(f'{module} has no public name in the API reference')
+    links = sorted(getattr(app.env, 'source_links', ()))
+    modules = Path(app.outdir) / '_modules'
+    missing = [x for x in links if not (modules / f'{x}.html').exists()]
+    if missing:
+        raise ExtensionError(f'The API reference has no name of {", ".join(missing)}')
 
 
 def write_math(self, node):
