@@ -61,7 +61,7 @@ def TextHead(  # a type of configs, so not in lower case
         old: Any = parent.get_submodule(last)
     except AttributeError as error:
         raise ValueError(f'{name} has no layer {found[0]!r}.') from error
-    options = dict(text=text, vocabulary=vocabulary)
+    options: dict[str, Any] = dict(text=text, vocabulary=vocabulary)
     if isinstance(old, nn.Linear):
         new = TextLinear(old.in_features, old.out_features, **options)
     elif isinstance(old, nn.Conv2d) and old.kernel_size == (1, 1):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
-from ..layers import sine_position
+from ..layers.sine_position import sine_position
 from ..ops import make_masks, masked_attention, resize_masks, resized_masks
 from ..structures import MaskPrediction, TextEmbeddings
 

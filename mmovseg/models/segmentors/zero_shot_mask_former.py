@@ -61,7 +61,7 @@ class ZeroShotMaskFormer(OVSegmentor):
     def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
         predictions = []
-        for mask_logits, region_embeds in self.proposals(inputs):
+        for mask_logits, region_embeds, _ in self.proposals(inputs):
             if region_embeds is None:
                 # Without classes, and so none more likely than another.
                 shape = (*mask_logits.shape[:2], text.count_classes() + 1)
