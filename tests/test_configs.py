@@ -59,10 +59,17 @@ def pytest_generate_tests(metafunc):
 
 
 def depth(config):
-    """Count the levels of our own parts; those of other packages have their rules."""
+    """Count the levels of our own parts; those of other packages have their rules.
+
+    ``norm_cfg`` and the like are no parts.
+    """
     if '.' in config.get('type', ''):
         return 1
-    inner = [depth(v) for v in config.values() if isinstance(v, dict)]
+    inner = [
+        depth(part)
+        for key, part in config.items()
+        if isinstance(part, dict) and not key.endswith('_cfg')
+    ]
     return 1 + max(inner, default=0)
 
 
