@@ -23,8 +23,8 @@ class MissingPackageError(ModuleNotFoundError):
 def import_openmmlab(*modules: str, need: str) -> None:
     """Import modules of mmcv, mmdet and mmseg, or say what to install.
 
-    Both mmdet and mmseg print at every start, twice, that an optional package of theirs
-    own is missing. These lines are left out; what else they print is printed.
+    Both mmdet and mmseg print at every start, twice, that an optional package is
+    missing. These lines are left out; what else they print is printed.
 
     Args:
         modules: Names of modules.

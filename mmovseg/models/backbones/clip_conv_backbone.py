@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from mmovseg.registry import MODELS
 
 from ..clip import create_clip
-from ..layers import gradients, read_out_indices, refuse_init_cfg, unfreeze_stages
+from ..layers import read_out_indices, refuse_init_cfg, unfreeze_stages
 from ..ops import (
     FoldedNorms,
     attention_pool,
+    gradients,
     keep_layout,
     mask_pool,
     resize_masks,

@@ -17,7 +17,8 @@ from ..clip import (
     list_tower_stages,
     make_map,
 )
-from ..layers import gradients, read_out_indices, refuse_init_cfg, unfreeze_stages
+from ..layers import read_out_indices, refuse_init_cfg, unfreeze_stages
+from ..ops import gradients
 
 
 @MODELS.register_module()

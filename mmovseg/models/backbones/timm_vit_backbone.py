@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from mmovseg.registry import MODELS
 
 from ..clip import freeze
-from ..layers import gradients, read_out_indices, refuse_init_cfg, unfreeze_stages
+from ..layers import read_out_indices, refuse_init_cfg, unfreeze_stages
+from ..ops import gradients
 
 # What makes the models of a module of timm take images of any size.
 ANY_SIZE: dict[str, dict[str, Any]] = {

@@ -1,7 +1,6 @@
 """Small modules that several parts are made of."""
 
 from .backbone_arguments import (
-    gradients,
     read_out_indices,
     refuse_init_cfg,
     unfreeze_stages,
@@ -41,7 +40,6 @@ __all__ = [
     'check_spatial_channels',
     'embedding_mlp',
     'find_blocks',
-    'gradients',
     'init_linear',
     'initial_logit_scale',
     'is_identity',

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
 from torch import nn
 
 
@@ -95,8 +94,3 @@ def unfreeze_stages(
         for piece in stage:
             piece.requires_grad_(True)
     return bool(trained)
-
-
-def gradients(trains: bool) -> Any:
-    """Return a context for a tower: without gradients unless some of it trains."""
-    return torch.set_grad_enabled(trains and torch.is_grad_enabled())

@@ -12,7 +12,7 @@ from .conv_coordinates import conv_coordinates
 from .conv_norm import conv_norm, fold_norm
 from .convolve_channels import convolve_channels
 from .deform_conv import deform_conv, deform_conv_norm
-from .dispatch import plain
+from .dispatch import gradients, plain
 from .first_argmax import first_argmax
 from .folded_norms import FoldedNorms, fold_norms
 from .layout import keep_layout, to_channels_last
@@ -51,6 +51,7 @@ __all__ = [
     'first_argmax',
     'fold_norm',
     'fold_norms',
+    'gradients',
     'has_size',
     'keep_layout',
     'layer_norm_float32',

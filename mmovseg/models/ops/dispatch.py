@@ -83,3 +83,8 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
     if torch.is_autocast_enabled(device.type):
         return torch.get_autocast_dtype(device.type)
     return None
+
+
+def gradients(trains: bool) -> torch.set_grad_enabled:
+    """Return a context for a tower: without gradients unless some of it trains."""
+    return torch.set_grad_enabled(trains and torch.is_grad_enabled())

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmovseg.registry import MODELS, build_part, is_foreign, takes
 
 from ..ensembles import build_ensemble
-from ..layers import measure_channels, measure_one_map
+from ..layers import measure_channels
 from ..ops import resize_masks
 from ..structures import MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
+from .foreign_parts import check_parts, measure_spatial
 
 
 @MODELS.register_module()
@@ -57,7 +57,7 @@ class EOVSeg(OVSegmentor):
         spatial: dict[str, int | None] = dict(spatial_channels=None)
         if spatial_backbone is not None:
             self.spatial_backbone = MODELS.build(spatial_backbone)
-            channels, stride = _measure_spatial(self.spatial_backbone)
+            channels, stride = measure_spatial(self.spatial_backbone)
             spatial = dict(spatial_channels=channels, spatial_stride=stride)
         if hasattr(self.backbone, 'pool_masks'):
             self.check_embed_dims(self.backbone.embed_dims)
@@ -79,45 +79,9 @@ class EOVSeg(OVSegmentor):
         self.decoder = build_part(decoder, embed_channels=text_channels, **spatial)
         self.ensemble = build_ensemble(ensemble, default='GeometricEnsemble')
         if any(is_foreign(part) for part in (self.backbone, self.neck)):
-            self._check_parts()
+            check_parts(self)
 
-    @torch.no_grad()
-    def _check_parts(self) -> None:
-        """Run parts of others once; raise a ValueError if they do not fit together."""
-        images = torch.zeros(1, 3, 64, 64)
-        modes = [(part, part.training) for part in (self.backbone, self.neck)]
-        for part, _ in modes:
-            part.eval()
-        features = self.backbone(images)
-        width = self.text_classifier.embed_dims
-        rows = TextEmbeddings(torch.zeros(2, width), torch.tensor([0, 1]), 1)
-        names = [type(part).__name__ for part in (self.backbone, self.neck)]
-        try:
-            maps = self._run_neck(features, rows)
-        except Exception as error:  # the necks of others raise whatever they like
-            found = [tuple(x.shape[1:]) for x in features]
-            raise ValueError(
-                f'The neck {names[1]} does not take the maps of {names[0]}, whose '
-                f'channels and sizes are {found} for an image of 64 x 64: {error}'
-            ) from error
-        for part, mode in modes:
-            part.train(mode)
-        first = maps if isinstance(maps, Tensor) else maps[0]
-        if tuple(first.shape[-2:]) != (16, 16):
-            raise ValueError(
-                f'The first map of the neck {names[1]} is {tuple(first.shape[-2:])} '
-                'for an image of 64 x 64; it has to be the finest, 16 x 16 (stride 4): '
-                'take a neck that starts with the finest map of the backbone.'
-            )
-        kernels = getattr(self.decoder, 'object_kernels', None)
-        if kernels is not None and kernels.embedding_dim != first.shape[1]:
-            raise ValueError(
-                f'The neck {names[1]} gives {first.shape[1]} channels, the decoder '
-                f'{type(self.decoder).__name__} has {kernels.embedding_dim}: make '
-                'out_channels of the neck and channels of the decoder equal.'
-            )
-
-    def _run_neck(self, features: Any, text: TextEmbeddings) -> Any:
+    def run_neck(self, features: Any, text: TextEmbeddings) -> Any:
         """Run the neck, with the names if it reads them."""
         if self._neck_reads_text:
             return self.neck(features, text=text)
@@ -128,7 +92,7 @@ class EOVSeg(OVSegmentor):
         # The frozen CLIP gives four maps, strides 4, 8, 16 and 32.
         features = self.backbone(inputs)
         # The neck makes one map of them, and weighs it by the vocabulary.
-        mask_features = self._run_neck(features, text)  # [B, C, H / 4, W / 4]
+        mask_features = self.run_neck(features, text)  # [B, C, H / 4, W / 4]
         # The first blocks of a second CLIP tell where things are.
         spatial = None
         if self.spatial_backbone is not None:
@@ -169,12 +133,3 @@ class EOVSeg(OVSegmentor):
             valid=(masks > 0).any(-1).any(-1),
         )
         return prediction._replace(class_logits=class_logits)
-
-
-def _measure_spatial(backbone: nn.Module) -> tuple[int, int]:
-    """Return channels and stride of the map of a spatial backbone."""
-    channels = getattr(backbone, 'embed_dims', None)
-    stride = getattr(backbone, 'stride', None)
-    if isinstance(channels, int) and isinstance(stride, int):
-        return channels, stride
-    return measure_one_map(backbone)

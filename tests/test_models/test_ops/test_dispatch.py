@@ -105,7 +105,6 @@ SWITCH = re.compile(
 ALLOWED = {
     'ops/dispatch.py': 'the one place',
     'ops/precision.py': 'torch.autocast is told the kind of device',
-    'layers/backbone_arguments.py': 'a tower that trains in parts records gradients',
     'text/text_classifier.py': 'embeddings that train are not cached',
 }
 

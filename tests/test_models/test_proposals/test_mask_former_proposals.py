@@ -77,7 +77,7 @@ def test_masks_are_products_of_query_and_pixel_embeddings(seed):
             target = layer(target, position, keys, values)
         target = model.norm(target[0])
         kernels = model.mask_embed(target)
-        [(mask_logits, regions)] = model(images[b : b + 1])
+        [(mask_logits, regions, _)] = model(images[b : b + 1])
         expected = (kernels @ pixels[b].flatten(1)).view(7, 16, 24)
         torch.testing.assert_close(mask_logits[0], expected)
         torch.testing.assert_close(regions[0], model.class_embed(target))
@@ -161,6 +161,6 @@ def test_a_layer_is_needed():
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_half_precision_is_finite(seed, dtype):
     model = make(embed_channels=5).eval().to(dtype)
-    [(mask_logits, regions)] = model(torch.randn(1, 3, 64, 64).to(dtype))
+    [(mask_logits, regions, _)] = model(torch.randn(1, 3, 64, 64).to(dtype))
     assert mask_logits.dtype == regions.dtype == dtype
     assert mask_logits.isfinite().all() and regions.isfinite().all()

@@ -73,7 +73,7 @@ def test_queries_are_scored_by_a_hundred_cosines(width):
     model = make(width, 1.0).eval()
     inputs = torch.randn(2, 3, 64, 64)
     prediction = model(inputs)
-    [(mask_logits, regions)] = model.proposals(inputs)
+    [(mask_logits, regions, _)] = model.proposals(inputs)
     text = model.text_classifier(model.vocabulary)
     cosine = nn.functional.cosine_similarity(
         regions[:, :, None], text.weight[None, None], dim=-1
