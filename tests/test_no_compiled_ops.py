@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 SCRIPT = """
@@ -64,6 +66,7 @@ print('ran without', *FORBIDDEN)
 """
 
 
+@pytest.mark.slow
 def test_core_trains_evaluates_and_infers_without_compiled_ops(tmp_path):
     draw = ROOT / 'tools' / 'dataset_converters' / 'make_shapeworld.py'
     config = ROOT / 'configs' / 'eovseg' / 'eovseg_tiny_shapeworld.py'
@@ -116,6 +119,7 @@ except MissingPackageError as error:
 """
 
 
+@pytest.mark.slow
 def test_inference_needs_no_openmmlab_but_mmengine():
     done = subprocess.run(
         [sys.executable, '-W', 'ignore', '-c', LIGHT],

@@ -45,6 +45,7 @@ def test_every_root_registry_has_a_node():
         assert node.parent is value and node.scope == 'mmovseg'
 
 
+@pytest.mark.slow
 def test_prefix_is_enough_without_an_import():
     # tests/test_ops does the same with the registries of mmdet and mmseg.
     code = """

@@ -241,6 +241,7 @@ def test_a_run_of_a_part_of_the_images_fills_no_row(tmp_path):
     assert '| [1] (no table: 3 of 2000 images) | `b.json` |' in page
 
 
+@pytest.mark.slow
 def test_the_number_of_images_of_every_row_is_known():
     configs = {
         name
@@ -303,6 +304,7 @@ def test_all_tables_are_there():
                 assert (set(config) if isinstance(config, dict) else {None}) <= sets
 
 
+@pytest.mark.slow
 def test_every_row_of_ours_is_a_config_of_its_own():
     hashes = {}
     for metafile in read_metafiles().values():

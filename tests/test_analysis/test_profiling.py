@@ -29,6 +29,7 @@ def _no_random_weights(monkeypatch):
 
 
 # Millions: what runs, what the paper prints (eovseg.md, section 15), what is trained.
+@pytest.mark.slow
 @pytest.mark.usefixtures('_no_random_weights')
 @pytest.mark.parametrize(
     ('size', 'runs', 'paper', 'trainable'),

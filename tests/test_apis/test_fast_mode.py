@@ -154,6 +154,7 @@ def test_half_precision_is_near_and_ends_in_wide_scores(name, seed):
     assert (probs[0] - probs[1]).abs().mean() < 0.1 * probs[1].mean()
 
 
+@pytest.mark.slow
 def test_half_precision_keeps_the_classes_of_pictures():
     model = init_model(EOVSEG, 'shapeworld', 'cpu')
     model.fusion.semantic = True

@@ -14,6 +14,7 @@ def test_it_is_small():
     assert Path(PACKAGED['shapeworld']).stat().st_size <= 5e6
 
 
+@pytest.mark.slow
 def test_evaluation_repeats_the_shipped_figures():
     path = Path(PACKAGED['shapeworld'])
     shipped = json.loads(path.with_name('metrics.json').read_text())

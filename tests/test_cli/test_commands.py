@@ -274,6 +274,7 @@ def test_label_refuses_wrong_words(options, capsys):
     assert options[0].lstrip('-') in capsys.readouterr().err or options[0] == '-f'
 
 
+@pytest.mark.slow
 def test_explain(loaded, photos, tmp_path, capsys):
     Path('photos/broken.png').write_bytes(b'no image')
     words = ['explain', 'photos', '-o', 'out', *TINY, '-c', NAMES]

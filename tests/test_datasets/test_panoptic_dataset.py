@@ -123,6 +123,7 @@ def test_without_pngs_images_can_be_tested(root):
     assert 'gt_masks' not in results
 
 
+@pytest.mark.slow
 def test_import_needs_no_models_and_no_ops():
     code = (
         'import sys, mmovseg.datasets, mmovseg.evaluation;'

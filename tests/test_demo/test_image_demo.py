@@ -69,6 +69,7 @@ def test_the_photos_are_there():
         assert max(Image.open(photo).size) <= 512
 
 
+@pytest.mark.slow
 def test_command_line(config, tmp_path):
     """As typed; no torch warnings count, only the exit status and the files."""
     command = [sys.executable, ROOT / 'demo/image_demo.py', *PHOTOS]

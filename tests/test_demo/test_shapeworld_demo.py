@@ -65,6 +65,7 @@ def run(demo, tmp_path_factory):
     return folder / 'work', told
 
 
+@pytest.mark.slow
 def test_training_is_told_the_seen_names_alone(run):
     seen = Vocabulary.load('shapeworld_seen').all_names
     expected = {t.replace('{}', x) for x in seen for t in get_templates('vild')}

@@ -60,6 +60,7 @@ def run(patch, script, arguments):
     return code, text.getvalue()
 
 
+@pytest.mark.slow
 def test_the_walk_has_all_its_steps(outputs):
     _, results = outputs
     scripts = [Path(script).stem for _, script, *_ in commands()]

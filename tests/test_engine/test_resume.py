@@ -82,6 +82,7 @@ def whole(tmp_path_factory):
 
 
 # The whole run has no workers, so this also says that their number does not matter.
+@pytest.mark.slow
 @pytest.mark.parametrize(('num_workers', 'kill_at'), [(0, 9), (2, 5)])
 def test_resumed_run_equals_uninterrupted_run(tmp_path, whole, num_workers, kill_at):
     _, curve, weights = whole
@@ -113,6 +114,7 @@ def test_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.glob('iter_*')} == {'iter_12.pth'}
 
 
+@pytest.mark.slow
 def test_a_copied_folder_resumes_and_deletes_its_own_checkpoints(tmp_path):
     first, copy = tmp_path / 'first', tmp_path / 'copy'
     run(first, kill_at=9)

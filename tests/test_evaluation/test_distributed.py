@@ -70,6 +70,7 @@ def evaluate_in_two_processes(folder, out):
     return json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives(tmp_path):
     """Five images make shards of three; the sampler repeats the first image."""
     rng = np.random.RandomState(0)

@@ -26,6 +26,7 @@ for options in ({'model.decoder.head.type': 'SDIHead'}, {'model.neck.num_levels'
 """
 
 
+@pytest.mark.slow
 def test_what_has_moved_says_where_to():
     done = subprocess.run(
         [sys.executable, '-c', WITHOUT], capture_output=True, text=True, cwd=ROOT

@@ -41,6 +41,7 @@ def _files(*parts, pattern):
     }
 
 
+@pytest.mark.slow
 def test_wheel_holds_package_data_and_mim_folders(wheel):
     assert wheel.name == f'mmovseg-{__version__}-py3-none-any.whl'
     names = set(zipfile.ZipFile(wheel).namelist())
@@ -64,6 +65,7 @@ def test_wheel_holds_nothing_else(wheel):
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 def test_wheel_works_without_the_source_tree(wheel):
     script = Path(__file__).with_name('check_wheel.py')
     done = subprocess.run(

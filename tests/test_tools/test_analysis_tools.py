@@ -90,6 +90,7 @@ def test_impossible_shape_is_refused(run, name, capsys):
     assert 'multiples of 32' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_profiles_are_written_for_every_combination(run, tmp_path):
     out = tmp_path / 'new' / 'profile.json'
     text = run(
@@ -135,6 +136,7 @@ def test_benchmark_of_the_fast_mode(run, tmp_path):
     assert card['hardware']['cpu'] and card['settings']['fast'] == ['bf16', 'resize']
 
 
+@pytest.mark.slow
 def test_training_steps_are_timed(run, tmp_path):
     out = tmp_path / 'new' / 'steps.json'
     text = run(
@@ -231,6 +233,7 @@ def test_benchmark_refuses_what_cannot_be_timed(run, capsys):
     assert 'needs --throughput' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_error_of_the_fast_mode(run, tmp_path, monkeypatch):
     draw = runpy.run_path(
         str(TOOLS.parent / 'dataset_converters' / 'make_shapeworld.py')

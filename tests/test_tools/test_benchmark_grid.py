@@ -26,6 +26,7 @@ def run(tool, monkeypatch, *arguments):
     tool.main()
 
 
+@pytest.mark.slow
 def test_every_cell_is_timed_or_says_why_not(tool, monkeypatch, tmp_path, capsys):
     out = tmp_path / 'grid.json'
     names = [TINY[0], 'no-such-model', 'hf-eomt-b', TINY[1]]

@@ -41,6 +41,7 @@ def run(tool, monkeypatch, tmp_path, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_writes_work_and_time_of_every_system(run, monkeypatch):
     monkeypatch.setitem(sys.modules, 'transformers', None)
     options = ('--warmup', '1', '--repeat', '3', '--valid-masks', '5')

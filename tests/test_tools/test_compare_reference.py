@@ -158,6 +158,7 @@ def test_a_difference_is_noticed(tool, monkeypatch):
     assert share < 0.99 and errors[0] > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='memory is read from /proc')
 def test_memory_of_a_form_is_that_of_its_tensors(run):
     size = ('--shape', '256', '256', '--vocabulary', 'ade20k_847', '--semantic')

@@ -65,6 +65,7 @@ def test_data_set_loads_and_agrees_with_itself(tool, tmp_path):
             np.testing.assert_array_equal(results['gt_masks'].masks, masks)
 
 
+@pytest.mark.slow
 def test_second_run_leaves_it_and_other_settings_redraw(tool, tmp_path, capsys):
     tool.main(options(tmp_path))
     picture = tmp_path / 'train' / '000001.png'

@@ -68,6 +68,7 @@ def read_metrics(work_dir):
     return {key: value for key, value in metrics.items() if 'time' not in key}
 
 
+@pytest.mark.slow
 def test_writes_metrics_pictures_and_predictions(run, checkpoint, tmp_path):
     out = tmp_path / 'predictions.pkl'
     metrics = run(checkpoint, '--out', out, '--show-dir', tmp_path / 'pictures')
@@ -77,6 +78,7 @@ def test_writes_metrics_pictures_and_predictions(run, checkpoint, tmp_path):
     assert len(predictions) == 3 and 'pred_panoptic_seg' in predictions[0]
 
 
+@pytest.mark.slow
 def test_writes_a_run_card(run, checkpoint, tmp_path):
     metrics = run(checkpoint)
     card = read_card(tmp_path / 'work' / 'results.json')
@@ -104,6 +106,7 @@ def test_writes_a_run_card(run, checkpoint, tmp_path):
     assert card['vocabularies']['test']['name'] == 'shapeworld'
 
 
+@pytest.mark.slow
 def test_batches_and_the_fast_mode(run, checkpoint, tmp_path):
     exact = run('shapeworld')
     batches = run('shapeworld', '--batch-size', '2')
@@ -167,6 +170,7 @@ def test_two_processes_give_the_metrics_of_one(run, checkpoint, data, tmp_path):
     assert read_card(work_dir / 'results.json')['hardware']['processes'] == 2
 
 
+@pytest.mark.slow
 def test_an_empty_set_and_missing_files_end_with_one_line(
     run, checkpoint, data, tmp_path
 ):

@@ -80,6 +80,7 @@ def test_amp_without_a_value_means_float16(tmp_path, main):
         main('--amp', '--work-dir', tmp_path)
 
 
+@pytest.mark.slow
 def test_train_writes_logs_and_checkpoints_then_resumes(tmp_path, main):
     options = ['--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=4']
     run(sys.executable, ROOT / 'tools' / 'train.py', CONFIG, *options)
@@ -105,6 +106,7 @@ def test_mistakes_end_with_one_line(main, options, message):
         main(*options)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason='for machines without a GPU')
 def test_dist_train_runs_on_a_cpu_and_scales_the_learning_rate(tmp_path):
     log = run(
@@ -183,6 +185,7 @@ def test_weights_of_another_model_are_refused(tmp_path, main, option):
     assert 'other.' in str(error.value)
 
 
+@pytest.mark.slow
 def test_nothing_is_run_or_resumed_that_is_no_training(tmp_path, main):
     """A pickle in load_from, Python in a checkpoint's config, weights alone."""
     options = ['--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=2']

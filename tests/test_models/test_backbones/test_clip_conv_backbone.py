@@ -141,6 +141,7 @@ def test_a_vit_is_refused():
         CLIPConvBackbone('tiny-vit')
 
 
+@pytest.mark.slow
 def test_a_tower_without_a_pyramid_is_refused():
     with pytest.raises(ValueError, match='ViT-B-16-SigLIP'):
         CLIPConvBackbone('ViT-B-16-SigLIP')

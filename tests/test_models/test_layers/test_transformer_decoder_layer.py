@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 from torch.export import Dim, export
@@ -44,6 +45,7 @@ class _PatchLayer(nn.Module):
         return self.layer(queries, queries, patches, patches)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_graph_takes_a_single_image(seed):
     module = _PatchLayer().eval()

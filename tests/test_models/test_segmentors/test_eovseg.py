@@ -64,6 +64,7 @@ def losses_of(model, inputs, samples):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backbone', ['tiny-convnext', 'tiny-rn'])
 def test_every_trainable_parameter_learns_and_no_frozen_one_does(root, backbone):
     model = make(root, backbone).train()

@@ -138,6 +138,7 @@ def test_permuting_classes_permutes_rows(vocabulary, tiny_clip):
     )
 
 
+@pytest.mark.slow
 def test_golden_rows_of_ade20k(shared, seed):
     """RN50 with the reference weights; 20 classes of the recorded matrix."""
     classifier = TextClassifier('RN50-quickgelu', cache_dir=None)

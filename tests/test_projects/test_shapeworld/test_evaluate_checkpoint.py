@@ -14,6 +14,7 @@ def tool():
     return importlib.import_module('projects.shapeworld.evaluate_checkpoint')
 
 
+@pytest.mark.slow
 def test_figures_are_written_and_can_be_repeated(tool, tmp_path, monkeypatch):
     monkeypatch.setenv('MMOVSEG_DATA', 'elsewhere')
     torch.manual_seed(0)

@@ -206,6 +206,7 @@ def test_regions_are_named_by_their_own_pixels():
     assert 40 < found['covered'] < 80  # stuff was called invalid
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize(('model', 'least'), [('tiny-rn', 90), ('tiny-vit', 90)])
 def test_packaged_towers_name_crops_no_training_has_seen(model, least):
