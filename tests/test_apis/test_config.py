@@ -217,3 +217,10 @@ def test_old_names_of_configs_say_the_new_ones(start):
 
 def test_names_of_configs_have_no_plus():
     assert not [x for folder in config_folders() for x in folder.rglob('*+*')]
+
+
+def test_a_norm_may_be_frozen_whoever_registered_it():
+    import mmcv.cnn  # noqa: F401 (registers BN in the registry above ours)
+
+    config = load_config('simbaseline_vit-b16_cocostuff-156')
+    assert config.model.proposals.backbone.norm_cfg.requires_grad is False
