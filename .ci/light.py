@@ -56,8 +56,8 @@ def main(wheel):
         python = folder / 'venv/bin/python'
         install(python, str(wheel))
         use(python, folder)
-        install(python, f'{wheel}[export]')
-        use(python, folder, '--onnx')
+        install(python, f'{wheel}[export,transformers]')
+        use(python, folder, '--extras')
 
 
 if __name__ == '__main__':
