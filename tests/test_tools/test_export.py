@@ -21,6 +21,7 @@ from mmovseg.apis.export import (
     export_program,
     save_text,
 )
+from mmovseg.cli.runs.export import check
 from mmovseg.shapeworld.drawing import draw_numbered
 from mmovseg.vocabulary import Vocabulary
 
@@ -170,14 +171,14 @@ def test_deop_passes_the_check(tool, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_check_tells_the_file_of_another_model(tool, files, model, capsys):
+def test_check_tells_the_file_of_another_model(files, model, capsys):
     path = files('text') / 'model.pt2'
     capsys.readouterr()
-    assert tool.check(model, path, text_input=True)
+    assert check(model, path, text_input=True)
     other = copy.deepcopy(model)
     with torch.no_grad():
         other.text_classifier.void_embedding.weight.neg_()
-    assert not tool.check(other, path, text_input=True)
+    assert not check(other, path, text_input=True)
     lines = capsys.readouterr().out.splitlines()
     assert ['DIFFERS' in line for line in lines] == [False, False, True, True]
 
