@@ -275,15 +275,19 @@ def build_norm(config: Mapping[str, Any], channels: int) -> nn.Module:
     """Build a norm as ``mmcv.cnn.build_norm_layer`` does.
 
     Raises:
-        ValueError: If there is no such norm.
+        ValueError: If there is no such norm, or it has no such argument.
     """
     options = dict(config)
     trained = options.pop('requires_grad', True)
     kind = _norm_name(options)
     options.pop('type')
+    layer: Any = nn.SyncBatchNorm if config['type'] == 'SyncBN' else nn.BatchNorm2d
     if kind == 'gn':
-        norm: nn.Module = nn.GroupNorm(num_channels=channels, **options)
+        layer, options['num_channels'] = nn.GroupNorm, channels
     else:
-        layer = nn.SyncBatchNorm if config['type'] == 'SyncBN' else nn.BatchNorm2d
-        norm = layer(channels, **options)
+        options['num_features'] = channels
+    try:
+        norm = layer(**options)
+    except TypeError as error:
+        raise ValueError(f'norm_cfg={dict(config)} does not fit: {error}') from error
     return norm.requires_grad_(trained)

@@ -69,3 +69,8 @@ def test_frozen_parts_stay_frozen_and_out_indices_choose(seed):
 def test_mistakes_are_named(options, words):
     with pytest.raises(ValueError, match=words):
         ResNetV1c(**SMALL, **options)
+
+
+def test_a_misspelt_key_of_a_norm_is_named():
+    with pytest.raises(ValueError, match=r"norm_cfg=.*'requires_gard'"):
+        ResNetV1c(18, norm_cfg=dict(type='BN', requires_gard=False))
