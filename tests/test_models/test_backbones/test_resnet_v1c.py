@@ -72,5 +72,5 @@ def test_mistakes_are_named(options, words):
 
 
 def test_a_misspelt_key_of_a_norm_is_named():
-    with pytest.raises(ValueError, match=r"norm_cfg=.*'requires_gard'"):
-        ResNetV1c(18, norm_cfg=dict(type='BN', requires_gard=False))
+    with pytest.raises(ValueError, match=r"norm_cfg=.*'requires_grade'"):
+        ResNetV1c(18, norm_cfg=dict(type='BN', requires_grade=False))
