@@ -40,7 +40,7 @@ from .photo_stream import (
     make_failed,
     run_batch,
 )
-from .results import TASKS, Result, find_task, read_result
+from .results import TASKS, Result, check_min_area, find_task, read_result
 
 # Inferencers of the packages whose models ours does not run.
 FOREIGN = {
@@ -204,6 +204,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         return_vis: bool = False,
         out_dir: str | Path = '',
         score_thr: float | None = None,
+        min_area: float = 0.0,
         show_heatmaps: str | Sequence[str] | None = None,
     ) -> dict[str, list]:
         """Segment photos; one that cannot be used does not stop the others.
@@ -224,6 +225,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
                 :class:`OutputFolder`. No file is overwritten but the results of the
                 same photo file.
             score_thr: See :func:`read_result`.
+            min_area: The same.
             show_heatmaps: Classes whose heatmaps are drawn next to the photo, for
                 models that have some (DeOP), as ``NAME_heatmaps.png``; names as in
                 :func:`find_labels`.
@@ -240,7 +242,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
                 are in it.
             ValueError: If there is no such task or class, or no heatmap.
         """
-        _check(task, batch_size)
+        _check(task, batch_size, min_area)
         sources = self._inputs_to_list(inputs)
         chosen = self.model.vocabulary
         if vocabulary is not None:
@@ -252,7 +254,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
 
         def finish(photo: Photo, sample: BaseDataElement) -> None:
             image = photo.bgr[..., ::-1]
-            result = _read(sample, task, chosen, score_thr)
+            result = _read(sample, task, chosen, score_thr, min_area)
             name, drawn = photo.name, None
             if labels:
                 drawn = draw_heatmaps(image, sample, labels, chosen.names)
@@ -286,6 +288,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         *,
         task: str = 'panoptic',
         score_thr: float | None = None,
+        min_area: float = 0.0,
         top_classes: bool = False,
     ) -> Any:
         """Segment a photo, or several, into classes given by name.
@@ -296,6 +299,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
             vocabulary: The classes, as in :meth:`set_vocabulary`.
             task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
             score_thr: See :func:`read_result`.
+            min_area: The same.
             top_classes: Find the most likely classes of every pixel too, with their
                 probabilities; see :class:`Result`.
 
@@ -325,6 +329,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
             vocabulary=vocabulary,
             task=task,
             score_thr=score_thr,
+            min_area=min_area,
             top_classes=top_classes,
         )
         if len(errors) == len(sources):
@@ -341,6 +346,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         vocabulary: Vocabulary | str | Path | Sequence[str] | None = None,
         task: str = 'panoptic',
         score_thr: float | None = None,
+        min_area: float = 0.0,
         top_classes: bool = False,
     ) -> list[dict[str, str]]:
         """Segment photos and hand over every result at once: nothing is kept.
@@ -354,12 +360,13 @@ class OVSegInferencer(HubMixin, BaseInferencer):
             vocabulary: As in :meth:`segment`.
             task: The same.
             score_thr: The same.
+            min_area: The same.
             top_classes: The same.
 
         Returns:
             Per unusable photo a dict of ``input`` and ``message``.
         """
-        _check(task, batch_size)
+        _check(task, batch_size, min_area)
         sources = self._inputs_to_list(inputs)
         chosen = self.model.vocabulary
         if vocabulary is not None:
@@ -369,7 +376,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
             source = sources[photo.index]
             is_file = isinstance(source, (str, PathLike)) and '://' not in str(source)
             result = replace(
-                _read(sample, task, chosen, score_thr),
+                _read(sample, task, chosen, score_thr, min_area),
                 image=photo.bgr[..., ::-1],
                 photo=photo.name,
                 path=Path(source) if is_file else None,
@@ -523,11 +530,12 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         """There is none: results draw themselves."""
 
 
-def _check(task: str, batch_size: int) -> None:
+def _check(task: str, batch_size: int, min_area: float) -> None:
     if task not in TASKS:
         raise ValueError(f'task must be one of {TASKS}, got {task!r}.')
     if batch_size < 1:
         raise ValueError(f'batch_size must be at least 1, got {batch_size}.')
+    check_min_area(min_area)
 
 
 def _check_model(model: nn.Module) -> None:
@@ -557,7 +565,17 @@ def _read_vocabulary(
 
 
 def _read(
-    sample: BaseDataElement, task: str, vocabulary: Vocabulary, thr: float | None = None
+    sample: BaseDataElement,
+    task: str,
+    vocabulary: Vocabulary,
+    score_thr: float | None = None,
+    min_area: float = 0.0,
 ) -> Result:
-    names, is_thing = vocabulary.names, vocabulary.is_thing
-    return read_result(sample, task, names, is_thing=is_thing, score_thr=thr)
+    return read_result(
+        sample,
+        task,
+        vocabulary.names,
+        is_thing=vocabulary.is_thing,
+        score_thr=score_thr,
+        min_area=min_area,
+    )

@@ -27,7 +27,7 @@ from ..version import __version__
 from ..vocabulary import Vocabulary, name_key
 from .output_folder import OutputError, OutputFolder
 from .photo_list import ListedPhoto
-from .results import SCORE_THR, Result
+from .results import SCORE_THR, Result, check_min_area, least_pixels
 
 try:
     import fcntl
@@ -95,13 +95,16 @@ class LabelChoice:
         vocabulary: The classes to keep, the first ones of those of the model.
         score_thr: Least score.
         thresholds: Least score of single classes, by name.
+        min_area: Least pixels, or below 1 the least share of the photo.
     """
 
     vocabulary: Vocabulary
     score_thr: float = 0.0
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    min_area: float = 0.0
 
     def __post_init__(self) -> None:
+        check_min_area(self.min_area)
         for name, value in {'score_thr': self.score_thr, **self.thresholds}.items():
             if not 0 <= value <= 1:
                 raise ValueError(f'A threshold is from 0 to 1, got {value} ({name}).')
@@ -111,8 +114,13 @@ class LabelChoice:
                 hint = did_you_mean(name, self.vocabulary.names)
                 raise ValueError(f'A threshold is for {name!r}, no class.{hint}')
 
+    def keep(self, labels: PhotoLabels) -> PhotoLabels:
+        """Return the segments of a photo that become labels."""
+        least = least_pixels(self.min_area, labels.height, labels.width)
+        return labels.keep(lambda x: x['area'] >= least and self.wants(x))
+
     def wants(self, segment: Mapping[str, Any]) -> bool:
-        """Whether a segment becomes a label."""
+        """Whether a segment of any size becomes a label."""
         if segment['label'] >= len(self.vocabulary):
             return False  # predicted and dropped
         least = self._by_key.get(name_key(segment['name']), self.score_thr)
@@ -283,7 +291,7 @@ class _RecordedPhotos:
                 )
             if 'error' not in record:
                 labels = PhotoLabels.from_dict(record, photo.path)
-                yield labels.keep(self.choice.wants)
+                yield self.choice.keep(labels)
 
 
 def hash_weights(model: nn.Module) -> str:

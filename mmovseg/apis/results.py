@@ -14,7 +14,7 @@ import numpy as np
 from mmengine.structures import BaseDataElement
 from PIL import Image
 from pycocotools import mask as rle
-from scipy.ndimage import find_objects
+from scipy.ndimage import distance_transform_edt, find_objects
 
 from ..labels import write_labels
 from ..labels.photo_labels import PhotoLabels
@@ -25,6 +25,27 @@ from .visualization import draw_instances, draw_panoptic, draw_semantic, name_co
 TASKS = ('panoptic', 'instance', 'semantic')
 # mmdet's default; the other tasks have one segment per pixel and show all.
 SCORE_THR = dict(panoptic=0.0, instance=0.3, semantic=0.0)
+
+
+def check_min_area(min_area: float) -> None:
+    """Raise a ValueError unless it is a share of the photo or a number of pixels."""
+    if not 0 <= min_area < float('inf'):
+        raise ValueError(
+            'min_area is a number of pixels, or below 1 a share of the photo, got '
+            f'{min_area}; 0 keeps all.'
+        )
+
+
+def least_pixels(min_area: float, height: int, width: int) -> float:
+    """Return how many pixels a segment needs to stay.
+
+    Args:
+        min_area: Pixels, or below 1 a share of the photo. 0 keeps all.
+        height: Of the photo.
+        width: Of the photo.
+    """
+    check_min_area(min_area)
+    return min_area * height * width if min_area < 1 else min_area
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,6 +309,7 @@ def read_result(
     *,
     is_thing: Sequence[bool],
     score_thr: float | None = None,
+    min_area: float = 0.0,
 ) -> Result:
     """Take the result of a task from a data sample.
 
@@ -298,12 +320,16 @@ def read_result(
         is_thing: Thing flags.
         score_thr: Drop segments with a lower score. None: 0.3 for instances, else 0.
             Semantic results have no scores.
+        min_area: Drop segments with fewer pixels; below 1, with a smaller share of the
+            photo. Their pixels belong to none; in semantic results they go to the
+            nearest class that stays, and if none would stay, all do.
 
     Returns:
         The result.
 
     Raises:
-        ValueError: If there is no such task, or the sample has no such result.
+        ValueError: If there is no such task, the sample has no such result, or
+            ``min_area`` is negative.
     """
     readers = dict(panoptic=_read_panoptic, instance=_read_instances)
     readers['semantic'] = _read_semantic
@@ -313,7 +339,7 @@ def read_result(
     if field not in sample:
         raise ValueError(f'The model gave no {field}, so there is no {task} result.')
     threshold = SCORE_THR[task] if score_thr is None else score_thr
-    label_map, found = readers[task](getattr(sample, field), threshold)
+    label_map, found = readers[task](getattr(sample, field), threshold, min_area)
     segments = [
         Segment(name=names[x['label']], isthing=bool(is_thing[x['label']]), **x)
         for x in found
@@ -369,9 +395,16 @@ _FIELDS = dict(
 )
 
 
-def _read_panoptic(result: Any, score_thr: float) -> tuple[np.ndarray, list[dict]]:
+def _read_panoptic(
+    result: Any, score_thr: float, min_area: float
+) -> tuple[np.ndarray, list[dict]]:
     codes = result.sem_seg[0].cpu().numpy()
-    kept = [x for x in result.segments_info if x['score'] >= score_thr]
+    least = least_pixels(min_area, *codes.shape)
+    kept = [
+        x
+        for x in result.segments_info
+        if x['score'] >= score_thr and x['area'] >= least
+    ]
     kept.sort(key=lambda x: -x['score'])
     # Our codes grow with the class count; running numbers always fit a PNG.
     sorted_codes = np.array(sorted(x['id'] for x in kept), dtype=codes.dtype)
@@ -395,10 +428,19 @@ def _read_panoptic(result: Any, score_thr: float) -> tuple[np.ndarray, list[dict
     return label_map.astype(np.int32), segments
 
 
-def _read_semantic(result: Any, score_thr: float) -> tuple[np.ndarray, list[dict]]:
+def _read_semantic(
+    result: Any, score_thr: float, min_area: float
+) -> tuple[np.ndarray, list[dict]]:
     labels = result.sem_seg[0].cpu().numpy()
-    boxes = find_boxes(labels + 1)
     areas = np.bincount(labels.ravel())
+    small = (areas < least_pixels(min_area, *labels.shape))[labels]
+    if small.any() and not small.all():
+        nearest = distance_transform_edt(
+            small, return_distances=False, return_indices=True
+        )
+        labels = labels[tuple(nearest)]
+        areas = np.bincount(labels.ravel())
+    boxes = find_boxes(labels + 1)
     segments = [
         dict(id=i - 1, label=i - 1, score=None, area=int(areas[i - 1]), box=box)
         for i, box in boxes.items()
@@ -406,10 +448,14 @@ def _read_semantic(result: Any, score_thr: float) -> tuple[np.ndarray, list[dict
     return labels.astype(np.int32), segments
 
 
-def _read_instances(result: Any, score_thr: float) -> tuple[np.ndarray, list[dict]]:
+def _read_instances(
+    result: Any, score_thr: float, min_area: float
+) -> tuple[np.ndarray, list[dict]]:
     scores = result.scores.float().cpu()
+    areas = result.masks.flatten(1).sum(1).tolist()
+    least = least_pixels(min_area, *result.masks.shape[1:])
     order = scores.argsort(descending=True, stable=True)
-    order = [i for i in order.tolist() if scores[i] >= score_thr]
+    order = [i for i in order.tolist() if scores[i] >= score_thr and areas[i] >= least]
     masks = result.masks[order].cpu().numpy()
     label_map = np.zeros(masks.shape[1:], np.int32)
     segments = []
@@ -421,7 +467,7 @@ def _read_instances(result: Any, score_thr: float) -> tuple[np.ndarray, list[dic
                 id=number,
                 label=int(result.labels[i]),
                 score=float(scores[i]),
-                area=int(mask.sum()),
+                area=areas[i],
                 box=[x1, y1, x2 - x1, y2 - y1],
                 mask=dict(size=coded['size'], counts=coded['counts'].decode()),
             )

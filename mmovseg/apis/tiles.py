@@ -14,7 +14,7 @@ from ..vocabulary import Vocabulary
 from .images import ImageError
 from .inferencer import OVSegInferencer
 from .photo_stream import read_photo
-from .results import Result, Segment, find_boxes
+from .results import Result, Segment, check_min_area, find_boxes, least_pixels
 
 MIN_TILE = 64
 # Parts of one thing in two tiles cover this share of each other where tiles overlap.
@@ -78,6 +78,7 @@ def segment_tiles(
     tile: int = 1024,
     overlap: int = 256,
     score_thr: float | None = None,
+    min_area: float = 0.0,
 ) -> Result:
     """Segment a large image by tiles that overlap, into a panoptic result.
 
@@ -92,6 +93,7 @@ def segment_tiles(
         tile: Height and width of a tile, in pixels.
         overlap: Least pixels that neighbors share; things that are larger may be split.
         score_thr: See :func:`read_result`.
+        min_area: The same; of whole segments, not of their parts.
 
     Returns:
         The result. A segment's score is the largest of its parts.
@@ -100,6 +102,7 @@ def segment_tiles(
         ImageError: If the image cannot be used.
         ValueError: If a tile is too small, or no larger than twice the overlap.
     """
+    check_min_area(min_area)
     bgr = read_photo(image)
     height, width = bgr.shape[:2]
     tiles = list(split(height, width, tile, overlap))
@@ -117,7 +120,7 @@ def segment_tiles(
         raise ImageError(errors[0]['message'])
     is_path = isinstance(image, (str, Path))
     return replace(
-        canvas.finish(),
+        canvas.finish(least_pixels(min_area, height, width)),
         image=bgr[..., ::-1],
         photo=Path(image).stem if is_path else 'image',
         path=Path(image) if is_path and '://' not in str(image) else None,
@@ -157,13 +160,13 @@ class _Canvas:
         )
         self.numbers[place.core_rows, place.core_columns] = ours[inside]
 
-    def finish(self) -> Result:
-        """Return the result of the whole image."""
+    def finish(self, least: float = 0.0) -> Result:
+        """Return the result of the whole image, of segments with ``least`` pixels."""
         assert self.last is not None
         groups = self.groups
         _join_stuff(groups, self.parts)
         roots = np.array([_find(groups, number) for number in range(len(groups))])
-        label_map, segments = _number(roots[self.numbers], roots, self.parts)
+        label_map, segments = _number(roots[self.numbers], roots, self.parts, least)
         return replace(self.last, label_map=label_map, segments=segments)
 
 
@@ -222,13 +225,14 @@ def _join_stuff(groups: list[int], parts: list[Segment]) -> None:
 
 
 def _number(
-    canvas: np.ndarray, roots: np.ndarray, parts: list[Segment]
+    canvas: np.ndarray, roots: np.ndarray, parts: list[Segment], least: float
 ) -> tuple[np.ndarray, list[Segment]]:
-    """Number the segments by their scores, best first."""
+    """Number the segments by their scores, best first, without small ones."""
     scores: dict[int, float] = {}
     for root, part in zip(roots[1:].tolist(), parts, strict=True):
         scores[root] = max(scores.get(root, 0.0), part.score or 0.0)
-    there = [x for x in np.unique(canvas).tolist() if x]
+    found = zip(*np.unique(canvas, return_counts=True), strict=True)
+    there = [int(x) for x, area in found if x and area >= least]
     there.sort(key=lambda x: (-scores[x], x))
     numbers = np.zeros(len(roots), np.int32)
     numbers[there] = np.arange(1, len(there) + 1)

@@ -16,7 +16,13 @@ from __future__ import annotations
 
 import argparse
 
-from .options import CLASSES, add_model_options, check_batch_size
+from .options import (
+    CLASSES,
+    add_min_area,
+    add_model_options,
+    check_batch_size,
+    check_min_area,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='SCORE',
         help='least score of a label [0.3 for instances, else 0]',
     )
+    add_min_area(parser)
     add(
         '--thresholds',
         default='',
@@ -80,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Check the options together."""
     check_batch_size(parser, args)
+    check_min_area(parser, args)
     if args.workers < 1:
         parser.error(f'--workers must be at least 1, got {args.workers}.')
     args.format = [x.strip() for x in args.format.split(',') if x.strip()]

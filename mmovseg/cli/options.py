@@ -6,6 +6,7 @@ import argparse
 
 from ..command_line import FAST_PARTS
 
+MIN_AREA = 64  # pixels; what is smaller is a speck
 CLASSES = (
     'names with "," between classes and ";" between names of one class; "stuff:" marks '
     'stuff. Or a packaged vocabulary (coco_panoptic), or a file'
@@ -40,6 +41,27 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='load a checkpoint even if it can run code',
     )
+
+
+def add_min_area(parser: argparse.ArgumentParser) -> None:
+    """Add the option that drops specks."""
+    parser.add_argument(
+        '--min-area',
+        type=float,
+        default=MIN_AREA,
+        metavar='SIZE',
+        help='drop results with fewer pixels, or below 1, with a smaller share of the '
+        'photo; 0 keeps all [%(default)s]',
+    )
+
+
+def check_min_area(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Check the option of :func:`add_min_area`."""
+    if not 0 <= args.min_area < float('inf'):
+        parser.error(
+            '--min-area is a number of pixels, or below 1 a share of the photo, got '
+            f'{args.min_area}; 0 keeps all.'
+        )
 
 
 def check_batch_size(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

@@ -12,7 +12,13 @@ from __future__ import annotations
 
 import argparse
 
-from .options import CLASSES, add_model_options, check_batch_size
+from .options import (
+    CLASSES,
+    add_min_area,
+    add_model_options,
+    check_batch_size,
+    check_min_area,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser, photos: str = '+') -> None:
@@ -23,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser, photos: str = '+') -> None:
     add('-o', '--out', '--out-dir', default='outputs', help='folder [%(default)s]')
     add_model_options(parser)
     add('--score-thr', type=float, help='least score [0.3 for instances, else 0]')
+    add_min_area(parser)
     add(
         '--show-heatmaps',
         metavar='NAMES',
@@ -41,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser, photos: str = '+') -> None:
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Check the options together."""
     check_batch_size(parser, args)
+    check_min_area(parser, args)
     if args.tile is None:
         return
     if args.task != 'panoptic' or args.show_heatmaps:

@@ -42,7 +42,7 @@ def _fail(error: Exception, status: int) -> int:
 def _run(args: argparse.Namespace) -> int:
     kept, classes = read_classes(args)
     score_thr = SCORE_THR[args.task] if args.score_thr is None else args.score_thr
-    choice = LabelChoice(kept, score_thr, args.thresholds)
+    choice = LabelChoice(kept, score_thr, args.thresholds, args.min_area)
     least = min([score_thr, *args.thresholds.values()])
     if least < LEAST_SCORE[args.task]:
         raise ValueError(

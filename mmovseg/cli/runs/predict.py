@@ -62,6 +62,7 @@ def segment_photos(
                     task=args.task,
                     out_dir=args.out,
                     score_thr=args.score_thr,
+                    min_area=args.min_area,
                     show_heatmaps=args.show_heatmaps,
                 )
             )
@@ -94,6 +95,7 @@ def segment_by_tiles(
                     tile=args.tile,
                     overlap=args.tile // 4,
                     score_thr=args.score_thr,
+                    min_area=args.min_area,
                 )
             except ImageError as error:
                 errors.append(dict(input=str(source), message=str(error)))
