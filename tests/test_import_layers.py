@@ -23,6 +23,7 @@ _ALL = {
     *('backbones', 'text', 'necks', 'decoders', 'heads', 'proposals', 'losses'),
     *('fusion', 'segmentors', 'moved_parts', 'protocols', 'adapters'),
     'ensembles',
+    'presence_filter',
 }
 # Layer: (layers of mmovseg it may import, other packages it may import). None: any.
 # A layer may always import itself.
@@ -44,6 +45,10 @@ RULES = {
     'moved_parts': ({'registry'}, set()),
     'protocols': ({'ops', 'structures'}, _TORCH),
     'ensembles': ({'registry'}, _PART_LIBRARIES - {'open_clip'}),
+    'presence_filter': (
+        {'ops', 'registry', 'structures'},
+        _PART_LIBRARIES - {'open_clip'},
+    ),
     'backbones': (_PART, _PART_LIBRARIES),
     'text': (_PART | {'fileio', 'progress'}, _PART_LIBRARIES | {'safetensors'}),
     'necks': (_PART, _PART_LIBRARIES - {'open_clip'}),

@@ -118,7 +118,7 @@ class SegmentorGraph(nn.Module):
             self.known,
         )
         inputs = (images - self.mean) / self.std
-        class_logits, mask_logits, _ = self.model.segment(inputs, embeddings)[-1]
+        class_logits, mask_logits, *_ = self.model.segment(inputs, embeddings)[-1]
         return class_logits.float().softmax(-1), mask_logits
 
 
@@ -146,8 +146,14 @@ def export_program(model: BaseModel, *, text_input: bool = False) -> ExportedPro
         The program of a :class:`SegmentorGraph`.
 
     Raises:
-        ValueError: See :class:`SegmentorGraph`; or if the model cannot be traced.
+        ValueError: See :class:`SegmentorGraph`; or if the model cannot be traced, or
+            has a presence filter.
     """
+    if getattr(model, 'presence_filter', None) is not None:
+        raise ValueError(
+            'A graph reads all names of its vocabulary and cannot leave any out: '
+            'export the model without presence_filter.'
+        )
     for name, part in model.named_modules():
         if reason := getattr(part, 'why_no_export', None):
             raise ValueError(

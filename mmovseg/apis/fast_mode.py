@@ -165,6 +165,12 @@ def make_fast(model: BaseModel, parts: bool | Sequence[str] = True) -> FastMode:
             f"{kind} cuts crops by its masks, which no graph can do: leave 'compile' "
             "out, as in fast=('bf16', 'resize')."
         )
+    if mode.compile and model.presence_filter is not None:
+        raise ValueError(
+            'A presence filter reads another number of names for each image, which a '
+            "compiled program cannot: leave 'compile' out, or set "
+            'presence_filter=None.'
+        )
     if mode.bucket is not None:
         preprocessor = model.data_preprocessor
         if not hasattr(preprocessor, 'pad_size_divisor'):

@@ -71,6 +71,9 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         fast: True, or parts of the fast mode: less time, results a little different;
             see :func:`make_fast` and docs/performance.md. False keeps a given model as
             it is.
+        keep_names: Let CLIP choose so many names that a photo may show, and leave the
+            others out, for long lists; see :class:`PresenceFilter`. None keeps all of
+            them, and a given model as it is.
         plain: Run every operation as its formula says in the calls of this
             inferencer; see :func:`init_model`. A given model is not changed.
         num_workers: Threads that read and resize photos while the model computes.
@@ -80,8 +83,8 @@ class OVSegInferencer(HubMixin, BaseInferencer):
             have to be fetched by hand first.
         DownloadError: If the weights cannot be fetched; it is an OSError.
         ValueError: If the config or the weights are wrong (see :func:`init_model`),
-            parts of the fast mode cannot be had, ``plain`` is asked for with them,
-            or ``num_workers`` is below 1.
+            parts of the fast mode or ``keep_names`` cannot be had, ``plain`` is asked
+            for with the fast mode, or ``num_workers`` is below 1.
 
     Example:
         >>> from mmovseg.shapeworld.drawing import draw_numbered
@@ -110,6 +113,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         trust_checkpoint: bool = False,
         show_progress: bool = True,
         fast: bool | Sequence[str] = False,
+        keep_names: int | None = None,
         plain: bool = False,
         num_workers: int = 4,
     ) -> None:
@@ -149,6 +153,8 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         _check_model(self.model)
         if vocabulary is not None:
             self.set_vocabulary(vocabulary)
+        if keep_names is not None:
+            self.model.set_presence_filter(dict(num_names=keep_names))
         if fast is not False:
             make_fast(self.model, fast)
         if plain and self.model.fast_mode is not None:

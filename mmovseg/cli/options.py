@@ -37,6 +37,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         f'has, or some of {", ".join(FAST_PARTS)}',
     )
     add(
+        '--keep-names',
+        type=int,
+        metavar='N',
+        help='for long lists: let CLIP choose the N names that a photo may show, and '
+        'leave the others out',
+    )
+    add(
         '--trust-checkpoint',
         action='store_true',
         help='load a checkpoint even if it can run code',
@@ -68,5 +75,7 @@ def check_batch_size(parser: argparse.ArgumentParser, args: argparse.Namespace) 
     """Check the options of :func:`add_model_options` together."""
     if args.batch_size < 1:
         parser.error(f'--batch-size must be at least 1, got {args.batch_size}.')
+    if args.keep_names is not None and args.keep_names < 1:
+        parser.error(f'--keep-names must be at least 1, got {args.keep_names}.')
     if args.checkpoint and not args.model:
         parser.error('--checkpoint needs the --model whose weights it has.')

@@ -4,6 +4,7 @@ from .background_evaluator import BackgroundEvaluator
 from .instance_metric import InstanceMetric
 from .mask_recall_metric import MaskRecallMetric
 from .panoptic_metric import PanopticMetric
+from .presence_metric import PresenceMetric
 from .semantic_metric import SemanticMetric
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     'InstanceMetric',
     'MaskRecallMetric',
     'PanopticMetric',
+    'PresenceMetric',
     'SemanticMetric',
 ]

@@ -13,6 +13,7 @@ from .heads import *  # noqa: F403
 from .layers import PatchSeveranceLayer  # noqa: F401
 from .losses import *  # noqa: F403
 from .necks import *  # noqa: F403
+from .presence_filter import *  # noqa: F403
 from .proposals import *  # noqa: F403
 from .segmentors import *  # noqa: F403
 from .text import *  # noqa: F403

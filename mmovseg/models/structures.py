@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .ops import at_least_float32, without_autocast
 
+# Logit of a class without a row: a probability of 0, and no NaN when it is weighted.
+LEFT_OUT = -1e4
 # Factor of cosines in DeOP and SimBaseline (released code), not CLIP's own.
 LOGIT_SCALE = 100.0
 
@@ -22,11 +25,14 @@ class MaskPrediction(NamedTuple):
         mask_logits: ``[B, N, h, w]``, positive inside the mask.
         heatmaps: Where each query looked to classify its mask, ``[B, N, h', w']``,
             not negative; None for models without such maps.
+        present: Classes that a presence filter has kept, bool, ``[B, K]``; the logits
+            of the others are minus infinity. None without a filter.
     """
 
     class_logits: Tensor
     mask_logits: Tensor
     heatmaps: Tensor | None = None
+    present: Tensor | None = None
 
 
 class MaskProposals(NamedTuple):
@@ -93,6 +99,26 @@ class TextEmbeddings(NamedTuple):
             return int(self.class_ids[-1])
         return self.num_classes
 
+    def keep(self, present: Tensor) -> TextEmbeddings:
+        """Drop the rows of other classes; K and the numbers of classes stay.
+
+        Args:
+            present: Classes to keep, bool, ``[K]``.
+
+        Example:
+            >>> import torch
+            >>> text = TextEmbeddings(torch.eye(3), torch.tensor([0, 1, 2]))
+            >>> text.keep(torch.tensor([False, True])).class_ids.tolist()
+            [1, 2]
+        """
+        num_classes = self.count_classes()
+        rows = torch.cat([present, present.new_ones(1)])[self.class_ids]
+        return self._replace(
+            weight=self.weight[rows],
+            class_ids=self.class_ids[rows],
+            num_classes=num_classes,
+        )
+
     def logits(self, region_embeds: Tensor, scale: Tensor | float) -> Tensor:
         """Score regions by cosine similarity; a class takes its best synonym.
 
@@ -101,7 +127,8 @@ class TextEmbeddings(NamedTuple):
             scale: Factor of the cosine, already exponentiated.
 
         Returns:
-            Class logits, ``[..., K + 1]``, void last.
+            Class logits, ``[..., K + 1]``, void last; -10,000 for a class without a
+            row, see :meth:`keep`.
 
         Source: EOV-Seg, section 3; the maximum over synonyms is in its code only.
         """
@@ -113,6 +140,6 @@ class TextEmbeddings(NamedTuple):
             weight = self.weight.to(region_embeds.dtype)
             cosines = F.normalize(region_embeds, dim=-1) @ weight.T  # [..., V + 1]
             scores = scale * cosines
-        best = scores.new_zeros(*scores.shape[:-1], num_classes + 1)
+        best = scores.new_full((*scores.shape[:-1], num_classes + 1), LEFT_OUT)
         index = self.class_ids.expand_as(scores)
         return best.scatter_reduce(-1, index, scores, 'amax', include_self=False)

@@ -93,6 +93,8 @@ def work(
         task=args.task,
         classes=list_classes(classes),
     )
+    if args.keep_names is not None:
+        about['keep_names'] = args.keep_names
     labels = LabelRun(args.out, photos, about)
     todo = labels.find_open(shard)
     done = len(shard.take(photos)) - len(todo)

@@ -71,6 +71,7 @@ def load_model(args: argparse.Namespace, **options: Any) -> OVSegInferencer:
         device=args.device,
         fast=False if args.fast is None else args.fast or True,
         trust_checkpoint=args.trust_checkpoint,
+        keep_names=getattr(args, 'keep_names', None),
         **options,
     )
 

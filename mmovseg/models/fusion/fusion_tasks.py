@@ -201,16 +201,18 @@ class SemanticTask(FusionTask):
         size: tuple[int, int],
         vocabulary: Vocabulary,
         max_pixels: int,
+        classes: Tensor | None = None,
     ) -> None:
-        scores = probs[:, :-1].T.contiguous()  # [K, N]
-        self.best_class = BestClass(scores, max_pixels)
+        self.best_class = BestClass(_scores(probs, classes), max_pixels)
+        self.classes = classes
         self.vocabulary = vocabulary
         self.queries = range(len(probs))
         self.labels = torch.zeros(size, dtype=torch.int64, device=probs.device)
 
     def add(self, rows: slice, signed_masks: Tensor, masks: Tensor) -> None:
         """Label the pixels of a strip."""
-        self.labels[rows] = self.best_class(masks.flatten(1)).view(masks.shape[1:])
+        labels = _name(self.best_class(masks.flatten(1)), self.classes)
+        self.labels[rows] = labels.view(masks.shape[1:])
 
     def result(self) -> PixelData:
         """Put the map where mmdet and where mmseg look for it."""
@@ -232,9 +234,14 @@ class TopClassesTask(FusionTask):
     field = 'pred_top_classes'
 
     def __init__(
-        self, probs: Tensor, size: tuple[int, int], count: int, max_values: int
+        self,
+        probs: Tensor,
+        size: tuple[int, int],
+        count: int,
+        max_values: int,
+        classes: Tensor | None = None,
     ) -> None:
-        self.scores = probs[:, :-1].T.contiguous()  # [K, N]
+        self.scores, self.classes = _scores(probs, classes), classes
         self.queries = range(len(probs))
         self.chunk = max(1, max_values // len(self.scores))
         shape = (min(count, len(self.scores)), *size)
@@ -250,7 +257,8 @@ class TopClassesTask(FusionTask):
         values, labels = (
             torch.cat(x, 1).view(-1, *masks.shape[1:]) for x in zip(*parts, strict=True)
         )
-        self.probabilities[:, rows], self.labels[:, rows] = values, labels
+        self.probabilities[:, rows] = values
+        self.labels[:, rows] = _name(labels, self.classes)
 
     def result(self) -> PixelData:
         """Return labels and probabilities, ``[k, H, W]``, the most likely first."""
@@ -340,6 +348,17 @@ class HeatmapTask(FusionTask):
         return BaseDataElement(
             metainfo=self.sizes, queries=queries, scores=scores, **self.maps
         )
+
+
+def _scores(probs: Tensor, classes: Tensor | None) -> Tensor:
+    """Return the scores of the classes that can win, ``[K, N]``."""
+    scores = probs[:, :-1].T
+    return scores.contiguous() if classes is None else scores[classes]
+
+
+def _name(places: Tensor, classes: Tensor | None) -> Tensor:
+    """Turn places among the classes that can win into labels."""
+    return places if classes is None else classes[places]
 
 
 def label_divisor(num_classes: int) -> int:

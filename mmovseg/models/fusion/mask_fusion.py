@@ -61,6 +61,8 @@ class MaskFusion(BaseModule):
       metainfo holds ``padded_size``, ``img_shape`` and ``ori_shape``.
     * ``seg_logits``: ``data`` ``[K, H, W]``, the logarithm of the sum over queries of
       class score times mask, as mmseg's ``SegTTAModel`` needs it.
+    * ``kept_classes``, where a presence filter has left out names: the labels of the
+      others, int64 ``[K']``.
 
     Results of an image that was flipped for the network (``flip`` and
     ``flip_direction`` of the metainfo) are turned back, all but heatmaps.
@@ -254,6 +256,8 @@ class MaskFusion(BaseModule):
     ) -> list[FusionTask]:
         """Gather what the results of one image need."""
         mask_logits = prediction.mask_logits
+        if prediction.present is not None:
+            sample.kept_classes = _kept_classes(prediction)
         img_shape, ori_shape = _read_sizes(sample, padded_size)
         sizes = dict(padded_size=padded_size, img_shape=img_shape, ori_shape=ori_shape)
         tasks = self._make_tasks(prediction, probs, vocabulary, choice, sizes, results)
@@ -292,16 +296,20 @@ class MaskFusion(BaseModule):
     ) -> list[FusionTask]:
         """List what is asked for."""
         size = sizes['ori_shape']
+        # Others cannot win: of tens of thousands of names hardly any take time.
+        classes = _kept_classes(prediction)
         tasks: list[FusionTask] = []
         if 'panoptic' in results:
             tasks.append(PanopticTask(choice.kept, size, vocabulary, self.iou_thr))
         if 'instance' in results:
             tasks.append(InstanceTask(choice.found, size, vocabulary))
         if 'semantic' in results:
-            tasks.append(SemanticTask(probs, size, vocabulary, self.max_pixels))
+            tasks.append(
+                SemanticTask(probs, size, vocabulary, self.max_pixels, classes)
+            )
         if 'top_classes' in results:
             count, most = TOP_CLASSES, self.max_pixels
-            tasks.append(TopClassesTask(probs, size, count, most))
+            tasks.append(TopClassesTask(probs, size, count, most, classes))
         if 'proposals' in results:
             tasks.append(ProposalTask(len(probs), size))
         if 'logits' in results:
@@ -335,13 +343,17 @@ def _read_sizes(
     return img_shape, ori_shape
 
 
+def _kept_classes(prediction: MaskPrediction) -> Tensor | None:
+    """Return the labels that a presence filter has kept in an image, ``[K']``."""
+    present = prediction.present
+    return None if present is None else present.nonzero().flatten()
+
+
 def _of_image(prediction: MaskPrediction, image: int) -> MaskPrediction:
     """Take one image out of a batch."""
-    maps = prediction.heatmaps
-    return MaskPrediction(
-        prediction.class_logits[image],
-        prediction.mask_logits[image],
-        None if maps is None else maps[image],
+    parts = prediction._asdict().items()
+    return prediction._replace(
+        **{name: value[image] for name, value in parts if value is not None}
     )
 
 

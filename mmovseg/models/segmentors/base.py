@@ -56,6 +56,8 @@ class OVSegmentor(BaseModel):
         train_vocabulary: Packaged name, path or list; the classes of the annotation.
         test_vocabulary: The same for inference; None means ``train_vocabulary``.
         data_preprocessor: Config of the preprocessor.
+        presence_filter: Config of a filter of names, a ``PresenceFilter`` unless it has
+            another ``type``; None reads all names. See :meth:`set_presence_filter`.
         init_cfg: MMEngine's initialization config.
         other: ``pretrained``, ``train_cfg``, ``test_cfg`` and ``decode_head``, which
             mmseg's tools add: None, as they have no meaning here. (``decode_head`` may
@@ -87,12 +89,14 @@ class OVSegmentor(BaseModel):
         train_vocabulary: str | Sequence[str],
         test_vocabulary: str | Sequence[str] | None = None,
         data_preprocessor: dict | None = None,
+        presence_filter: dict | None = None,
         init_cfg: dict | None = None,
         **other: Any,
     ) -> None:
         _check_other(type(self), other)
         super().__init__(data_preprocessor, init_cfg)
         self.execution = None
+        self.presence_filter: Any = _build_filter(presence_filter)
         self.text_classifier: Any = None
         if text_classifier is not None:
             self.text_classifier = MODELS.build(text_classifier)
@@ -210,13 +214,69 @@ class OVSegmentor(BaseModel):
             self.text_classifier.encode(self.vocabulary)
             self.text_classifier.drop_text_tower()
 
+    def set_presence_filter(self, presence_filter: dict | None) -> None:
+        """Choose how :meth:`predict` leaves out names that an image does not show.
+
+        Args:
+            presence_filter: As in the constructor; None reads all names again.
+
+        Raises:
+            ValueError: If CLIP does not see the image before the names are read, or
+                the network is compiled.
+        """
+        built = _build_filter(presence_filter)
+        if built is not None:
+            self.check_presence_filter()
+        self.presence_filter = built
+
+    def check_presence_filter(self) -> None:
+        """Raise a ValueError where names cannot be left out image by image."""
+        name = type(self).__name__
+        if not self.embeds_parts:
+            raise ValueError(
+                f'{name} cannot leave out names: no CLIP of it sees the image before '
+                'the names are read. Set presence_filter=None.'
+            )
+        if getattr(self.fast_mode, 'compile', False):
+            raise ValueError(
+                'A presence filter reads another number of names for each image, which '
+                "a compiled program cannot: leave 'compile' out of the fast mode, or "
+                'set presence_filter=None.'
+            )
+
+    @property
+    def embeds_parts(self) -> bool:
+        """Whether :meth:`embed_parts` works, which a presence filter needs."""
+        return False
+
+    def extract_feat(self, inputs: Tensor) -> Any:
+        """Compute what does not depend on the names; :meth:`segment` takes it.
+
+        Args:
+            inputs: Normalized, padded images, ``[B, 3, H, W]``.
+        """
+        raise NotImplementedError
+
+    def embed_parts(self, inputs: Tensor, features: Any, cut: Any) -> Tensor:
+        """Embed parts of images in CLIP's space, ``[B, R, D]``.
+
+        Args:
+            inputs: Normalized, padded images, ``[B, 3, H, W]``.
+            features: From :meth:`extract_feat`.
+            cut: Makes the parts of a map; see :meth:`PresenceFilter.parts`.
+        """
+        raise NotImplementedError
+
     @abstractmethod
-    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
+    def segment(
+        self, inputs: Tensor, text: TextEmbeddings, features: Any = None
+    ) -> list[MaskPrediction]:
         """Predict masks and class logits.
 
         Args:
             inputs: Normalized, padded images, ``[B, 3, H, W]``.
             text: The vocabulary.
+            features: From :meth:`extract_feat`, if it has run.
 
         Returns:
             One prediction per supervised stage, best last; at inference only the
@@ -315,6 +375,8 @@ class OVSegmentor(BaseModel):
             text: The vocabulary.
             data_samples: One per image, or None.
         """
+        if self.presence_filter is not None:
+            self.check_presence_filter()
         if self.execution is None:
             return self.segment_batch(inputs, text, data_samples)
         return self.execution(self, inputs, text, data_samples)
@@ -335,7 +397,23 @@ class OVSegmentor(BaseModel):
             text: The vocabulary.
             data_samples: One per image, or None.
         """
-        return self.segment(inputs, text)[-1]
+        if self.presence_filter is None:
+            return self.segment(inputs, text)[-1]
+        # Every image has other names, so one goes after the other.
+        return _join([self._segment_present(x, text) for x in inputs.split(1)])
+
+    def _segment_present(self, image: Tensor, text: TextEmbeddings) -> MaskPrediction:
+        """Predict one image ``[1, 3, H, W]`` with the names that may be in it."""
+        features = self.extract_feat(image)
+        parts = self.embed_parts(image, features, self.presence_filter.parts)
+        scale = self.text_classifier.logit_scale.exp().clamp(max=100)
+        present = self.presence_filter(parts[0], text, scale)
+        prediction = self.segment(image, text.keep(present), features)[-1]
+        left_out = torch.cat([~present, present.new_zeros(1)])
+        return prediction._replace(
+            class_logits=prediction.class_logits.masked_fill(left_out, -torch.inf),
+            present=present[None],
+        )
 
 
 def _check_other(model: type, other: dict[str, Any]) -> None:
@@ -351,6 +429,25 @@ def _check_other(model: type, other: dict[str, Any]) -> None:
                 'out. (Thresholds are arguments of the fusion, weights come from '
                 'pretrained of each CLIP and from the checkpoint.)'
             )
+
+
+def _build_filter(config: dict | None) -> Any:
+    """Build a presence filter; None without one."""
+    if config is None:
+        return None
+    return MODELS.build(config, default_args=dict(type='PresenceFilter'))
+
+
+def _join(predictions: Sequence[MaskPrediction]) -> MaskPrediction:
+    """Put the predictions of single images into one batch."""
+    first = predictions[0]
+    return first._replace(
+        **{
+            name: torch.cat([getattr(x, name) for x in predictions])
+            for name, value in first._asdict().items()
+            if value is not None
+        }
+    )
 
 
 @lru_cache(maxsize=16)

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmovseg.registry import MODELS, build_part, takes
 
 from ..layers import measure_one_map
+from ..ops import mask_pool
 from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
 
@@ -75,15 +76,34 @@ class DeOP(OVSegmentor):
                 module.eval()
         return self
 
-    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
-        """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
+    @property
+    def embeds_parts(self) -> bool:
+        """See :attr:`OVSegmentor.embeds_parts`."""
+        return hasattr(self.backbone, 'encode_image')
+
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Find masks ``[B, N, h', w']`` and embed patches ``[B, D, h, w]``."""
         # The frozen proposal network finds masks, whatever they show.
         with torch.no_grad():
             mask_logits = self.proposals(inputs)[-1].mask_logits
         # One pass through CLIP embeds every patch; severed blocks keep patches apart.
-        features = self._embed_patches(inputs, mask_logits)  # [B, D, h, w]
+        return mask_logits, self._embed_patches(inputs, mask_logits)
+
+    def embed_parts(self, inputs: Tensor, features: Any, cut: Any) -> Tensor:
+        """Average patches; see :meth:`OVSegmentor.embed_parts`."""
+        _, patches = features
+        parts = cut(tuple(patches.shape[-2:]), patches.device)
+        return mask_pool(patches, parts.expand(len(patches), -1, -1, -1))
+
+    def segment(
+        self, inputs: Tensor, text: TextEmbeddings, features: Any = None
+    ) -> list[MaskPrediction]:
+        """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
+        # Two streams look at the image: one finds masks, CLIP embeds patches.
+        features = self.extract_feat(inputs) if features is None else features
+        mask_logits, patches = features
         # The head pools the patches that stand for a proposal.
-        region_embeds, heatmaps = self.head(features, mask_logits)
+        region_embeds, heatmaps = self.head(patches, mask_logits)
         # The embeddings of the proposals are compared with the names.
         class_logits = text.logits(region_embeds, LOGIT_SCALE)
         return [MaskPrediction(class_logits, mask_logits, heatmaps)]

@@ -87,10 +87,27 @@ class EOVSeg(OVSegmentor):
             return self.neck(features, text=text)
         return self.neck(features)
 
-    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
+    @property
+    def embeds_parts(self) -> bool:
+        """See :attr:`OVSegmentor.embeds_parts`."""
+        return hasattr(self.backbone, 'pool_masks')
+
+    def extract_feat(self, inputs: Tensor) -> Any:
+        """Run the backbone; see :meth:`OVSegmentor.extract_feat`."""
+        return self.backbone(inputs)
+
+    def embed_parts(self, inputs: Tensor, features: Any, cut: Any) -> Tensor:
+        """Pool CLIP's last map; see :meth:`OVSegmentor.embed_parts`."""
+        coarse = features[-1]
+        parts = cut(tuple(coarse.shape[-2:]), coarse.device)
+        return self.backbone.pool_masks(coarse, parts.expand(len(coarse), -1, -1, -1))
+
+    def segment(
+        self, inputs: Tensor, text: TextEmbeddings, features: Any = None
+    ) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
         # The frozen CLIP gives four maps, strides 4, 8, 16 and 32.
-        features = self.backbone(inputs)
+        features = self.extract_feat(inputs) if features is None else features
         # The neck makes one map of them, and weighs it by the vocabulary.
         mask_features = self.run_neck(features, text)  # [B, C, H / 4, W / 4]
         # The first blocks of a second CLIP tell where things are.

@@ -41,10 +41,12 @@ class FCCLIP(EOVSeg):
             )
         super().__init__(backbone, spatial_backbone, **shared)
 
-    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
+    def segment(
+        self, inputs: Tensor, text: TextEmbeddings, features: Any = None
+    ) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
         # 1. One frozen CLIP gives all features.
-        features = self.backbone(inputs)
+        features = self.extract_feat(inputs) if features is None else features
         # 2. The pixel decoder makes mask features and three levels of them.
         mask_features, *levels = self.neck(features)
         # 3. Queries attend to the levels and become masks with class logits.

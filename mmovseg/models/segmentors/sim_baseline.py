@@ -77,7 +77,9 @@ class SimBaseline(ZeroShotMaskFormer):
         shift = (mean - clip_mean) / clip_std
         self.register_buffer('to_clip_shift', shift, persistent=False)
 
-    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
+    def segment(
+        self, inputs: Tensor, text: TextEmbeddings, features: Any = None
+    ) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`.
 
         At inference the images have to be without padding; :meth:`predict` takes any.

@@ -13,7 +13,7 @@ from mmovseg.vocabulary import Vocabulary
 
 from ..ensembles import build_ensemble
 from ..ops import mask_pool, resize_masks, without_autocast
-from ..structures import MaskPrediction, TextEmbeddings
+from ..structures import MaskPrediction, MaskProposals, TextEmbeddings
 from .base import OVSegmentor
 
 LEAST = 1e-8  # probability whose logarithm is taken
@@ -120,12 +120,28 @@ class TrainingFreeSegmentor(OVSegmentor):
         total = rows.new_zeros(count, rows.shape[1])
         return F.normalize(total.index_add(0, text.class_ids[:-1], rows), dim=-1)
 
-    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
-        """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
+    @property
+    def embeds_parts(self) -> bool:
+        """See :attr:`OVSegmentor.embeds_parts`."""
+        return True
+
+    def extract_feat(self, inputs: Tensor) -> tuple[MaskProposals, Tensor]:
+        """Find masks, and embed them ``[B, N, D]``."""
         # One network finds masks, whatever they show.
         proposals = self.proposals(inputs)[-1]
         # CLIP sees the image once, and embeds every mask.
-        region_embeds = self._embed_masks(inputs, proposals.mask_logits)
+        return proposals, self._embed_masks(inputs, proposals.mask_logits)
+
+    def embed_parts(self, inputs: Tensor, features: Any, cut: Any) -> Tensor:
+        """Take the masks as parts; see :meth:`OVSegmentor.embed_parts`."""
+        return features[1]
+
+    def segment(
+        self, inputs: Tensor, text: TextEmbeddings, features: Any = None
+    ) -> list[MaskPrediction]:
+        """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
+        features = self.extract_feat(inputs) if features is None else features
+        proposals, region_embeds = features
         scale = self.text_classifier.logit_scale.exp().clamp(max=100)
         clip_logits = text.logits(region_embeds, scale)[..., :-1]
         # What is no object is void; without a word of the network everything is one.

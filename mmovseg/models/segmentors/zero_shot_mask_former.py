@@ -58,7 +58,9 @@ class ZeroShotMaskFormer(OVSegmentor):
         elif self.text_classifier is not None:
             self.text_classifier.requires_grad_(False)
 
-    def segment(self, inputs: Tensor, text: TextEmbeddings) -> list[MaskPrediction]:
+    def segment(
+        self, inputs: Tensor, text: TextEmbeddings, features: Any = None
+    ) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
         predictions = []
         for mask_logits, region_embeds, _ in self.proposals(inputs):

@@ -151,6 +151,34 @@ def write_matrix(path: Path, weight: Tensor) -> None:
         _warn_once(folder, f'Text embeddings are not cached in {folder}: {error}.')
 
 
+class PartCache:
+    """Keep parts of a matrix on disk until the whole of it is there.
+
+    Args:
+        path: File of the whole; those of its parts lie next to it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self, index: int, shape: tuple[int, int]) -> Tensor | None:
+        """Return a part, or None; see :func:`read_matrix`."""
+        return read_matrix(self._find(index), shape)
+
+    def write(self, index: int, rows: Tensor) -> None:
+        """Keep a part; see :func:`write_matrix`."""
+        write_matrix(self._find(index), rows)
+
+    def clear(self) -> None:
+        """Remove all parts, when the whole has been written."""
+        if self.path.is_file():
+            for part in self.path.parent.glob(f'{self.path.stem}.part*'):
+                part.unlink(missing_ok=True)
+
+    def _find(self, index: int) -> Path:
+        return self.path.with_suffix(f'.part{index}{self.path.suffix}')
+
+
 def hash_tensor(digest: hashlib._Hash, tensor: Tensor) -> None:
     """Feed the bytes of a tensor of any dtype into a hash."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)

@@ -19,6 +19,7 @@ from ..layers import refuse_init_cfg
 from ..structures import TextEmbeddings
 from .text_cache import (
     MemoryCache,
+    PartCache,
     default_cache_dir,
     hash_tensor,
     read_matrix,
@@ -49,8 +50,9 @@ class TextClassifier(BaseModule):
     A :class:`TextTower` encodes the names, once per vocabulary: the matrix is cached in
     memory and on disk, under a hash of the names, the templates and the weights and
     the structure of the text tower. So loading other weights needs no clean-up, and
-    threads, processes and models can share what was encoded. (Weights edited through
-    ``parameter.data`` go unnoticed.)
+    threads, processes and models can share what was encoded. Of thousands of names a
+    part is kept on disk after the other: what was stopped goes on. (Weights edited
+    through ``parameter.data`` go unnoticed.)
 
     Only ``void_embedding`` and the prompt learner, if there is one, are trained. The
     tower has no gradient, stays in eval mode and is not touched by ``init_weights()``.
@@ -272,7 +274,10 @@ class TextClassifier(BaseModule):
                 f'{vocabulary!r} is not cached and the text tower was dropped; encode '
                 'it before drop_text_tower(), or build the model again.'
             )
-        weight = tower.encode(vocabulary)
-        if path is not None:
-            write_matrix(path, weight)
+        if path is None:
+            return tower.encode(vocabulary)
+        parts = PartCache(path)
+        weight = tower.encode(vocabulary, parts)
+        write_matrix(path, weight)
+        parts.clear()
         return weight

@@ -18,6 +18,7 @@ from ...vocabulary import Vocabulary
 from ..clip import create_clip, register_tiny_models, resolve_model_name
 from ..ops import without_autocast
 from .shared_towers import find_or_make
+from .text_cache import PartCache
 
 BATCH_SIZE = 128  # Prompts per pass through the tower. Larger ones are not faster.
 CHUNK_SIZE = 1024  # Names whose prompt features are in memory together.
@@ -107,8 +108,13 @@ class TextTower:
         """The module that has the layers: open_clip's CLIP has them itself."""
         return getattr(self.clip, 'text', self.clip)
 
-    def encode(self, vocabulary: Vocabulary) -> Tensor:
+    def encode(self, vocabulary: Vocabulary, parts: PartCache | None = None) -> Tensor:
         """Encode all names of a vocabulary, each distinct one once.
+
+        Args:
+            vocabulary: The names.
+            parts: Where the rows of each thousand names are kept while there are more,
+                so that a run that was stopped goes on from there.
 
         Returns:
             Rows of unit length, float32, ``[V, D]``.
@@ -116,29 +122,50 @@ class TextTower:
         Raises:
             ValueError: If a prompt does not fit into the tower.
         """
-        row = {
-            name: index
-            for index, name in enumerate(dict.fromkeys(vocabulary.all_names))
-        }
-        tokens = self._tokenize(list(row), vocabulary)  # [S * T, context]
-        num_templates = len(self.templates)
+        names = list(dict.fromkeys(vocabulary.all_names))
+        chunks = [names[i : i + CHUNK_SIZE] for i in range(0, len(names), CHUNK_SIZE)]
+        if len(chunks) > 1:
+            # A name that is too long should not be found after half an hour.
+            longest = max(self.templates, key=len)
+            for chunk in chunks:
+                self._tokenize(chunk, [longest], vocabulary)
+        else:
+            parts = None
         rows = []
+        count = len(names) * len(self.templates)
         with Progress(
-            len(tokens),
+            count,
             'Text embeddings',
             'prompt',
-            disable=len(tokens) <= PROGRESS_PROMPTS or not is_main_process(),
+            disable=count <= PROGRESS_PROMPTS or not is_main_process(),
         ) as progress:
-            for chunk in tokens.split(CHUNK_SIZE * num_templates):
-                features = self._encode_prompts(chunk, progress)
-                features = F.normalize(features, dim=-1)
-                features = features.view(-1, num_templates, self.embed_dims)
-                rows.append(F.normalize(features.mean(1), dim=-1))
+            for index, chunk in enumerate(chunks):
+                shape = len(chunk), self.embed_dims
+                found = None if parts is None else parts.read(index, shape)
+                if found is None:
+                    found = self._encode_names(chunk, vocabulary, progress)
+                    if parts is not None:
+                        parts.write(index, found)
+                else:
+                    progress.update(len(chunk) * len(self.templates))
+                rows.append(found.to(next(self.clip.parameters()).device))
+        row = {name: index for index, name in enumerate(names)}
         return torch.cat(rows)[[row[name] for name in vocabulary.all_names]]
 
-    def _tokenize(self, names: list[str], vocabulary: Vocabulary) -> Tensor:
+    def _encode_names(
+        self, names: list[str], vocabulary: Vocabulary, progress: Progress
+    ) -> Tensor:
+        """Average the features of each name over the templates, ``[S, D]``."""
+        tokens = self._tokenize(names, self.templates, vocabulary)  # [S * T, context]
+        features = F.normalize(self._encode_prompts(tokens, progress), dim=-1)
+        features = features.view(-1, len(self.templates), self.embed_dims)
+        return F.normalize(features.mean(1), dim=-1)
+
+    def _tokenize(
+        self, names: list[str], templates: Sequence[str], vocabulary: Vocabulary
+    ) -> Tensor:
         """Tokenize names x templates; ``[S * T, context]``, end-of-text included."""
-        prompts = [t.replace('{}', name) for name in names for t in self.templates]
+        prompts = [t.replace('{}', name) for name in names for t in templates]
         context = self._tokenizer.context_length
         # The tokenizer cuts silently. One place more shows which prompts are too long.
         tokens = self._tokenizer(prompts, context_length=context + 1)
@@ -147,7 +174,7 @@ class TextTower:
         too_long = tokens[:, context].nonzero().flatten()
         if len(too_long):
             prompt = int(too_long[0])
-            name = names[prompt // len(self.templates)]
+            name = names[prompt // len(templates)]
             class_id = vocabulary.class_ids[vocabulary.all_names.index(name)]
             raise ValueError(
                 f'Class {vocabulary.names[class_id]!r}: the prompt {prompts[prompt]!r} '
