@@ -73,6 +73,13 @@ def main():
     rows += [[name, *(f'{x[key]:.1f}' for key in metrics)] for name, x in found.items()]
     for row in rows:
         print(f'| {" | ".join(row)} |')
+    if 'masks/IoU' in known:
+        print(
+            '\nThe best mask of a segment, whatever its name: IoU '
+            f'{known["masks/IoU"]:.1f} in the mean, above 50 for '
+            f'{known["masks/above_50"]:.1f} and above 75 for '
+            f'{known["masks/above_75"]:.1f} % of the segments.'
+        )
     if args.out:
         write_card(args.out, dict(**describe_place(), oracles=found))
 
