@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmovseg.registry import MODELS
@@ -15,7 +14,7 @@ from .structures import TextEmbeddings
 
 
 @MODELS.register_module()
-class PresenceFilter(BaseModule):
+class PresenceFilter:
     """Keep the names that a frozen CLIP sees in the whole image or in parts of it.
 
     CLIP compares the image, its quarters, sixteenths and so on with all names. Every
@@ -28,7 +27,6 @@ class PresenceFilter(BaseModule):
         num_names: So many classes stay, at most.
         grids: The image is cut into 1 x 1, 2 x 2, ... parts, of the map that CLIP
             pools. A part is at least a position of the map.
-        init_cfg: Unused: there are no weights.
 
     Raises:
         ValueError: If ``num_names`` is below 1, or ``grids`` is empty or has a number
@@ -46,13 +44,8 @@ class PresenceFilter(BaseModule):
     """
 
     def __init__(
-        self,
-        num_names: int = 64,
-        grids: Sequence[int] = (1, 2, 4, 8),
-        *,
-        init_cfg: dict | None = None,
+        self, num_names: int = 64, grids: Sequence[int] = (1, 2, 4, 8)
     ) -> None:
-        super().__init__(init_cfg)
         if num_names < 1:
             raise ValueError(
                 f'presence_filter.num_names must be at least 1, got {num_names}.'
@@ -90,7 +83,7 @@ class PresenceFilter(BaseModule):
         return torch.stack(list(masks.values())).to(device)
 
     @torch.no_grad()
-    def forward(
+    def __call__(
         self, region_embeds: Tensor, text: TextEmbeddings, scale: Tensor | float
     ) -> Tensor:
         """Choose the classes of one image.

@@ -90,11 +90,10 @@ def work(
         config=hash_config(inferencer.cfg),
         weights=hash_weights(inferencer.model),
         fast=args.fast,
+        keep_names=args.keep_names,
         task=args.task,
         classes=list_classes(classes),
     )
-    if args.keep_names is not None:
-        about['keep_names'] = args.keep_names
     labels = LabelRun(args.out, photos, about)
     todo = labels.find_open(shard)
     done = len(shard.take(photos)) - len(todo)

@@ -74,11 +74,13 @@ class OVSegmentor(BaseModel):
         execution: How :meth:`predict_masks` runs the network. None is the model's own
             way. The fast mode puts its own here, and changes nothing else of the
             class.
+        presence_filter: What leaves out names, or None.
     """
 
     vocabulary: Vocabulary
     plain = False
     execution: Execution | None = None
+    presence_filter: Any = None
 
     def __init__(
         self,
@@ -96,7 +98,7 @@ class OVSegmentor(BaseModel):
         _check_other(type(self), other)
         super().__init__(data_preprocessor, init_cfg)
         self.execution = None
-        self.presence_filter: Any = _build_filter(presence_filter)
+        self.presence_filter = _build_filter(presence_filter)
         self.text_classifier: Any = None
         if text_classifier is not None:
             self.text_classifier = MODELS.build(text_classifier)
