@@ -10,7 +10,7 @@ from .decoders import *  # noqa: F403
 from .ensembles import *  # noqa: F403
 from .fusion import *  # noqa: F403
 from .heads import *  # noqa: F403
-from .layers import PatchSeveranceLayer  # noqa: F401
+from .layers import AttentionRepairLayer, PatchSeveranceLayer  # noqa: F401
 from .losses import *  # noqa: F403
 from .necks import *  # noqa: F403
 from .presence_filter import *  # noqa: F403

@@ -56,11 +56,17 @@ class Severance(Protocol):
 
     Attributes:
         needs_masks: Whether it reads the masks; False if it does not say.
+        needs_grid: Whether it is called with ``grid=``, height and width of the grid of
+            patches; False if it does not say.
+        feed_forward: Whether the block goes on with its feed-forward network; True if
+            it does not say.
         is_identity: Whether the block runs as it is; False if it does not say.
         residual_scale: Factor of the block's input in the sum; 1 if it does not say.
     """
 
     needs_masks: bool
+    needs_grid: bool
+    feed_forward: bool
     is_identity: bool
     residual_scale: float
 

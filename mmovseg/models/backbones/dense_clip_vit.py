@@ -22,6 +22,7 @@ from ..clip import (
 from ..layers import (
     build_severance,
     is_identity,
+    needs_grid,
     needs_masks,
     read_out_indices,
     refuse_init_cfg,
@@ -44,7 +45,8 @@ class DenseCLIPViT(BaseModule):
         pretrained: A tag of open_clip, a local file, or None (random, no network).
         severance: Severed blocks: ``block``, its number, negative from the end, and a
             config whose type is :class:`~mmovseg.models.PatchSeveranceLayer` if it
-            names no other; see :class:`~mmovseg.models.protocols.Severance`.
+            names no other, such as :class:`~mmovseg.models.AttentionRepairLayer`;
+            see :class:`~mmovseg.models.protocols.Severance`.
         visual_prompt: Config of ``AddedPrompt`` or ``PrependedPrompt``.
         out_indices: The blocks whose maps are returned, counted from 0, or from -1 at
             the end. None returns the map of the last block alone and not in a tuple,
@@ -222,11 +224,11 @@ class DenseCLIPViT(BaseModule):
         if str(index) not in self.severance or is_identity(self.severance[str(index)]):
             return _plain_block(block, tokens)
         layer = self.severance[str(index)]
-        if needs_masks(layer):  # which know of patches alone
+        if needs_masks(layer) or needs_grid(layer):  # which know of patches alone
             tokens = _without_prompts(tokens, grid)
         # Prompts have been attended to as far as alpha lets them.
         return run_severed(
-            block, layer, tokens, masks, lambda x: _without_prompts(x, grid)
+            block, layer, tokens, masks, lambda x: _without_prompts(x, grid), grid=grid
         )
 
     def _project(self, tokens: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from ..layers import (
     build_severance,
     find_blocks,
     is_identity,
+    needs_grid,
     needs_masks,
     run_severed,
 )
@@ -30,13 +31,14 @@ class SeveredViT(BaseModule):
     Args:
         backbone: Config of the ViT, such as ``mmseg.VisionTransformer``.
         severance: Severed blocks, as in :class:`DenseCLIPViT`. Nobody hands masks to
-            the blocks, so layers that need masks are refused.
+            the blocks, or tells them the grid of patches: layers that need masks or
+            the grid are refused.
         init_cfg: MMEngine's initialization config.
 
     Raises:
         TypeError: If the backbone has no blocks of these libraries.
         ValueError: If there is no such block, one is severed twice, or a layer needs
-            masks.
+            masks or the grid.
 
     Source: DeOP, section 4.1.
     """
@@ -58,6 +60,12 @@ class SeveredViT(BaseModule):
                 raise ValueError(
                     f'SeveredViT cannot sever block {index} by masks: nobody gives it '
                     "any. Take mode='generalized', or DenseCLIPViT inside DeOP."
+                )
+            if needs_grid(layer):
+                raise ValueError(
+                    f'SeveredViT cannot repair block {index} by the places of patches: '
+                    "nobody tells it the grid. Take another mode than 'naclip', or "
+                    'DenseCLIPViT.'
                 )
             if not is_identity(layer):
                 block: Any = blocks[index]

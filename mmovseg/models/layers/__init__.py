@@ -1,5 +1,6 @@
 """Small modules that several parts are made of."""
 
+from .attention_repair_layer import AttentionRepairLayer
 from .backbone_arguments import (
     read_out_indices,
     refuse_init_cfg,
@@ -17,6 +18,7 @@ from .patch_severance_layer import (
     PatchSeveranceLayer,
     build_severance,
     is_identity,
+    needs_grid,
     needs_masks,
     run_severed,
     token_masks,
@@ -32,6 +34,7 @@ from .transformer_decoder_layer import TransformerDecoderLayer
 from .vit_blocks import find_blocks
 
 __all__ = [
+    'AttentionRepairLayer',
     'FPNPixelDecoder',
     'PatchSeveranceLayer',
     'TransformerDecoderLayer',
@@ -46,6 +49,7 @@ __all__ = [
     'measure_channels',
     'measure_maps',
     'measure_one_map',
+    'needs_grid',
     'needs_masks',
     'pool_projection',
     'read_out_indices',

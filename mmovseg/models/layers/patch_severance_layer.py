@@ -170,6 +170,11 @@ def needs_masks(layer: nn.Module) -> bool:
     return getattr(layer, 'needs_masks', False)
 
 
+def needs_grid(layer: nn.Module) -> bool:
+    """Whether a severance reads the grid of patches; by default it does not."""
+    return getattr(layer, 'needs_grid', False)
+
+
 def is_identity(layer: nn.Module) -> bool:
     """Whether a severance leaves its block as it is."""
     return getattr(layer, 'is_identity', False)
@@ -181,6 +186,8 @@ def run_severed(
     tokens: Tensor,
     masks: Tensor | None = None,
     keep: Callable[[Tensor], Tensor] | None = None,
+    *,
+    grid: tuple[int, int] | None = None,
 ) -> Tensor:
     """Run a block of a ViT with severed attention.
 
@@ -190,14 +197,16 @@ def run_severed(
         tokens: Class token, prompts and patches, ``[B, T, C]``.
         masks: Proposals by token, ``[B, N, 1 + L]``, if the layer needs them.
         keep: Drops the tokens that end here, once they have been attended to.
+        grid: Height and width of the grid of patches, if the layer needs it.
 
     Returns:
         ``[B, 1 + L, C]``.
     """
     parts = read_block(block)
     assert parts is not None
-    update = layer(parts.attention, parts.norm(tokens), masks)
+    more = dict(grid=grid) if needs_grid(layer) else {}
+    update = layer(parts.attention, parts.norm(tokens), masks, **more)
     if keep is not None:
         tokens, update = keep(tokens), keep(update)
     tokens = getattr(layer, 'residual_scale', 1.0) * tokens + parts.add(update)
-    return parts.finish(tokens)
+    return parts.finish(tokens) if getattr(layer, 'feed_forward', True) else tokens

@@ -1,0 +1,149 @@
+"""Repairs of the last attention of a CLIP, for patches that name what they lie on."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmovseg.registry import MODELS
+
+from ..ops import attend
+from .vit_blocks import read_attention
+
+
+class _Mode(NamedTuple):
+    pairs: tuple[str, ...]  # what is compared with itself; nothing: values alone
+    plain: bool  # no residual sum, no feed-forward network
+    near: bool = False  # neighbors count more
+
+
+MODES = {
+    'sclip': _Mode(('query', 'key'), plain=False),
+    'clearclip': _Mode(('query',), plain=True),
+    'naclip': _Mode(('key',), plain=True, near=True),
+    'maskclip': _Mode((), plain=True),
+}
+
+
+@MODELS.register_module()
+class AttentionRepairLayer(nn.Module):
+    """Replace the attention of a block of a CLIP ViT; there is nothing to train.
+
+    A sibling of :class:`PatchSeveranceLayer` and, like it, an entry of ``severance``:
+    ``dict(block=-1, type='AttentionRepairLayer', mode='clearclip')``. All modes are
+    made for the last block. For queries ``q``, keys ``k`` and values ``v`` of all
+    tokens and heads of ``c`` channels:
+
+    * ``'sclip'``: ``(softmax(q qᵀ / √c) + softmax(k kᵀ / √c)) v``, in a block that is
+      as it was otherwise. Source: SCLIP, arXiv 2312.01597, section 3.2.
+    * ``'clearclip'``: ``softmax(q qᵀ / √c) v``, and the block ends there: no residual
+      sum, no feed-forward network. Source: ClearCLIP, arXiv 2407.12442, section 3.
+    * ``'naclip'``: ``softmax(k kᵀ / √c + w) v``; the block ends likewise; ``w`` is a
+      Gaussian of the distance of two patches, at most 1. Source: NACLIP, arXiv
+      2404.08181, section 3.
+    * ``'maskclip'``: ``v``, and the block ends likewise. Source: MaskCLIP, arXiv
+      2112.01071, section 3.2, whose formula is of values and projections alone. With
+      the residual sum and the network it is ``PatchSeveranceLayer(alpha=1)``.
+
+    Args:
+        mode: One of the four.
+        residual_scale: Factor of the block's input in the residual sum; None is that
+            of the mode.
+        feed_forward: Whether the block goes on with its feed-forward network; None is
+            what the mode says.
+        gaussian_std: Standard deviation of ``w``, in patches; of ``'naclip'`` only.
+
+    Raises:
+        ValueError: If the mode is unknown, or ``gaussian_std`` is not above 0.
+    """
+
+    needs_masks = False
+    is_identity = False
+
+    def __init__(
+        self,
+        mode: str,
+        *,
+        residual_scale: float | None = None,
+        feed_forward: bool | None = None,
+        gaussian_std: float = 5.0,
+    ) -> None:
+        super().__init__()
+        if mode not in MODES:
+            raise ValueError(f'mode must be one of {tuple(MODES)}, got {mode!r}.')
+        if not gaussian_std > 0:
+            raise ValueError(f'gaussian_std must be above 0, got {gaussian_std}.')
+        self.mode = mode
+        self._form = form = MODES[mode]
+        if residual_scale is None:
+            residual_scale = 0.0 if form.plain else 1.0
+        self.residual_scale = residual_scale
+        self.feed_forward = not form.plain if feed_forward is None else feed_forward
+        self.gaussian_std = gaussian_std
+
+    @property
+    def needs_grid(self) -> bool:
+        """Whether :meth:`forward` reads the grid of patches."""
+        return self._form.near
+
+    def forward(
+        self,
+        attention: nn.Module,
+        tokens: Tensor,
+        masks: Any = None,
+        grid: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Compute what the block adds to its input.
+
+        Args:
+            attention: The block's own attention; see :class:`PatchSeveranceLayer`.
+            tokens: Normed input of the block, ``[B, 1 + L, C]``.
+            masks: Not read.
+            grid: Height and width of the grid of L patches, if :attr:`needs_grid`.
+
+        Returns:
+            ``[B, 1 + L, C]``, output projection included.
+        """
+        parts = read_attention(attention)
+        query, key, values = F.linear(tokens, parts.weight, parts.bias).chunk(3, -1)
+        heads = (parts.num_heads, -1)
+        compared = dict(
+            query=parts.norm_query(query.unflatten(-1, heads)).flatten(-2),
+            key=parts.norm_key(key.unflatten(-1, heads)).flatten(-2),
+        )
+        near = None
+        if self.needs_grid:
+            assert grid is not None
+            near = gaussian_nearness(grid, self.gaussian_std).to(values)[None]
+        if not self._form.pairs:
+            return parts.project(values)
+        mixed = [
+            attend(compared[x], compared[x], values, parts.num_heads, near)
+            for x in self._form.pairs
+        ]
+        return parts.project(sum(mixed[1:], mixed[0]))
+
+
+def gaussian_nearness(grid: tuple[int, int], std: float) -> Tensor:
+    """Rate how near patches are to each other; the class token is near to nothing.
+
+    Args:
+        grid: Height and width of the grid of L patches.
+        std: Standard deviation, in patches.
+
+    Returns:
+        ``exp(-d² / (2 std²))`` of distance d, 0 for the class token, which comes
+        first; float32, ``[1 + L, 1 + L]``.
+
+    Example:
+        >>> nearness = gaussian_nearness((1, 3), std=1.0)
+        >>> [round(x, 2) for x in nearness[1].tolist()]
+        [0.0, 1.0, 0.61, 0.14]
+    """
+    rows, columns = (torch.arange(length, dtype=torch.float32) for length in grid)
+    places = torch.cartesian_prod(rows, columns)  # [L, 2]
+    distances = torch.cdist(places, places, compute_mode='donot_use_mm_for_euclid_dist')
+    return F.pad((-(distances**2) / (2 * std**2)).exp(), (1, 0, 1, 0))
