@@ -73,6 +73,8 @@ import numpy as np
 from mmengine.runner import Runner
 from PIL import Image
 
+from mmovseg.analysis.exchanged_names import shuffle_names
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs/eovseg/eovseg_tiny_shapeworld.py'
 DRAW = ROOT / 'tools/dataset_converters/make_shapeworld.py'
@@ -176,17 +178,6 @@ def draw_loss(log_folder, path):
     axes.grid(alpha=0.3, which='both')
     figure.savefig(path, dpi=120)
     plt.close(figure)
-
-
-def shuffle_names(vocabulary):
-    """Give every class the names of another one, things of things, stuff of stuff."""
-    synonyms = list(vocabulary.synonyms)
-    for kind in (True, False):
-        labels = [i for i, thing in enumerate(vocabulary.is_thing) if thing == kind]
-        # Seven further, both the color and the shape are others.
-        for label, other in zip(labels, np.roll(labels, 7), strict=True):
-            synonyms[label] = vocabulary.synonyms[other]
-    return Vocabulary(tuple(synonyms), vocabulary.is_thing)
 
 
 def evaluate(runner):

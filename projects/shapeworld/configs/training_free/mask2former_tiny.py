@@ -1,0 +1,65 @@
+"""Mask2Former of transformers, tiny, on the 47 seen classes, which are numbers to it.
+
+Training-free models take its masks, and its votes for these classes.
+Train and compose: see projects/shapeworld/evaluate_training_free.py
+"""
+
+_base_ = [
+    '../../../../configs/_base_/datasets/shapeworld.py',
+    '../../../../configs/_base_/schedules/adamw_tiny.py',
+    '../../../../configs/_base_/default_runtime.py',
+]
+custom_imports = dict(imports='projects.shapeworld.closed_vocabulary_network')
+max_iters = 3000
+
+model = dict(
+    type='ClosedVocabularyNetwork',
+    data_preprocessor=dict(
+        type='ImgDataPreprocessor',
+        bgr_to_rgb=True,
+        pad_size_divisor=32,
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+    ),
+    architecture=dict(
+        model_type='mask2former',
+        feature_size=64,
+        mask_feature_size=64,
+        hidden_dim=64,
+        num_attention_heads=4,
+        encoder_layers=2,
+        encoder_feedforward_dim=128,
+        decoder_layers=4,  # three, and the queries' own prediction
+        dim_feedforward=128,
+        num_queries=20,
+        train_num_points=1024,
+        no_object_weight=0.02,  # as in the tiny EOV-Seg
+    ),
+    backbone_architecture=dict(
+        model_type='resnet',
+        embedding_size=24,
+        hidden_sizes=[24, 48, 96, 128],
+        depths=[1, 1, 1, 1],
+        layer_type='basic',
+        out_features=['stage1', 'stage2', 'stage3', 'stage4'],
+    ),
+    train_vocabulary=_base_.train_vocabulary,
+)
+train_dataloader = dict(batch_size=8)
+optim_wrapper = dict(optimizer=dict(lr=1e-3))
+param_scheduler = [
+    dict(type='LinearLR', by_epoch=False, begin=0, end=50, start_factor=0.01),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=False,
+        begin=50,
+        end=max_iters,
+        T_max=max_iters - 50,
+        eta_min_ratio=0.01,
+    ),
+]
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters)
+default_hooks = dict(checkpoint=dict(interval=100, max_keep_ckpts=1))
+# Alone it finds the classes that it has; see evaluate_training_free.py.
+val_cfg = val_dataloader = val_evaluator = None
+test_cfg = test_dataloader = test_evaluator = None
