@@ -96,6 +96,27 @@ def build_part(config: dict, **known: Any) -> Any:
     return MODELS.build(config, default_args=known)
 
 
+def build_criterion(config: dict, owner: str) -> Any:
+    """Build the loss of masks.
+
+    Args:
+        config: Config of the loss.
+        owner: Who wants it, for the message.
+
+    Raises:
+        ValueError: If it is a loss of another package, which compares tensors.
+    """
+    criterion = MODELS.build(config)
+    package = type(criterion).__module__.split('.')[0]
+    if package in ('mmcv', 'mmdet', 'mmseg', 'torch'):
+        raise ValueError(
+            f'The criterion {type(criterion).__name__} of {package} compares one '
+            f'tensor with another; {owner} needs one that matches masks with targets, '
+            "such as criterion=dict(type='mmovseg.MaskSetLoss')."
+        )
+    return criterion
+
+
 def takes(call: Any, name: str) -> bool:
     """Whether a function, or the constructor of a class, names an argument."""
     return name in inspect.signature(call).parameters

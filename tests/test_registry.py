@@ -52,7 +52,8 @@ def test_prefix_is_enough_without_an_import():
 import sys
 from mmengine.registry import DATASETS, MODELS
 assert 'mmovseg' not in sys.modules
-neck = MODELS.build(dict(type='mmovseg.VASNeck', in_channels=(8, 8, 8, 8)))
+channels = dict(in_channels=(8, 8, 8, 8), text_channels=None)
+neck = MODELS.build(dict(type='mmovseg.VASNeck', **channels))
 print(type(neck).__module__, DATASETS.get('mmovseg.PanopticDataset').__name__)
 """
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)

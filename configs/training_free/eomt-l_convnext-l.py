@@ -6,23 +6,12 @@ Test: python tools/test.py eomt-l_convnext-l pretrained
 
 _base_ = [
     '../_base_/models/training_free_convnext-l.py',
+    '../_base_/proposals/eomt-l.py',
     '../_base_/datasets/ade20k_panoptic.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    proposals=dict(
-        type='TransformersProposals',
-        pretrained='tue-mps/coco_panoptic_eomt_large_640',
-        # For random weights alone.
-        architecture=dict(
-            model_type='eomt',
-            hidden_size=1024,
-            num_hidden_layers=24,
-            num_attention_heads=16,
-            num_blocks=4,
-            num_labels=133,
-        ),
-    ),
+    proposals=_base_.proposals,
     train_vocabulary='coco_panoptic',
     test_vocabulary=_base_.vocabulary,
 )

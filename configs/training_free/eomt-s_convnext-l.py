@@ -6,23 +6,12 @@ Test: python tools/test.py eomt-s_convnext-l pretrained
 
 _base_ = [
     '../_base_/models/training_free_convnext-l.py',
+    '../_base_/proposals/eomt-s.py',
     '../_base_/datasets/ade20k_panoptic.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    proposals=dict(
-        type='TransformersProposals',
-        pretrained='tue-mps/coco_panoptic_eomt_small_640_2x',
-        # For random weights alone.
-        architecture=dict(
-            model_type='eomt',
-            hidden_size=384,
-            num_hidden_layers=12,
-            num_attention_heads=6,
-            num_blocks=3,
-            num_labels=133,
-        ),
-    ),
+    proposals=_base_.proposals,
     train_vocabulary='coco_panoptic',
     test_vocabulary=_base_.vocabulary,
 )

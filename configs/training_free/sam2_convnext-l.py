@@ -6,15 +6,12 @@ Test: python tools/test.py sam2_convnext-l pretrained
 
 _base_ = [
     '../_base_/models/training_free_convnext-l.py',
+    '../_base_/proposals/sam2.py',
     '../_base_/datasets/ade20k_panoptic.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    proposals=dict(
-        type='SamProposals',
-        pretrained='facebook/sam2.1-hiera-large',
-        architecture=dict(model_type='sam2'),  # for random weights alone; a small one
-    ),
+    proposals=_base_.proposals,
     ensemble=None,  # SAM knows no classes
     train_vocabulary='coco_panoptic',
     test_vocabulary=_base_.vocabulary,

@@ -16,6 +16,8 @@ from ..ops import resize_masks
 from ..structures import MaskPrediction
 from .mask_head import MaskHead
 
+VOID = 255  # of mmseg's label maps
+
 
 @MODELS.register_module()
 class MaskDecodeHead(MaskHead):
@@ -31,8 +33,8 @@ class MaskDecodeHead(MaskHead):
             arguments of :class:`MaskHead`.
 
     Raises:
-        ValueError: If there is neither ``num_classes`` nor a vocabulary, or they
-            disagree.
+        ValueError: If there is neither ``num_classes`` nor a vocabulary, they
+            disagree, or one of ``vocabulary`` and ``text`` is missing.
     """
 
     align_corners = False
@@ -73,7 +75,23 @@ class MaskDecodeHead(MaskHead):
             BaseDataElement(metainfo=x.metainfo, gt_sem_seg=x.gt_sem_seg)
             for x in batch_data_samples
         ]
+        for sample in samples:
+            self._check_labels(sample)
         return self.compute_losses(inputs, samples)
+
+    def _check_labels(self, sample: BaseDataElement) -> None:
+        """Refuse labels of classes that the head lacks; they would count as void."""
+        labels = sample.gt_sem_seg.data
+        void = sample.gt_sem_seg.metainfo.get('ignore_index', VOID)
+        known = (labels < self.num_classes) | (labels == void) | (labels == VOID)
+        wrong = labels[~known]
+        if len(wrong):
+            raise ValueError(
+                f'The annotation of {sample.metainfo.get("img_path", "an image")} has '
+                f'class {int(wrong.max())}, but MaskDecodeHead has {self.num_classes} '
+                'classes: set num_classes or the vocabulary to those of the dataset, '
+                f'or make such pixels {VOID}.'
+            )
 
     def predict(
         self, inputs: Sequence[Tensor], batch_img_metas: list[dict], test_cfg: Any
@@ -125,5 +143,11 @@ def read_classes(
         raise ValueError(
             f'num_classes of {head.__name__} is {count}, but its vocabulary has '
             f'{len(classes)} classes.'
+        )
+    if text is None:
+        raise ValueError(
+            f'{head.__name__} has a vocabulary, but nothing that reads it: add text='
+            "dict(type='mmovseg.TextClassifier', ...), or give num_classes instead "
+            'for classes by number.'
         )
     return classes

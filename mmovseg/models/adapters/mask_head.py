@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmovseg.registry import MODELS, build_part, takes
+from mmovseg.registry import build_criterion, build_part, takes
 from mmovseg.vocabulary import Vocabulary
 
 from ..layers import check_maps
@@ -37,7 +37,7 @@ class MaskHead(BaseModule):
         init_cfg: MMEngine's initialization config.
 
     Raises:
-        ValueError: If there is no such map.
+        ValueError: If there is no such map, or parts do not fit together.
     """
 
     def __init__(
@@ -81,8 +81,26 @@ class MaskHead(BaseModule):
         self.decoder: Any = build_part(
             decoder, embed_channels=self.names.embed_dims, **spatial
         )
-        self.criterion: Any = MODELS.build(criterion)
+        self._check_widths()
+        self.criterion: Any = build_criterion(criterion, name)
         self.num_classes = len(classes)
+
+    def _check_widths(self) -> None:
+        """Compare the widths of neck and decoder, as far as they tell them."""
+        kernels = getattr(self.decoder, 'object_kernels', None)
+        width: Any = self.in_channels[0]
+        giver, fix = 'The first map', 'in_channels'
+        if self.neck is not None:
+            width = getattr(self.neck, 'out_channels', None)
+            giver = f'The neck {type(self.neck).__name__}'
+            fix = 'out_channels of the neck'
+        if kernels is None or width in (None, kernels.embedding_dim):
+            return
+        raise ValueError(
+            f'{giver} of {type(self).__name__} has {width} channels, the decoder '
+            f'{type(self.decoder).__name__} has {kernels.embedding_dim}: make channels '
+            f'of the decoder and {fix} equal.'
+        )
 
     def segment(self, features: Sequence[Tensor]) -> list[MaskPrediction]:
         """Predict masks and class logits.
@@ -118,5 +136,13 @@ class MaskHead(BaseModule):
         height, width = stages[-1].mask_logits.shape[-2:]
         # Masks have a quarter of the size of the padded images.
         size = (4 * height, 4 * width)
+        meta = data_samples[0].metainfo
+        padded = meta.get('batch_input_shape') or meta.get('pad_shape')
+        if padded is not None and tuple(padded[:2]) != size:
+            raise ValueError(
+                f'{type(self).__name__} makes masks of {(height, width)} for images of '
+                f'{tuple(padded[:2])}, which is no stride of 4: the first of its maps '
+                'has to be the finest of a backbone (out_indices of backbone or neck).'
+            )
         targets = collect_targets(data_samples, self.names.train_vocabulary, size)
         return self.criterion(stages, targets)

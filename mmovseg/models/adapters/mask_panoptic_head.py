@@ -52,6 +52,12 @@ class MaskPanopticHead(MaskHead):
             raise ValueError(
                 'MaskPanopticHead compares with names (text), so it needs a vocabulary.'
             )
+        if vocabulary is not None and parts.get('text') is None:
+            raise ValueError(
+                'MaskPanopticHead has a vocabulary, but nothing that reads it: add '
+                "text=dict(type='mmovseg.TextClassifier', ...), or leave the "
+                'vocabulary out for classes by number.'
+            )
         super().__init__(in_channels, decoder, classes=classes, **parts)
         self.num_things_classes = num_things_classes
         self.num_stuff_classes = num_stuff_classes

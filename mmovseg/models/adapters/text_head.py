@@ -20,8 +20,8 @@ PLACES = ('cls_embed', 'conv_seg', 'fc_cls')
 def TextHead(  # a type of configs, so not in lower case
     head: dict,
     *,
-    text: dict,
-    vocabulary: str | Sequence[str],
+    text: dict | None = None,
+    vocabulary: str | Sequence[str] | None = None,
     place: str | None = None,
     **more: Any,
 ) -> nn.Module:
@@ -43,9 +43,15 @@ def TextHead(  # a type of configs, so not in lower case
         :func:`mmovseg.apis.set_vocabulary`.
 
     Raises:
-        ValueError: If there is no such layer, it is none that maps to classes, or the
-            head has another number of classes.
+        ValueError: If text or vocabulary is missing, there is no such layer, it is none
+            that maps to classes, or the head has another number of classes.
     """
+    if text is None or vocabulary is None:
+        raise ValueError(
+            f'TextHead classifies by names, got text={text!r} and vocabulary='
+            f"{vocabulary!r}: give it text=dict(type='mmovseg.TextClassifier', ...) "
+            'and the classes of the annotation as vocabulary.'
+        )
     # A ConfigDict, since heads read nested dicts as attributes.
     built: Any = MODELS.build(ConfigDict(head | more))
     name = type(built).__name__

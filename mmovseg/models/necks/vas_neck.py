@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 import torch
@@ -36,8 +37,8 @@ class VASNeck(BaseModule):
 
     Args:
         in_channels: Channels of the maps, finest first.
-        text_channels: Width D of the text embeddings; None aggregates only, also in a
-            segmentor (VAS off), unless there is ``text``, which says it.
+        text_channels: Width D of the text embeddings, which our own models tell, and
+            ``text`` too; None aggregates only, also in a segmentor (VAS off).
         hidden_channels: Width of the sum inside the aggregator.
         out_channels: Channels C of the result.
         text: Config of a ``TextClassifier`` of its own.
@@ -50,10 +51,12 @@ class VASNeck(BaseModule):
 
     Attributes:
         vocabulary: The classes that ``text`` encodes, None without it.
+        out_channels: C.
 
     Raises:
-        ValueError: If there is ``text`` without ``vocabulary`` or the other way
-            around, ``text_channels`` is another width, or there is no such level.
+        ValueError: If nothing tells whether names are to be read, there is ``text``
+            without ``vocabulary`` or the other way around, ``text_channels`` is
+            another width, or there is no such level.
 
     Source: EOV-Seg, lite aggregator and vocabulary-aware selection. Levels beside the
     first one are our own, for heads that take a pyramid.
@@ -64,7 +67,7 @@ class VASNeck(BaseModule):
     def __init__(
         self,
         in_channels: tuple[int, ...],
-        text_channels: int | None = None,
+        text_channels: int | EllipsisType | None = ...,
         *,
         hidden_channels: int = 128,
         out_channels: int = 256,
@@ -86,7 +89,7 @@ class VASNeck(BaseModule):
         if text is not None:
             self.text = MODELS.build(text)
             self.set_vocabulary(vocabulary)
-            if text_channels not in (None, self.text.embed_dims):
+            if text_channels not in (None, ..., self.text.embed_dims):
                 raise ValueError(
                     f'text_channels of VASNeck is {text_channels}, its text classifier '
                     f'embeds names in {self.text.embed_dims}: leave text_channels out.'
@@ -95,9 +98,17 @@ class VASNeck(BaseModule):
             out_indices = (
                 range(len(in_channels)) if out_indices is None else out_indices
             )
+        if isinstance(text_channels, EllipsisType):
+            raise ValueError(
+                'VASNeck selects by names, and nobody told it of any: in a model of '
+                "another package give it text=dict(type='TextClassifier', ...) and "
+                'vocabulary=[...]. To aggregate only, set text_channels=None, and '
+                'out_indices=[0, 1, 2, 3] for heads that take several maps.'
+            )
         self.aggregator = LiteAggregator(
             self.in_channels, hidden_channels, out_channels
         )
+        self.out_channels = out_channels
         self.selection = None
         if text_channels is not None:
             self.selection = VocabularyAwareSelection(out_channels, text_channels)

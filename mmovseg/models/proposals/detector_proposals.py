@@ -25,10 +25,10 @@ class DetectorProposals(BaseModule):
     It is frozen and stays in eval mode. Most detectors need mmcv with compiled ops.
 
     Args:
-        detector: Config of the detector, such as mmdet's Mask R-CNN, with the package
-            in front of its type. Its preprocessor is not used: the images come from
-            that of the surrounding model, which has to normalize as the detector
-            wants.
+        detector: Config of the detector, such as mmdet's Mask R-CNN. Its types are
+            looked up in mmdet; ``_scope_`` names another package. Its preprocessor is
+            not used: the images come from that of the surrounding model, which has to
+            normalize as the detector wants.
         num_proposals: N. With fewer instances in an image the rest is empty masks.
         init_cfg: MMEngine's initialization config.
 
@@ -49,7 +49,8 @@ class DetectorProposals(BaseModule):
         if num_proposals < 1:
             raise ValueError(f'num_proposals must be at least 1, got {num_proposals}.')
         # A ConfigDict, since detectors read nested dicts as attributes.
-        self.detector: Any = MODELS.build(ConfigDict(detector)).requires_grad_(False)
+        config = ConfigDict(dict(_scope_='mmdet') | detector)
+        self.detector: Any = MODELS.build(config).requires_grad_(False)
         self.num_proposals = num_proposals
 
     def train(self, mode: bool = True) -> DetectorProposals:

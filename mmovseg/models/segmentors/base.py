@@ -12,7 +12,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from mmovseg.registry import MODELS
+from mmovseg.registry import MODELS, build_criterion
 from mmovseg.vocabulary import Vocabulary
 
 from .. import ops
@@ -64,8 +64,9 @@ class OVSegmentor(BaseModel):
             be ``dict(type=...)`` alone, which mmseg's get_flops.py reads.)
 
     Raises:
-        ValueError: If the criterion is a loss of another package, or one of the other
-            arguments says something.
+        ValueError: If the criterion is a loss of another package, there is no text
+            classifier in a model that needs one, or one of the other arguments says
+            something.
 
     Attributes:
         vocabulary: The classes that :meth:`predict` finds unless it is told others.
@@ -75,18 +76,20 @@ class OVSegmentor(BaseModel):
             way. The fast mode puts its own here, and changes nothing else of the
             class.
         presence_filter: What leaves out names, or None.
+        needs_names: Whether models of this class have a text classifier.
     """
 
     vocabulary: Vocabulary
+    needs_names = True
     plain = False
     execution: Execution | None = None
     presence_filter: Any = None
 
     def __init__(
         self,
-        text_classifier: dict | None,
-        criterion: dict | None,
+        text_classifier: dict | None = None,
         *,
+        criterion: dict | None,
         fusion: dict,
         train_vocabulary: str | Sequence[str],
         test_vocabulary: str | Sequence[str] | None = None,
@@ -100,18 +103,17 @@ class OVSegmentor(BaseModel):
         self.execution = None
         self.presence_filter = _build_filter(presence_filter)
         self.text_classifier: Any = None
+        if text_classifier is None and self.needs_names:
+            raise ValueError(
+                f'{type(self).__name__} compares masks with names, so it needs a text '
+                "classifier: text_classifier=dict(type='TextClassifier', "
+                'model_name=..., pretrained=...).'
+            )
         if text_classifier is not None:
             self.text_classifier = MODELS.build(text_classifier)
         self.criterion: Any = None
         if criterion is not None:
-            self.criterion = MODELS.build(criterion)
-        package = type(self.criterion).__module__.split('.')[0]
-        if package in ('mmcv', 'mmdet', 'mmseg', 'torch'):
-            raise ValueError(
-                f'The criterion {type(self.criterion).__name__} of {package} compares '
-                'one tensor with another; this model needs one that matches masks with '
-                "targets, such as criterion=dict(type='MaskSetLoss')."
-            )
+            self.criterion = build_criterion(criterion, type(self).__name__)
         self.fusion = MODELS.build(fusion)
         self.train_vocabulary = Vocabulary.load(train_vocabulary)
         self.set_vocabulary(

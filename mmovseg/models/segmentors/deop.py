@@ -66,6 +66,11 @@ class DeOP(OVSegmentor):
             channels = measure_one_map(self.backbone).channels
             if channels != width:
                 self.projection = nn.Conv2d(channels, width, 1)
+        if head.get('embed_channels', width) != width:
+            raise ValueError(
+                f'head.embed_channels is {head["embed_channels"]}, but names and '
+                f'patches are embedded in {width} channels: leave it out.'
+            )
         self.head = build_part(head, embed_channels=width)
 
     def train(self, mode: bool = True) -> DeOP:

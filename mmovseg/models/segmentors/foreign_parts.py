@@ -57,6 +57,12 @@ def check_parts(model: Any) -> None:
 
 def measure_spatial(backbone: nn.Module) -> tuple[int, int]:
     """Return channels and stride of the map of a spatial backbone."""
+    indices = getattr(backbone, 'out_indices', None)
+    if isinstance(indices, (tuple, list)) and len(indices) > 1:
+        raise ValueError(
+            f'{type(backbone).__name__} gives {len(indices)} maps where one is needed: '
+            'set its out_indices to that one, such as (3,).'
+        )
     channels = getattr(backbone, 'embed_dims', None)
     stride = getattr(backbone, 'stride', None)
     if isinstance(channels, int) and isinstance(stride, int):

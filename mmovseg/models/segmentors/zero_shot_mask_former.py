@@ -33,6 +33,8 @@ class ZeroShotMaskFormer(OVSegmentor):
     Source: DeOP, section 3, and its code (after SimBaseline, arXiv 2112.14757).
     """
 
+    needs_names = False
+
     def __init__(
         self,
         proposals: dict,

@@ -182,7 +182,10 @@ class PartCache:
 def hash_tensor(digest: hashlib._Hash, tensor: Tensor) -> None:
     """Feed the bytes of a tensor of any dtype into a hash."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    digest.update(flat.view(torch.uint8).numpy().data)
+    if flat.dtype == torch.bfloat16:  # which NumPy lacks
+        flat = flat.view(torch.int16)
+    # Seen as bytes by NumPy: a trace of TorchScript has no place for such a view.
+    digest.update(flat.numpy().view('uint8').data)
 
 
 def _checksum(weight: Tensor) -> Tensor:

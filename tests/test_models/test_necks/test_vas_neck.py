@@ -37,7 +37,7 @@ def test_selection_scales_the_aggregated_map(seed):
 
 @torch.no_grad()
 def test_without_text_channels_it_is_a_plain_neck(seed):
-    neck = VASNeck((4, 8, 12, 16), hidden_channels=5, out_channels=7).eval()
+    neck = VASNeck((4, 8, 12, 16), None, hidden_channels=5, out_channels=7).eval()
     features = maps()
     torch.testing.assert_close(neck(features), neck.aggregator(features))
 
@@ -96,7 +96,8 @@ def test_its_vocabulary_can_be_another_one(seed):
         (dict(text=TEXT), 'needs text and vocabulary or neither'),
         (dict(vocabulary=['dog']), 'needs text and vocabulary or neither'),
         (dict(text=TEXT, vocabulary=['dog'], text_channels=7), 'embeds names in 64'),
-        (dict(out_indices=[4]), 'has 4, but it has 4 levels'),
+        (dict(out_indices=[4], text_channels=None), 'has 4, but it has 4 levels'),
+        (dict(), 'nobody told it of any: in a model of another package give it text'),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):
@@ -114,13 +115,13 @@ def test_wrong_arguments_are_named(arguments, message):
     ],
 )
 def test_wrong_maps_are_named(seed, change, error, message):
-    neck = VASNeck(CHANNELS, hidden_channels=5, out_channels=7)
+    neck = VASNeck(CHANNELS, None, hidden_channels=5, out_channels=7)
     with pytest.raises(error, match=message):
         neck(change(maps()))
 
 
 def test_maps_of_one_width_in_the_wrong_order_are_named(seed):
-    neck = VASNeck((4, 4, 4, 4), hidden_channels=5, out_channels=7)
+    neck = VASNeck((4, 4, 4, 4), None, hidden_channels=5, out_channels=7)
     features = tuple(torch.randn(1, 4, side, side) for side in (1, 2, 4, 8))
     with pytest.raises(ValueError, match=r'VASNeck takes the finest map first, got'):
         neck(features)

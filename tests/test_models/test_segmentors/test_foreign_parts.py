@@ -187,7 +187,7 @@ def test_deop_hides_nothing_from_its_own_backbone():
 
 
 def test_losses_and_arguments_of_others_are_refused():
-    with pytest.raises(ValueError, match=r"such as criterion=dict\(type='MaskSetLoss'"):
+    with pytest.raises(ValueError, match=r"criterion=dict\(type='mmovseg.MaskSetLoss'"):
         eovseg(criterion=dict(type=nn.CrossEntropyLoss))
     with pytest.raises(ValueError, match='train_cfg means nothing to EOVSeg'):
         eovseg(train_cfg=dict(a=1))
