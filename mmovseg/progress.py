@@ -20,7 +20,7 @@ class Progress:
     very long one.
 
     Args:
-        total: Steps of the job.
+        total: Steps of the job; 0 if that is not known.
         title: What the job is.
         unit: What a step is.
         disable: Show nothing.
@@ -32,7 +32,7 @@ class Progress:
         self.total, self.title, self.unit, self.done = total, title, unit, 0
         self._bar: tqdm | None = None
         if not disable and sys.stderr is not None and sys.stderr.isatty():
-            self._bar = tqdm(total=total, desc=title, unit=unit)
+            self._bar = tqdm(total=total or None, desc=title, unit=unit)
         self._disable = disable or sys.stderr is None
         self._start = self._shown_at = time.monotonic()
         self._shown = 0  # steps done at the last line
@@ -55,8 +55,9 @@ class Progress:
         seconds, steps = now - self._shown_at, self.done - self._shown
         if seconds < LEAST_SECONDS:
             return
-        is_last = self.done >= self.total
-        if is_last or seconds >= MOST_SECONDS or steps >= LEAST_SHARE * self.total:
+        is_last = self.done >= self.total > 0
+        is_share = steps >= LEAST_SHARE * self.total > 0
+        if is_last or is_share or seconds >= MOST_SECONDS:
             self._print_line(now)
 
     def close(self) -> None:
@@ -68,10 +69,11 @@ class Progress:
         self._disable, self._bar = True, None
 
     def _print_line(self, now: float) -> None:
-        share = self.done / max(self.total, 1)
+        share = f'{self.done}'
+        if self.total:
+            share = f'{self.done / self.total:.0%}, {self.done} of {self.total}'
         print(
-            f'{self.title}: {share:.0%}, {self.done} of {self.total} ({self.unit}) '
-            f'after {now - self._start:.0f} s',
+            f'{self.title}: {share} ({self.unit}) after {now - self._start:.0f} s',
             file=sys.stderr,
             flush=True,
         )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..apis import OVSegInferencer, Result, Segment
+from ..apis.regions import Recorder, observe
 from ..apis.visualization import draw_panoptic
 
 NEAREST = 5  # names that are shown per segment
@@ -202,29 +203,11 @@ def _draw_bars(panel: Any, explanation: Explanation) -> None:
     panel.set_title(f'{explanation.segment.id}: {explanation.segment.name}', size=9)
 
 
-class _Recorder(nn.Module):
-    """Call a part, and keep what it was given."""
-
-    def __init__(self, part: nn.Module) -> None:
-        super().__init__()
-        self.part = part
-        self.arguments: tuple = ()
-
-    def forward(self, *arguments: Any, **options: Any) -> Any:
-        """Call the part."""
-        self.arguments = (*arguments, *options.values())
-        return self.part(*arguments, **options)
-
-
-def _observe(model: Any) -> tuple[Any, _Recorder | None, _Recorder]:
+def _observe(model: Any) -> tuple[Any, Recorder | None, Recorder]:
     """Copy a model without its weights, so that ensemble and fusion can be watched."""
-    observed = copy.copy(model)
-    observed._modules = dict(model._modules)
+    observed, [ensemble, fusion] = observe(model, 'ensemble', 'fusion')
     observed.execution = None
-    ensemble = None
-    if isinstance(getattr(model, 'ensemble', None), nn.Module):
-        ensemble = observed._modules['ensemble'] = _Recorder(model.ensemble)
-    fusion = observed._modules['fusion'] = _Recorder(model.fusion)
+    assert fusion is not None
     return observed, ensemble, fusion
 
 
@@ -247,7 +230,7 @@ class _Shares(NamedTuple):
         return dict(trained=trained, clip=float(clip), clip_weight=float(weight))
 
 
-def _read_shares(ensemble: _Recorder | None, scores: Tensor) -> _Shares:
+def _read_shares(ensemble: Recorder | None, scores: Tensor) -> _Shares:
     """Read what was mixed; without an ensemble all comes from one classifier."""
     if ensemble is None:
         classes = scores[:, :-1]

@@ -12,6 +12,7 @@ from .init_model import init_model
 from .output_folder import OutputError
 from .results import Result, Segment, read_result
 from .set_vocabulary import set_vocabulary
+from .video import FrameResult, VideoSegmenter
 from .visualization import (
     draw_heatmap,
     draw_instances,
@@ -25,11 +26,13 @@ use_safe_checkpoints()
 
 __all__ = [
     'BackgroundEvaluator',
+    'FrameResult',
     'ImageError',
     'OVSegInferencer',
     'OutputError',
     'Result',
     'Segment',
+    'VideoSegmenter',
     'check_config',
     'draw_heatmap',
     'draw_heatmaps',

@@ -78,7 +78,8 @@ def draw_panoptic(
         image: RGB, uint8, ``[H, W, 3]``.
         id_map: Segment ids, ``[H, W]``; pixels of other ids stay as they are.
         segments_info: Per segment ``id`` and ``category_id``, the class index;
-            ``isthing`` and ``score`` are shown where present.
+            ``isthing`` and ``score`` are shown where present; ``color`` (RGB) and
+            ``text`` are used instead of those of the class.
         names: Class names.
         legend: Add the names of the classes below.
         unseen: Classes to mark as unseen in training, by a star.
@@ -244,11 +245,11 @@ def _draw(
         label = int(segment['category_id'])
         instance = seen.get(label, 0) if segment.get('isthing') else 0
         seen[label] = seen.get(label, 0) + 1
-        text = _mark(label, names, unseen)
+        text = segment.get('text') or _mark(label, names, unseen)
         if segment.get('score') is not None:
             text += f' {segment["score"]:.2f}'
         mask = mask[y : y + h, x : x + w]
-        color = class_color(label, instance)
+        color = segment.get('color') or class_color(label, instance)
         _paint(canvas[y : y + h, x : x + w], mask, color, max(1, round(size / 14)))
         names_at.append(_Name(*_find_center(mask, x, y), w, int(mask.sum()), text))
     canvas = _write_names(canvas, names_at, size)

@@ -17,6 +17,7 @@ from ..version import __version__
 COMMANDS = {
     'predict': 'segment photos into the classes you name',
     'label': 'label many photos, for other tools; can be stopped and split',
+    'video': 'segment videos; things keep their numbers from frame to frame',
     'explain': 'tell where the names of segments come from',
     'models': 'list the models, and those that are on this machine',
     'vocabulary': 'list, show and compare lists of class names',

@@ -14,7 +14,15 @@ CLASSES = (
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Add what chooses a model and how it runs."""
+    """Add what chooses a model and how it runs on photos."""
+    add_model_choice(parser)
+    add = parser.add_argument
+    add('--task', choices=('panoptic', 'instance', 'semantic'), default='panoptic')
+    add('--batch-size', type=int, default=1, metavar='N', help='photos per step [1]')
+
+
+def add_model_choice(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses a model, and the device and mode that it runs in."""
     add = parser.add_argument
     add(
         '--model',
@@ -26,9 +34,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         '--checkpoint',
         help='weights of the config: a file or a URL. Names of models have theirs',
     )
-    add('--task', choices=('panoptic', 'instance', 'semantic'), default='panoptic')
     add('--device', help='[a GPU if there is one]')
-    add('--batch-size', type=int, default=1, metavar='N', help='photos per step [1]')
     add(
         '--fast',
         nargs='*',
@@ -75,6 +81,13 @@ def check_batch_size(parser: argparse.ArgumentParser, args: argparse.Namespace) 
     """Check the options of :func:`add_model_options` together."""
     if args.batch_size < 1:
         parser.error(f'--batch-size must be at least 1, got {args.batch_size}.')
+    check_model_choice(parser, args)
+
+
+def check_model_choice(
+    parser: argparse.ArgumentParser, args: argparse.Namespace
+) -> None:
+    """Check the options of :func:`add_model_choice` together."""
     if args.keep_names is not None and args.keep_names < 1:
         parser.error(f'--keep-names must be at least 1, got {args.keep_names}.')
     if args.checkpoint and not args.model:

@@ -6,6 +6,7 @@ from .mask_recall_metric import MaskRecallMetric
 from .panoptic_metric import PanopticMetric
 from .presence_metric import PresenceMetric
 from .semantic_metric import SemanticMetric
+from .video_quality import VideoQuality
 
 __all__ = [
     'BackgroundEvaluator',
@@ -14,4 +15,5 @@ __all__ = [
     'PanopticMetric',
     'PresenceMetric',
     'SemanticMetric',
+    'VideoQuality',
 ]

@@ -61,6 +61,7 @@ FEATURES = (
         ('supervision',),
         "pip install 'mmovseg[supervision]'",
     ),
+    Feature('video', ('av',), "pip install 'mmovseg[video]'"),
     Feature('completion', ('shtab',), "pip install 'mmovseg[completion]'"),
 )
 # Modules whose distribution has another name.
