@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from types import EllipsisType
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
-from mmovseg.vocabulary import Vocabulary
 
-from ..layers import check_maps, read_out_indices
+from ..layers import check_maps
 from ..ops import (
     at_least_float32,
     best_probability,
     conv_coordinates,
     conv_norm,
     deform_conv_norm,
+    is_pyramid,
     to_channels_last,
 )
 from ..structures import TextEmbeddings
+from .pyramid_neck import NO_TEXT, PyramidNeck
 
 
 @MODELS.register_module()
-class VASNeck(BaseModule):
+class VASNeck(PyramidNeck):
     """Aggregate four maps to stride 4, then select by vocabulary.
-
-    Our own models hand it the text of each call. In a model of another package it has
-    a text classifier and a vocabulary of its own.
 
     Args:
         in_channels: Channels of the maps, finest first.
@@ -41,28 +36,15 @@ class VASNeck(BaseModule):
             ``text`` too; None aggregates only, also in a segmentor (VAS off).
         hidden_channels: Width of the sum inside the aggregator.
         out_channels: Channels C of the result.
-        text: Config of a ``TextClassifier`` of its own.
-        vocabulary: What ``text`` encodes, as in :meth:`set_vocabulary`.
-        out_indices: The levels that are returned, of 0 (the result) to 3 (a
-            projection of the coarsest map of the top-down path). None returns the
-            result alone and not in a tuple, as our own models want it; with ``text``
-            all levels.
-        init_cfg: MMEngine's initialization config.
+        foreign: ``text``, ``vocabulary`` and ``out_indices`` for models of other
+            packages, and ``init_cfg``; see :class:`PyramidNeck`. Level 0 is the
+            result, the others are projections of the top-down path.
 
     Attributes:
-        vocabulary: The classes that ``text`` encodes, None without it.
         out_channels: C.
 
-    Raises:
-        ValueError: If nothing tells whether names are to be read, there is ``text``
-            without ``vocabulary`` or the other way around, ``text_channels`` is
-            another width, or there is no such level.
-
-    Source: EOV-Seg, lite aggregator and vocabulary-aware selection. Levels beside the
-    first one are our own, for heads that take a pyramid.
+    Source: EOV-Seg, lite aggregator and vocabulary-aware selection.
     """
-
-    vocabulary: Vocabulary | None
 
     def __init__(
         self,
@@ -71,82 +53,29 @@ class VASNeck(BaseModule):
         *,
         hidden_channels: int = 128,
         out_channels: int = 256,
-        text: dict | None = None,
-        vocabulary: Vocabulary | str | Path | Sequence[str] | None = None,
-        out_indices: Sequence[int] | None = None,
-        init_cfg: dict | None = None,
+        **foreign: Any,
     ) -> None:
-        super().__init__(init_cfg)
+        levels = [channels // 2 for channels in in_channels]
+        super().__init__(text_channels, levels, out_channels, **foreign)
         self.in_channels = tuple(in_channels)
-        self.text: Any = None
-        self.vocabulary = None
-        if (text is None) != (vocabulary is None):
-            raise ValueError(
-                f'VASNeck needs text and vocabulary or neither, got text={text} and '
-                f'vocabulary={vocabulary!r}: its own names need a text classifier, '
-                'and it has nothing to encode without names.'
-            )
-        if text is not None:
-            self.text = MODELS.build(text)
-            self.set_vocabulary(vocabulary)
-            if text_channels not in (None, ..., self.text.embed_dims):
-                raise ValueError(
-                    f'text_channels of VASNeck is {text_channels}, its text classifier '
-                    f'embeds names in {self.text.embed_dims}: leave text_channels out.'
-                )
-            text_channels = self.text.embed_dims
-            out_indices = (
-                range(len(in_channels)) if out_indices is None else out_indices
-            )
-        if isinstance(text_channels, EllipsisType):
-            raise ValueError(
-                'VASNeck selects by names, and nobody told it of any: in a model of '
-                "another package give it text=dict(type='TextClassifier', ...) and "
-                'vocabulary=[...]. To aggregate only, set text_channels=None, and '
-                'out_indices=[0, 1, 2, 3] for heads that take several maps.'
-            )
         self.aggregator = LiteAggregator(
             self.in_channels, hidden_channels, out_channels
         )
         self.out_channels = out_channels
         self.selection = None
-        if text_channels is not None:
-            self.selection = VocabularyAwareSelection(out_channels, text_channels)
-        self.out_indices = None
-        if out_indices is not None:
-            self.out_indices = read_out_indices(
-                self, out_indices, len(in_channels), 'level'
-            )
-            self.outputs = nn.ModuleDict(
-                {
-                    str(i): nn.Conv2d(in_channels[i] // 2, out_channels, 1)
-                    for i in self.out_indices
-                    if i > 0
-                }
-            )
-
-    def set_vocabulary(
-        self, vocabulary: Vocabulary | str | Path | Sequence[str] | None
-    ) -> None:
-        """Choose what a neck with ``text`` of its own encodes, from the next call on.
-
-        Args:
-            vocabulary: A vocabulary, a packaged name, a path or a list of names. A
-                neck without ``text`` is handed the text of each call, and keeps none.
-        """
-        if self.text is not None and vocabulary is not None:
-            self.vocabulary = Vocabulary.load(vocabulary)
+        if self.text_channels is not None:
+            self.selection = VocabularyAwareSelection(out_channels, self.text_channels)
 
     def forward(
         self, features: tuple[Tensor, ...], text: TextEmbeddings | None = None
-    ) -> Any:
+    ) -> Tensor | tuple[Tensor, ...]:
         """Fuse the maps of a backbone.
 
         Args:
             features: ``[B, C_i, H_i, W_i]``, finest first, each half as large as the
                 one before.
             text: The vocabulary; needed unless ``text_channels`` is None or the neck
-                has ``text`` of its own, which this one replaces.
+                embeds names itself.
 
         Returns:
             Mask features, ``[B, C, H_0, W_0]``. With ``out_indices`` a tuple of
@@ -157,30 +86,23 @@ class VASNeck(BaseModule):
             ValueError: If the vocabulary is missing, or the maps are others than the
                 neck was built for.
         """
-        check_maps(self, features, self.in_channels, halving=True)
-        vocabulary = self.vocabulary
-        if text is None and vocabulary is not None:
-            text = self.text(vocabulary)
+        if not is_pyramid(features, self.in_channels):
+            check_maps(self, features, self.in_channels, halving=True)  # says why
+        if text is None and self.vocabulary is not None:
+            text = self.text(self.vocabulary)
+        # Four maps become one of stride 4, and the vocabulary weighs its positions.
         maps = self.aggregator.top_down(features)
-        result = self.select(self.aggregator.aggregate(maps), text)
+        mask_features = self.select(self.aggregator.aggregate(maps), text)
         if self.out_indices is None:
-            return result
-        levels = [self.outputs[str(i)](maps[-1 - i]) for i in self.out_indices if i > 0]
-        if 0 in self.out_indices:
-            levels = [result, *levels]
-        # Some deformable convolutions misread other layouts silently.
-        return tuple(x.contiguous() for x in levels)
+            return mask_features
+        return self.make_levels(mask_features, maps)
 
     def select(self, mask_features: Tensor, text: TextEmbeddings | None) -> Tensor:
         """Weigh positions by the vocabulary, where the neck was built to do so."""
         if self.selection is None:
             return mask_features
         if text is None:
-            raise ValueError(
-                'VASNeck selects by vocabulary: pass TextEmbeddings, give it text='
-                "dict(type='TextClassifier', ...) and vocabulary=[...] of its own, or "
-                'build it with text_channels=None to aggregate only.'
-            )
+            raise ValueError(NO_TEXT)
         return self.selection(mask_features, text.weight)
 
 
@@ -220,15 +142,7 @@ class LiteAggregator(nn.Module):
                 nn.init.xavier_uniform_(parameter)
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
-        """Aggregate the maps.
-
-        Args:
-            features: ``[B, C_i, H_i, W_i]``, finest first, each half the size of the
-                one before.
-
-        Returns:
-            ``[B, C, H_0, W_0]``.
-        """
+        """Aggregate ``[B, C_i, H_i, W_i]``, finest first, to ``[B, C, H_0, W_0]``."""
         return self.aggregate(self.top_down(features))
 
     def top_down(self, features: tuple[Tensor, ...]) -> list[Tensor]:

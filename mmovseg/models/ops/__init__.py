@@ -28,6 +28,7 @@ from .precision import (
     to_autocast,
     without_autocast,
 )
+from .pyramid import is_pyramid
 from .resize_masks import has_size, resize_masks, soft_masks
 from .resized_masks import resized_masks
 from .to_device_async import to_device_async
@@ -53,6 +54,7 @@ __all__ = [
     'fold_norms',
     'gradients',
     'has_size',
+    'is_pyramid',
     'keep_layout',
     'layer_norm_float32',
     'make_masks',

@@ -9,11 +9,10 @@ from torch import Tensor
 from mmovseg.registry import MODELS, build_part, is_foreign, takes
 
 from ..ensembles import build_ensemble
-from ..layers import measure_channels
 from ..ops import resize_masks
 from ..structures import MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
-from .foreign_parts import check_parts, measure_spatial
+from .foreign_parts import NO_CLIP, check_parts, list_channels, measure_spatial
 
 
 @MODELS.register_module()
@@ -62,18 +61,11 @@ class EOVSeg(OVSegmentor):
         if hasattr(self.backbone, 'pool_masks'):
             self.check_embed_dims(self.backbone.embed_dims)
         elif ensemble is not None:
-            raise ValueError(
-                f'The ensemble asks a CLIP for its own scores, and the backbone '
-                f'{type(self.backbone).__name__} is none (it has no pool_masks): set '
-                'ensemble=None.'
-            )
+            raise ValueError(NO_CLIP.format(type(self.backbone).__name__))
         text_channels = self.text_classifier.embed_dims
-        in_channels = getattr(self.backbone, 'out_channels', None)
-        # Backbones of others call other things out_channels, such as a number.
-        if not isinstance(in_channels, (tuple, list)):
-            in_channels = measure_channels(self.backbone)
+        in_channels = list_channels(self.backbone)
         self.neck = build_part(
-            neck, in_channels=list(in_channels), text_channels=text_channels
+            neck, in_channels=in_channels, text_channels=text_channels
         )
         self._neck_reads_text = takes(self.neck.forward, 'text')
         self.decoder = build_part(decoder, embed_channels=text_channels, **spatial)

@@ -7,8 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..layers import measure_one_map
+from ..layers import measure_channels, measure_one_map
 from ..structures import TextEmbeddings
+
+NO_CLIP = (
+    'The ensemble asks a CLIP for its own scores, and the backbone {} is none (it has '
+    'no pool_masks): set ensemble=None.'
+)
 
 
 @torch.no_grad()
@@ -53,6 +58,15 @@ def check_parts(model: Any) -> None:
             f'{type(model.decoder).__name__} has {kernels.embedding_dim}: make '
             'out_channels of the neck and channels of the decoder equal.'
         )
+
+
+def list_channels(backbone: nn.Module) -> list[int]:
+    """Return the channels of the four maps of a backbone, finest map first."""
+    channels = getattr(backbone, 'out_channels', None)
+    # Backbones of others call other things out_channels, such as a number.
+    if not isinstance(channels, (tuple, list)):
+        channels = measure_channels(backbone)
+    return list(channels)
 
 
 def measure_spatial(backbone: nn.Module) -> tuple[int, int]:
