@@ -81,6 +81,10 @@ class Server:
             MMOVSEG_DATA=str(pictures),
             OMP_NUM_THREADS=str(threads),
             OMP_WAIT_POLICY='PASSIVE',
+            # Freed memory stays in the process. Otherwise the luck of a process with
+            # page faults changes small cases by a tenth.
+            MALLOC_MMAP_THRESHOLD_=str(1 << 30),
+            MALLOC_TRIM_THRESHOLD_=str(1 << 33),
         )
         self.process = subprocess.Popen(
             [sys.executable, '-W', 'ignore', ROOT / '.ci/bench_cases.py', tree],
