@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,20 @@ def without_log() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
+
+
+@contextmanager
+def messages_on_stderr(wanted: bool = True) -> Iterator[None]:
+    """Print on stderr what is printed meanwhile: stdout is for JSON alone.
+
+    Args:
+        wanted: Otherwise nothing changes.
+    """
+    if not wanted:
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def output_file(text: str) -> Path:

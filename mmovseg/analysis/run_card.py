@@ -218,15 +218,16 @@ def write_card(path: str | Path, card: Mapping[str, Any]) -> None:
         path: File; its folder is made. An older one is replaced.
         card: The content.
     """
-    text = json.dumps(_plain(card), indent=2, allow_nan=False)
+    text = json.dumps(to_plain(card), indent=2, allow_nan=False)
     write_atomic(path, f'{text}\n', sync=True)
 
 
-def _plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """Return a value as JSON has it: numbers that are not finite become None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if hasattr(value, 'item'):  # of numpy or torch
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -58,6 +58,7 @@ class RunCardHook(Hook):
         self._first_runs, self._is_first = 0, False
         self._start = self._batch_start = self._batch_seconds = 0.0
         self._handles: list[Any] = []
+        self.content: dict[str, Any] | None = None
 
     def before_test(self, runner: Runner) -> None:
         """Start the clocks."""
@@ -113,6 +114,7 @@ class RunCardHook(Hook):
             fps=speed,
             **self._describe_run(_unwrap(runner)),
         )
+        self.content = card
         path = Path(runner.work_dir) / run_card.CARD_NAME
         run_card.write_card(path, card)
         print_log(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 
 from ..command_line import FAST_PARTS, output_file
+from .options import add_json
 
 BATCH_SIZES = [1, 2, 4, 8, 16, 32]
 
@@ -63,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--panoptic-only', action='store_true', help='no instances, no label map'
     )
+    add_json(parser)
     parser.add_argument(
         '--cfg-options',
         nargs='+',

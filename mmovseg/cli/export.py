@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 
 from ..command_line import output_file
+from .options import add_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "stuff; or a packaged vocabulary, or a file. Default: the config's",
     )
     add('--text-input', action='store_true', help='make the vocabulary an input')
+    add_json(parser)
     add('--check', action='store_true', help='run what was written beside the model')
     add(
         '--cfg-options',

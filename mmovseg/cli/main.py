@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..command_line import BAD_INPUT, exit_on_error
+from ..command_line import BAD_INPUT, exit_on_error, messages_on_stderr
 from ..fileio import did_you_mean, printable_lines
 from ..version import __version__
 
@@ -125,7 +125,9 @@ def read_arguments(
 
 def run_command(name: str, args: argparse.Namespace) -> int:
     """Run a command with its options; return the exit status."""
-    return importlib.import_module(f'.runs.{name}', __package__).run(args)
+    with messages_on_stderr(getattr(args, 'json', False)):  # of packages
+        module = importlib.import_module(f'.runs.{name}', __package__)
+    return module.run(args)
 
 
 def _show_warning(message: Any, category: Any, filename: str, *_: Any) -> None:

@@ -56,6 +56,13 @@ def add_model_choice(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the option for what programs read."""
+    parser.add_argument(
+        '--json', action='store_true', help='print JSON; all else goes to stderr'
+    )
+
+
 def add_min_area(parser: argparse.ArgumentParser) -> None:
     """Add the option that drops specks."""
     parser.add_argument(

@@ -9,6 +9,7 @@ import argparse
 import os
 
 from ..command_line import FAST_PARTS, output_file
+from .options import add_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='override config values, e.g. model.test_vocabulary=my_names.txt',
     )
+    add_json(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
     )

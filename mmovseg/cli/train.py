@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 
+from .options import add_json
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='override config values, e.g. train_dataloader.batch_size=2',
     )
+    add_json(parser)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none'
     )

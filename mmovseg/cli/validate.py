@@ -14,6 +14,7 @@ import argparse
 import os
 
 from ..command_line import SPLITS, output_file
+from .options import add_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out', type=output_file, metavar='FILE.json', help='write everything here'
     )
+    add_json(parser)
     parser.add_argument(
         '--cfg-options',
         nargs='+',

@@ -17,12 +17,17 @@ from ...analysis.profiling import (
     time_models,
     wait_passively,
 )
-from ...analysis.run_card import describe_place, write_card
+from ...analysis.run_card import describe_place, to_plain, write_card
 from ...apis import OVSegInferencer
 from ...apis.checkpoint import load_checkpoint
 from ...apis.fast_mode import make_fast
 from ...apis.images import find_images
-from ...command_line import exit_on_error, pick_device
+from ...command_line import (
+    exit_on_error,
+    messages_on_stderr,
+    pick_device,
+    print_json,
+)
 
 
 @torch.no_grad()
@@ -149,6 +154,15 @@ def measure_latency(
 
 def run(args: argparse.Namespace) -> int:
     """Time; return the exit status."""
+    with messages_on_stderr(args.json):
+        report = bench(args)
+    if args.json:
+        print_json(to_plain(report))
+    return 0
+
+
+def bench(args: argparse.Namespace) -> dict[str, Any]:
+    """Time and print; return the seconds of all runs, and where that was."""
     args.device = pick_device(args.device)
     wait_passively()
     if args.threads:
@@ -167,14 +181,15 @@ def run(args: argparse.Namespace) -> int:
     with exit_on_error():
         measure = measure_throughput if args.throughput else measure_latency
         runs = measure(models, args)
+    report = dict(settings=vars(args), runs=runs, **place)
     if args.out:
-        settings = dict(vars(args), out=str(args.out))
-        write_card(args.out, dict(settings=settings, runs=runs, **place))
+        write_card(args.out, report)
     if args.throughput:
-        return 0
+        return report
     model = models[0][1]
     if model.text_classifier is not None:
         encoding, cached = measure_text(model)
+        report['text'] = dict(encoding_seconds=encoding, cached_seconds=cached)
         print(
             f'\nText, once per vocabulary: about {encoding:.1f} s for '
             f'{len(model.vocabulary.all_names)} names; from memory '
@@ -182,4 +197,4 @@ def run(args: argparse.Namespace) -> int:
         )
     if not args.checkpoint:
         print('Random weights: the time of fusion depends on what is found.')
-    return 0
+    return report

@@ -12,7 +12,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ...analysis.result_drawing_hook import ResultDrawingHook
-from ...analysis.run_card import PRETRAINED, hash_config
+from ...analysis.run_card import PRETRAINED, hash_config, to_plain
 from ...analysis.run_card_hook import RunCardHook
 from ...apis.checkpoint import (
     find_checkpoint,
@@ -28,7 +28,7 @@ from ...apis.runtime import (
     load_run_config,
     parse_options,
 )
-from ...command_line import exit_on_error
+from ...command_line import exit_on_error, messages_on_stderr, print_json
 from ...registry import MODELS
 
 
@@ -71,7 +71,7 @@ def overlap(cfg: Config) -> None:
         cfg.model.data_preprocessor.non_blocking = True
 
 
-def build_runner(args: argparse.Namespace) -> Runner:
+def build_runner(args: argparse.Namespace) -> tuple[Runner, RunCardHook]:
     """Build what can be wrong, so that mistakes end before the evaluation starts."""
     state = None
     if args.checkpoint != PRETRAINED:
@@ -106,14 +106,17 @@ def build_runner(args: argparse.Namespace) -> Runner:
     if args.out:
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=str(args.out)))
     runner.register_hook(card)
-    return runner
+    return runner, card
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; return the exit status."""
-    with exit_on_error(TypeError):
-        runner = build_runner(args)
-    with exit_on_error():  # a photo that is missing, annotations that do not fit
-        runner.test()
-    leave_process_group()
+    with messages_on_stderr(args.json):
+        with exit_on_error(TypeError):
+            runner, card = build_runner(args)
+        with exit_on_error():  # a photo that is missing, annotations that do not fit
+            runner.test()
+        leave_process_group()
+    if args.json and card.content is not None:  # the first process has it
+        print_json(to_plain(card.content))
     return 0

@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import os.path as osp
 import sys
+import time
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner, find_latest_checkpoint
 
+from ...analysis.run_card import to_plain
 from ...apis.init_from import (
     CheckWeightsHook,
     InitFromHook,
@@ -23,7 +27,7 @@ from ...apis.runtime import (
     load_run_config,
 )
 from ...checkpoints import CheckpointError, DownloadError
-from ...command_line import exit_on_error
+from ...command_line import exit_on_error, messages_on_stderr, print_json
 from ...engine import WorkDirError, lock_work_dir
 
 
@@ -81,6 +85,16 @@ def build_runner(cfg: Config, init_from: Sequence[str] | None) -> Runner:
 
 def run(args: argparse.Namespace) -> int:
     """Train; return the exit status."""
+    with messages_on_stderr(args.json):
+        report = train(args)
+    if args.json and report is not None:
+        print_json(to_plain(report))
+    return 0
+
+
+def train(args: argparse.Namespace) -> dict[str, Any] | None:
+    """Train; return where it has ended, in the first process."""
+    start = time.perf_counter()
     with exit_on_error(WorkDirError):
         cfg = build_config(args)
         if is_first_process(args.launcher):
@@ -90,5 +104,21 @@ def run(args: argparse.Namespace) -> int:
         runner.train()
     except (CheckpointError, DownloadError, WorkDirError) as error:
         sys.exit(f'error: {error}')
+    is_first = is_main_process()
     leave_process_group()
-    return 0
+    if not is_first:
+        return None
+    scalars = runner.message_hub.log_scalars
+    return dict(
+        config=args.config,
+        work_dir=runner.work_dir,
+        checkpoint=find_latest_checkpoint(runner.work_dir),
+        iterations=runner.iter,
+        epochs=runner.epoch,
+        seconds=round(time.perf_counter() - start, 3),
+        metrics={
+            name.removeprefix('val/'): value.current()
+            for name, value in scalars.items()
+            if name.startswith('val/') and 'time' not in name
+        },
+    )

@@ -11,7 +11,8 @@ from ...analysis.dataset_validation import (
     load_data_config,
     validate_data,
 )
-from ...command_line import exit_on_error
+from ...analysis.run_card import to_plain
+from ...command_line import exit_on_error, messages_on_stderr, print_json
 from ...fileio import printable, write_atomic
 
 
@@ -33,6 +34,15 @@ def print_summary(summary: Any, dataset: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check; return the exit status."""
+    with messages_on_stderr(args.json):
+        datasets, problems = check(args)
+    if args.json:
+        print_json(to_plain(dict(datasets=datasets, problems=problems)))
+    return 1 if problems else 0
+
+
+def check(args: argparse.Namespace) -> tuple[list[dict[str, Any]], int]:
+    """Check and print; return what was found in each data set, and the problems."""
     with exit_on_error():
         cfg = load_data_config(args.config, args.cfg_options)
         entries = find_data(cfg, args.splits)
@@ -48,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
         )
         print_summary(summary, entry.dataset)
         summaries.append(summary)
+    content = [summary.as_dict() for summary in summaries]
     if args.out:
-        content = [summary.as_dict() for summary in summaries]
         write_atomic(args.out, json.dumps(content, indent=1))
     problems = sum(summary.num_problems for summary in summaries)
     print(f'\n{problems} problems in {len(summaries)} datasets.')
-    return 1 if problems else 0
+    return content, problems
