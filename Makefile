@@ -21,7 +21,7 @@ export GOMP_SPINCOUNT := 20000
 # A MIM-style build of the ops is for .venv-ops alone.
 unexport MMCV_WITH_OPS
 
-.PHONY: help venv venv-ops demo lint format test test-all test-slow test-ops configs golden bench wheel light docs notebooks docker-steps clean
+.PHONY: help venv venv-ops demo lint format test test-all test-slow test-ops configs golden bench wheel release light docs notebooks docker-steps clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -67,12 +67,15 @@ golden: $(VENV)/.stamp  ## Compare with the reference values recorded in ../shar
 
 bench: $(VENV)/.stamp  ## Compare the speed with that of a commit: make bench BASE=HEAD~1
 	$(if $(BASE),,$(error make bench needs a commit to compare with: make bench BASE=HEAD~1))
-	$(PY) .ci/bench.py $(BASE) $(CASES)
+	$(PY) .ci/bench.py $(BASE) $(CASES) --out work_dirs/bench.json
 
-wheel: $(VENV)/.stamp  ## Build the wheel and use it from a clean environment
-	rm -rf build dist
-	$(PY) -m pip wheel -q --no-deps --no-build-isolation -w dist .
+wheel: $(VENV)/.stamp  ## Build sdist and wheel, check them, use the wheel
+	rm -rf build
+	$(PY) .ci/release.py --build dist
 	$(PY) tests/test_packaging/check_wheel.py dist/*.whl
+
+release: $(VENV)/.stamp  ## Refuse what is untested; build and try a release on every Python
+	$(PY) .ci/release.py
 
 docs: $(VENV)/.stamp  ## Build the site (docs/_build/html) and run the examples in docstrings
 	OMP_NUM_THREADS=1 $(PY) -m sphinx -q -W --keep-going -E -b html docs docs/_build/html
@@ -110,7 +113,8 @@ $(VENV)/.stamp: $(ENV_FILES)
 	$(call new_venv,$(VENV))
 	$(PY) -m pip install -q $(PIN) --no-cache-dir --no-deps $(MMCV)
 	PYTHONWARNINGS=ignore $(PY) -m pip install -q $(PIN) -r requirements/test.txt \
-	  -r requirements/lint.txt -r requirements/docs.txt -e '.[openmmlab,export]'
+	  -r requirements/lint.txt -r requirements/docs.txt -r requirements/release.txt \
+	  -e '.[openmmlab,export]'
 	@touch $@
 
 # About ten minutes on two cores the first time; later pip's cache has the wheel.

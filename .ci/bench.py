@@ -161,6 +161,8 @@ def row_of(name, found):
 
 def main():
     args = parse_args()
+    git = ['git', '-C', str(ROOT), 'rev-parse', 'HEAD']
+    commit = subprocess.run(git, check=True, capture_output=True, text=True)
     report = {}
     with ExitStack() as stack:
         tree = stack.enter_context(worktree(args.base))
@@ -181,7 +183,9 @@ def main():
             report[name] = found
             print(row_of(name, found), flush=True)
             if args.out:
-                args.out.write_text(json.dumps(report, indent=1) + '\n')
+                args.out.parent.mkdir(parents=True, exist_ok=True)
+                whole = dict(base=args.base, commit=commit.stdout.strip(), cases=report)
+                args.out.write_text(json.dumps(whole, indent=1) + '\n')
     slow = [
         name
         for name, found in report.items()
