@@ -18,7 +18,7 @@ _DATA_LIBRARIES = {*_TORCH, 'mmengine', 'mmcv', 'mmdet', 'mmseg'}
 _ALL = {
     *(_PART | {'engine', 'datasets', 'evaluation', 'targets', 'version'}),
     *('fileio', 'background_worker', 'checkpoints', 'command_line', 'processes'),
-    *('progress', 'labels'),
+    *('progress', 'labels', 'tar_files'),
     *('progress', 'formats', 'transforms', 'shapeworld', 'openmmlab'),
     *('backbones', 'text', 'necks', 'decoders', 'heads', 'proposals', 'losses'),
     *('fusion', 'segmentors', 'moved_parts', 'protocols', 'adapters'),
@@ -29,6 +29,7 @@ _ALL = {
 # A layer may always import itself.
 RULES = {
     'fileio': (set(), set()),
+    'tar_files': ({'fileio'}, set()),
     'background_worker': (set(), set()),
     'vocabulary': ({'fileio'}, set()),
     'version': (set(), set()),
@@ -71,7 +72,7 @@ RULES = {
         {*_TORCH, 'mmengine', 'safetensors', 'filelock'},
     ),
     'openmmlab': (set(), set()),
-    'formats': ({'fileio'}, _READERS),
+    'formats': ({'fileio', 'tar_files'}, _READERS),
     'transforms': (
         {'registry', 'vocabulary', 'formats', 'openmmlab'},
         # mmdet inside of functions: see test_inference_needs_no_openmmlab.
@@ -88,7 +89,7 @@ RULES = {
         _READERS | {'torch', 'scipy', 'prettytable'},
     ),
     'labels': (
-        {'fileio', 'vocabulary'},
+        {'fileio', 'tar_files', 'vocabulary'},
         {'numpy', 'cv2', 'PIL', 'scipy', 'pycocotools', 'label_studio_sdk'},
     ),
     'apis': (_ALL, None),

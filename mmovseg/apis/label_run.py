@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from .. import tar_files
 from ..fileio import did_you_mean, printable, write_atomic
 from ..labels import check_formats, write_labels
 from ..labels.photo_labels import PhotoLabels
@@ -316,15 +317,13 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _stamp(path: Path) -> list[int] | None:
     try:
-        status = os.stat(path)
-    except OSError:
+        return tar_files.stamp(path)
+    except (OSError, ValueError):
         return None
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _hash(path: Path) -> str | None:
     try:
-        with open(path, 'rb') as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except OSError:
+        return hashlib.sha256(tar_files.read_bytes(path)).hexdigest()
+    except (OSError, ValueError):
         return None

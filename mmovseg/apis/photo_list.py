@@ -1,4 +1,4 @@
-"""The photos of a long work: from folders, lists and COCO's JSON files."""
+"""The photos of a long work: from folders, tar files, lists and COCO's JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .. import tar_files
 from ..fileio import printable
 from .images import EXTENSIONS, ImageError
 
@@ -31,8 +32,9 @@ def list_photos(
 
     Args:
         inputs: Photos; folders, with all that is below them; text files (``.txt``) with
-            the path of a photo per line; and JSON files of COCO's kind, with
-            ``images``. Paths in files start from the folder of the file.
+            the path of a photo per line; JSON files of COCO's kind, with ``images``;
+            and tar files, such as the shards of a WebDataset, or folders of nothing but
+            these. Paths in files start from the folder of the file.
         root: The folder that names start from, and paths in files. None takes the one
             folder that is given, else the one that holds all photos.
 
@@ -47,11 +49,13 @@ def list_photos(
             raise FileNotFoundError(f'There is no {printable(item)}.')
         base = item.parent if root is None else Path(root)
         if item.is_dir():
-            found = _walk(item)
+            found = _walk(item) or _walk_tars(item)
             if not found:
                 endings = ', '.join(sorted(EXTENSIONS))
                 raise ImageError(f'{printable(item)} holds no image file ({endings}).')
             paths += found
+        elif item.suffix.lower() == tar_files.ENDING:
+            paths += _read_tar(item)
         elif item.suffix.lower() == '.txt':
             paths += [base / line for line in _read_lines(item)]
         elif item.suffix.lower() == '.json':
@@ -96,6 +100,43 @@ def _walk(folder: Path) -> list[Path]:
             if Path(name).suffix.lower() in EXTENSIONS and not name.startswith('.')
         ]
     return found
+
+
+def _walk_tars(folder: Path) -> list[Path]:
+    """List the photos in the tar files of a folder and its folders."""
+    tars = sorted(folder.rglob(f'*{tar_files.ENDING}'))
+    return [photo for tar in tars if tar.is_file() for photo in _read_tar(tar)]
+
+
+def _read_tar(path: Path) -> list[Path]:
+    """List the photos of a tar file, one of each sample of a WebDataset."""
+    try:
+        members = tar_files.list_members(path)
+    except ValueError as error:
+        raise ImageError(str(error)) from error
+    names = [x for x in members if Path(x).suffix.lower() in EXTENSIONS]
+    plain: dict[str, str] = {}
+    for name in sorted(names, key=_rank):
+        if '.' not in Path(name).stem:
+            plain.setdefault(_find_key(name), name)
+    chosen = set(plain.values())
+    # Of a.jpg, a.png and a.seg.png the first is the photo; b.2.jpg alone is one, too.
+    kept = [x for x in names if x in chosen or _find_key(x) not in plain]
+    if not kept:
+        endings = ', '.join(sorted(EXTENSIONS))
+        raise ImageError(f'{printable(path)} holds no image file ({endings}).')
+    return [path / name for name in kept]
+
+
+def _rank(name: str) -> tuple[bool, str]:
+    """Sort photos before what is more often drawn."""
+    return Path(name).suffix.lower() not in ('.jpg', '.jpeg', '.webp'), name
+
+
+def _find_key(name: str) -> str:
+    """Return the key of a WebDataset's sample: up to the first dot of the file name."""
+    folder, slash, last = name.rpartition('/')
+    return f'{folder}{slash}{last.partition(".")[0]}'
 
 
 def _refuse(error: OSError) -> None:

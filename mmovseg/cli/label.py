@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         metavar='PHOTO',
         help='files; folders, with all below them; lists (.txt, a path per line); JSON '
-        'files of COCO',
+        'files of COCO; tar files, such as the shards of a WebDataset',
     )
     add('-c', '--classes', '--vocabulary', required=True, help=CLASSES)
     add('-o', '--out', required=True, metavar='FOLDER', help='folder of the labels')

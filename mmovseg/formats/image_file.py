@@ -19,6 +19,7 @@ import numpy as np
 from mmengine import fileio
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .. import tar_files
 from ..fileio import printable
 
 JPEG_START, JPEG_SCAN, JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
@@ -138,10 +139,14 @@ def read_size(path: str | Path) -> tuple[int, int]:
 
 @contextmanager
 def _open_file(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a regular file of at most MAX_BYTES."""
+    """Open a regular file of at most MAX_BYTES, or a member of a tar file."""
     # A pipe without a writer would block at once.
     flags = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
-    descriptor = os.open(path, flags)
+    try:
+        descriptor = os.open(path, flags)
+    except NotADirectoryError:
+        yield io.BytesIO(tar_files.read_bytes(path))
+        return
     try:
         status, name = os.fstat(descriptor), printable(os.fsdecode(path))
         if stat.S_ISDIR(status.st_mode):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .. import tar_files
 from ..fileio import write_atomic
 
 
@@ -53,8 +54,14 @@ def find_box(mask: np.ndarray) -> list[int]:
 
 
 def link_photo(source: Path, path: Path) -> None:
-    """Put a link to a photo where a tool looks for it, or a copy without links."""
+    """Put a link to a photo where a tool looks for it, or a copy without links.
+
+    Of a photo in a tar file there is a copy.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if tar_files.split_path(source) is not None:
+        write_atomic(path, tar_files.read_bytes(source))
+        return
     target = os.path.abspath(source)
     if path.is_symlink() and os.readlink(path) == target:
         return

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .. import tar_files
 from ..fileio import write_atomic
 from ..vocabulary import Vocabulary
 from .photo_labels import PhotoLabels, Photos, check_names
@@ -36,7 +37,7 @@ def write(photos: Photos, vocabulary: Vocabulary, folder: Path, made_by: str) ->
             flags={},
             shapes=list(_list_shapes(photo)),
             imagePath=_find_photo(photo, path),
-            imageData=None,
+            imageData=_embed_photo(photo),
             imageHeight=photo.height,
             imageWidth=photo.width,
         )
@@ -48,6 +49,13 @@ def _find_photo(photo: PhotoLabels, path: Path) -> str:
     if photo.source is None:
         return photo.file_name
     return Path(os.path.relpath(photo.source, path.parent)).as_posix()
+
+
+def _embed_photo(photo: PhotoLabels) -> str | None:
+    """Return the content of a photo in a tar file, which labelme cannot open."""
+    if photo.source is None or tar_files.split_path(photo.source) is None:
+        return None
+    return base64.b64encode(tar_files.read_bytes(photo.source)).decode()
 
 
 def _list_shapes(photo: PhotoLabels) -> Iterator[dict[str, Any]]:

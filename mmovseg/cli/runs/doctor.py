@@ -61,6 +61,7 @@ FEATURES = (
         ('supervision',),
         "pip install 'mmovseg[supervision]'",
     ),
+    Feature('FiftyOneModel', ('fiftyone',), "pip install 'mmovseg[fiftyone]'"),
     Feature('video', ('av',), "pip install 'mmovseg[video]'"),
     Feature('completion', ('shtab',), "pip install 'mmovseg[completion]'"),
 )
