@@ -10,7 +10,7 @@ _base_ = [
     '../../../../configs/_base_/default_runtime.py',
 ]
 custom_imports = dict(imports='projects.shapeworld.closed_vocabulary_network')
-max_iters = 3000
+max_iters = 2400
 
 model = dict(
     type='ClosedVocabularyNetwork',
@@ -45,7 +45,15 @@ model = dict(
     ),
     train_vocabulary=_base_.train_vocabulary,
 )
-train_dataloader = dict(batch_size=8)
+train_pipeline = [
+    dict(type='SeedSample'),
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadPanopticAnnotations'),
+    dict(type='mmdet.Resize', scale=(160, 160), keep_ratio=True),
+    dict(type='mmdet.RandomFlip', prob=0.5),
+    dict(type='mmdet.PackDetInputs'),
+]
+train_dataloader = dict(batch_size=8, dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type='LinearLR', by_epoch=False, begin=0, end=50, start_factor=0.01),
@@ -59,7 +67,7 @@ param_scheduler = [
     ),
 ]
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=max_iters)
-default_hooks = dict(checkpoint=dict(interval=100, max_keep_ckpts=1))
+default_hooks = dict(checkpoint=dict(interval=100, max_keep_ckpts=2))
 # Alone it finds the classes that it has; see evaluate_training_free.py.
 val_cfg = val_dataloader = val_evaluator = None
 test_cfg = test_dataloader = test_evaluator = None
