@@ -4,6 +4,7 @@ from ..checkpoints import use_safe_checkpoints
 from ..evaluation import BackgroundEvaluator
 from .checkpoint import load_checkpoint, read_checkpoint
 from .config import check_config, load_config
+from .encoded_photo import EncodedPhoto
 from .fast_mode import make_fast, warm_up
 from .heatmaps import draw_heatmaps, find_labels
 from .images import ImageError, load_image
@@ -26,6 +27,7 @@ use_safe_checkpoints()
 
 __all__ = [
     'BackgroundEvaluator',
+    'EncodedPhoto',
     'FrameResult',
     'ImageError',
     'OVSegInferencer',

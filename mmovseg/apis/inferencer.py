@@ -26,6 +26,7 @@ from ..registry import INFERENCERS
 from ..vocabulary import Vocabulary
 from . import zoo
 from .config import load_config
+from .encoded_photo import EncodedPhoto, encode_photo, segment_encoded
 from .fast_mode import make_fast, warm_up
 from .heatmaps import draw_heatmaps, find_labels
 from .hub import HubMixin
@@ -37,6 +38,7 @@ from .photo_pipeline import Photo, PhotoPipeline, find_pipeline
 from .photo_stream import (
     LoadedPhoto,
     batch_by_size,
+    load_photos,
     make_failed,
     run_batch,
 )
@@ -250,9 +252,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         """
         _check(task, batch_size, min_area)
         sources = self._inputs_to_list(inputs)
-        chosen = self.model.vocabulary
-        if vocabulary is not None:
-            chosen = _read_vocabulary(vocabulary)
+        chosen = self._choose(vocabulary)
         labels = find_labels(chosen, show_heatmaps or ())
         predictions: list[Any] = [None] * len(sources)
         drawings: list[np.ndarray | None] = [None] * len(sources)
@@ -287,6 +287,47 @@ class OVSegInferencer(HubMixin, BaseInferencer):
             errors=errors,
         )
 
+    def encode(self, photo: Any, name: str | None = None) -> EncodedPhoto:
+        """Encode a photo once, to segment it with several lists of names.
+
+        Where the model allows it (EOV-Seg, FC-CLIP, DeOP and training-free models,
+        without ``fast``), :meth:`segment` then runs what depends on the names alone.
+
+        Args:
+            photo: A path or URL, an array (BGR) or a Pillow image.
+            name: What messages and files call it; None takes that of its file.
+
+        Returns:
+            What :meth:`segment` of this inferencer takes in place of the photo. It
+            keeps the feature maps, often 100 MB, in the memory of the model's device.
+
+        Raises:
+            ImageError: If the photo cannot be used.
+
+        Example:
+            >>> import mmovseg
+            >>> from mmovseg.shapeworld.drawing import draw_numbered
+            >>> model = mmovseg.load('tiny', show_progress=False)
+            >>> photo = model.encode(draw_numbered(0, 'val', 5, 192).image[..., ::-1])
+            >>> for names in ('purple circle, stuff: sand', 'red cross, stuff: sand'):
+            ...     result = model.segment(photo, names)
+            ...     print(sorted({segment.name for segment in result.segments}))
+            ['purple circle', 'sand']
+            ['red cross', 'sand']
+        """
+        names = make_names([photo]) if name is None else [name]
+        with closing(load_photos([photo], names, self.pipeline)) as found:
+            loaded = next(found)
+        if not isinstance(loaded, LoadedPhoto):
+            raise ImageError(loaded.message)
+        return encode_photo(
+            self.model,
+            self.collate_fn([loaded.data]),
+            loaded.photo,
+            _find_path(photo),
+            plain=self.plain,
+        )
+
     def segment(
         self,
         inputs: Any,
@@ -301,7 +342,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
 
         Args:
             inputs: A path or URL, an array (BGR) or a Pillow image; or a folder, or a
-                list of these.
+                list of these; or what :meth:`encode` returns.
             vocabulary: The classes, as in :meth:`set_vocabulary`.
             task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
             score_thr: See :func:`read_result`.
@@ -327,6 +368,15 @@ class OVSegInferencer(HubMixin, BaseInferencer):
             >>> sorted({segment.name for segment in result.segments})
             ['purple circle', 'red cross', 'sand']
         """
+        if isinstance(inputs, EncodedPhoto):
+            _check(task, 1, min_area)
+            chosen = self._choose(vocabulary)
+            names = _list_results(task, top_classes=top_classes)
+            sample = segment_encoded(
+                self.model, inputs, chosen, names, plain=self.plain
+            )
+            result = _read(sample, task, chosen, score_thr, min_area)
+            return _keep_photo(result, inputs.photo, inputs.path)
         sources = self._inputs_to_list(inputs)
         results: list[Result | None] = [None] * len(sources)
         errors = self.for_each(
@@ -374,20 +424,12 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         """
         _check(task, batch_size, min_area)
         sources = self._inputs_to_list(inputs)
-        chosen = self.model.vocabulary
-        if vocabulary is not None:
-            chosen = _read_vocabulary(vocabulary)
+        chosen = self._choose(vocabulary)
 
         def finish(photo: Photo, sample: BaseDataElement) -> None:
-            source = sources[photo.index]
-            is_file = isinstance(source, (str, PathLike)) and '://' not in str(source)
-            result = replace(
-                _read(sample, task, chosen, score_thr, min_area),
-                image=photo.bgr[..., ::-1],
-                photo=photo.name,
-                path=Path(source) if is_file else None,
-            )
-            handle(photo.index, result)
+            result = _read(sample, task, chosen, score_thr, min_area)
+            path = _find_path(sources[photo.index])
+            handle(photo.index, _keep_photo(result, photo, path))
 
         names = make_names(sources)
 
@@ -442,9 +484,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         top_classes: bool = False,
     ) -> list[BaseDataElement]:
         """Run the model, computing no other result than that of the task."""
-        results = [task]
-        results += ['heatmaps'] if heatmaps else []
-        results += ['top_classes'] if top_classes else []
+        results = _list_results(task, heatmaps=heatmaps, top_classes=top_classes)
         with ops.plain(self.plain):
             return self.model.test_step(inputs, vocabulary=vocabulary, results=results)
 
@@ -492,6 +532,14 @@ class OVSegInferencer(HubMixin, BaseInferencer):
             for x in preds
         ]
 
+    def _choose(
+        self, vocabulary: Vocabulary | str | Path | Sequence[str] | None
+    ) -> Vocabulary:
+        """Return the classes of a call."""
+        if vocabulary is None:
+            return self.model.vocabulary
+        return _read_vocabulary(vocabulary)
+
     def _inputs_to_list(self, inputs: Any) -> list[Any]:
         """Flatten inputs; the images of a folder take its place."""
         return list_sources(inputs)
@@ -534,6 +582,24 @@ class OVSegInferencer(HubMixin, BaseInferencer):
 
     def _init_visualizer(self, cfg: Config) -> None:
         """There is none: results draw themselves."""
+
+
+def _list_results(
+    task: str, *, heatmaps: bool = False, top_classes: bool = False
+) -> list[str]:
+    """Return what the fusion has to make."""
+    extra = dict(heatmaps=heatmaps, top_classes=top_classes)
+    return [task, *(name for name, wanted in extra.items() if wanted)]
+
+
+def _find_path(source: Any) -> Path | None:
+    """Return the file of an input, if it has one."""
+    is_file = isinstance(source, (str, PathLike)) and '://' not in str(source)
+    return Path(source) if is_file else None
+
+
+def _keep_photo(result: Result, photo: Photo, path: Path | None) -> Result:
+    return replace(result, image=photo.bgr[..., ::-1], photo=photo.name, path=path)
 
 
 def _check(task: str, batch_size: int, min_area: float) -> None:

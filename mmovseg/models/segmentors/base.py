@@ -253,6 +253,20 @@ class OVSegmentor(BaseModel):
         """Whether :meth:`embed_parts` works, which a presence filter needs."""
         return False
 
+    @property
+    def keeps_features(self) -> bool:
+        """Whether :meth:`predict` takes features that :meth:`extract_feat` has made.
+
+        Not in the fast mode, which runs the network as a whole, nor if a subclass has
+        another :meth:`segment` alone.
+        """
+        extracts = _find_owner(type(self), 'extract_feat')
+        return (
+            self.execution is None
+            and extracts is not OVSegmentor
+            and issubclass(extracts, _find_owner(type(self), 'segment'))
+        )
+
     def extract_feat(self, inputs: Tensor) -> Any:
         """Compute what does not depend on the names; :meth:`segment` takes it.
 
@@ -344,6 +358,7 @@ class OVSegmentor(BaseModel):
         *,
         vocabulary: Vocabulary | None = None,
         results: Sequence[str] | None = None,
+        features: Any = None,
     ) -> list:
         """Segment a batch into data samples with the fusion's results.
 
@@ -352,6 +367,8 @@ class OVSegmentor(BaseModel):
             data_samples: One per image, or None.
             vocabulary: The classes; None takes :attr:`vocabulary` as it is now.
             results: What the fusion makes; None takes what it has switched on.
+            features: What :meth:`extract_feat` has made of ``inputs``, which are then
+                of a single image.
         """
         vocabulary = self.vocabulary if vocabulary is None else vocabulary
         text = self.encode_vocabulary(vocabulary)
@@ -363,7 +380,10 @@ class OVSegmentor(BaseModel):
         for size, members in group_by_padding(sizes, padded, divisor).items():
             group = inputs[members][..., : size[0], : size[1]].contiguous()
             samples = data_samples and [data_samples[i] for i in members]
-            masks = self.predict_masks(group, text, samples)
+            if features is None:
+                masks = self.predict_masks(group, text, samples)
+            else:
+                masks = self._segment_again(group, text, features)
             done = self.fusion(masks, samples, vocabulary, size, results)
             for index, sample in zip(members, done, strict=True):
                 predicted[index] = sample
@@ -406,9 +426,20 @@ class OVSegmentor(BaseModel):
         # Every image has other names, so one goes after the other.
         return _join([self._segment_present(x, text) for x in inputs.split(1)])
 
-    def _segment_present(self, image: Tensor, text: TextEmbeddings) -> MaskPrediction:
+    def _segment_again(
+        self, image: Tensor, text: TextEmbeddings, features: Any
+    ) -> MaskPrediction:
+        """Predict one image whose features are there."""
+        if self.presence_filter is not None:
+            self.check_presence_filter()
+            return self._segment_present(image, text, features)
+        return self.segment(image, text, features)[-1]
+
+    def _segment_present(
+        self, image: Tensor, text: TextEmbeddings, features: Any = None
+    ) -> MaskPrediction:
         """Predict one image ``[1, 3, H, W]`` with the names that may be in it."""
-        features = self.extract_feat(image)
+        features = self.extract_feat(image) if features is None else features
         parts = self.embed_parts(image, features, self.presence_filter.parts)
         scale = self.text_classifier.logit_scale.exp().clamp(max=100)
         present = self.presence_filter(parts[0], text, scale)
@@ -418,6 +449,11 @@ class OVSegmentor(BaseModel):
             class_logits=prediction.class_logits.masked_fill(left_out, -torch.inf),
             present=present[None],
         )
+
+
+def _find_owner(kind: type, name: str) -> type:
+    """Return the class that defines a method of another one."""
+    return next(x for x in kind.__mro__ if name in vars(x))
 
 
 def _check_other(model: type, other: dict[str, Any]) -> None:

@@ -85,12 +85,19 @@ class EOVSeg(OVSegmentor):
         return hasattr(self.backbone, 'pool_masks')
 
     def extract_feat(self, inputs: Tensor) -> Any:
-        """Run the backbone; see :meth:`OVSegmentor.extract_feat`."""
-        return self.backbone(inputs)
+        """Run both backbones; see :meth:`OVSegmentor.extract_feat`."""
+        # The frozen CLIP gives four maps, strides 4, 8, 16 and 32.
+        maps = self.backbone(inputs)
+        # The first blocks of a second CLIP tell where things are.
+        spatial = None
+        if self.spatial_backbone is not None:
+            spatial = self.spatial_backbone(inputs)
+            spatial = spatial if isinstance(spatial, Tensor) else spatial[0]
+        return maps, spatial
 
     def embed_parts(self, inputs: Tensor, features: Any, cut: Any) -> Tensor:
         """Pool CLIP's last map; see :meth:`OVSegmentor.embed_parts`."""
-        coarse = features[-1]
+        coarse = features[0][-1]
         parts = cut(tuple(coarse.shape[-2:]), coarse.device)
         return self.backbone.pool_masks(coarse, parts.expand(len(coarse), -1, -1, -1))
 
@@ -98,21 +105,17 @@ class EOVSeg(OVSegmentor):
         self, inputs: Tensor, text: TextEmbeddings, features: Any = None
     ) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
-        # The frozen CLIP gives four maps, strides 4, 8, 16 and 32.
+        # Both backbones look at the image.
         features = self.extract_feat(inputs) if features is None else features
-        # The neck makes one map of them, and weighs it by the vocabulary.
-        mask_features = self.run_neck(features, text)  # [B, C, H / 4, W / 4]
-        # The first blocks of a second CLIP tell where things are.
-        spatial = None
-        if self.spatial_backbone is not None:
-            spatial = self.spatial_backbone(inputs)
-            spatial = spatial if isinstance(spatial, Tensor) else spatial[0]
+        maps, spatial = features
+        # The neck makes one map of CLIP's, and weighs it by the vocabulary.
+        mask_features = self.run_neck(maps, text)  # [B, C, H / 4, W / 4]
         # The decoder finds masks, and compares what is inside with the names.
         stages = self.decoder(mask_features, spatial, text, all_stages=self.training)
         if self.training or self.ensemble is None:
             return stages
         # At inference the frozen CLIP has a say in the names, too.
-        return [self.mix_zero_shot(stages[-1], features[-1], text)]
+        return [self.mix_zero_shot(stages[-1], maps[-1], text)]
 
     def mix_zero_shot(
         self, prediction: MaskPrediction, features: Tensor, text: TextEmbeddings

@@ -41,17 +41,22 @@ class FCCLIP(EOVSeg):
             )
         super().__init__(backbone, spatial_backbone, **shared)
 
+    def extract_feat(self, inputs: Tensor) -> Any:
+        """Run backbone and pixel decoder; see :meth:`OVSegmentor.extract_feat`."""
+        # 1. One frozen CLIP gives all features.
+        maps = self.backbone(inputs)
+        # 2. The pixel decoder makes mask features and three levels of them.
+        return maps, self.neck(maps)
+
     def segment(
         self, inputs: Tensor, text: TextEmbeddings, features: Any = None
     ) -> list[MaskPrediction]:
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
-        # 1. One frozen CLIP gives all features.
         features = self.extract_feat(inputs) if features is None else features
-        # 2. The pixel decoder makes mask features and three levels of them.
-        mask_features, *levels = self.neck(features)
+        maps, (mask_features, *levels) = features
         # 3. Queries attend to the levels and become masks with class logits.
         stages = self.decoder(mask_features, levels, text, all_stages=self.training)
         if self.training or self.ensemble is None:
             return stages
         # 4. CLIP names the same masks by its own last map; both are mixed.
-        return [self.mix_zero_shot(stages[-1], features[-1], text)]
+        return [self.mix_zero_shot(stages[-1], maps[-1], text)]
