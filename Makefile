@@ -7,8 +7,10 @@ SHELL := bash
 PYTHON ?= python3
 VENV ?= .venv
 VENV_OPS ?= .venv-ops
+VENV_WEB ?= .venv-web
 PY := $(VENV)/bin/python
 PY_OPS := $(VENV_OPS)/bin/python
+PY_WEB := $(VENV_WEB)/bin/python
 PIN := -c requirements/constraints.txt
 MMCV := $(shell sed -n 's/^onedl-mmcv==/onedl-mmcv==/p' requirements/constraints.txt)
 ENV_FILES := pyproject.toml setup.py $(wildcard requirements/*.txt)
@@ -21,7 +23,7 @@ export GOMP_SPINCOUNT := 20000
 # A MIM-style build of the ops is for .venv-ops alone.
 unexport MMCV_WITH_OPS
 
-.PHONY: help venv venv-ops demo lint format test test-all test-slow test-ops configs golden bench wheel release light docs notebooks docker-steps clean
+.PHONY: help venv venv-ops demo lint format test test-all test-slow test-web test-ops configs golden bench wheel release light docs notebooks docker-steps clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -55,6 +57,9 @@ test-all: $(VENV)/.stamp  ## Every test this machine can run without mmcv's ops
 test-slow: $(VENV)/.stamp  ## The tests of half a minute and more, without the golden ones
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal -m 'slow and not ops' \
 	  --ignore tests/test_golden $(TEST)
+
+test-web: $(VENV_WEB)/.stamp  ## The tests of mmovseg serve, in a browser where there is Chromium
+	OMP_NUM_THREADS=1 $(PY_WEB) -m pytest -m web tests/test_web
 
 test-ops: $(VENV_OPS)/.stamp  ## The tests with mmdet's and mmseg's own models
 	OMP_NUM_THREADS=1 $(PY_OPS) -m pytest -n auto --dist loadfile -m ops $(TEST)
@@ -115,6 +120,17 @@ $(VENV)/.stamp: $(ENV_FILES)
 	PYTHONWARNINGS=ignore $(PY) -m pip install -q $(PIN) -r requirements/test.txt \
 	  -r requirements/lint.txt -r requirements/docs.txt -r requirements/release.txt \
 	  -e '.[openmmlab,export]'
+	@touch $@
+
+# What .venv has, and over it gradio, which wants an older pillow. The browser is driven by
+# playwright, and is Chromium of the system.
+$(VENV_WEB)/.stamp: $(VENV)/.stamp
+	$(PYTHON) -m venv $(VENV_WEB)
+	$(PY) -c 'import site; print("import site; site.addsitedir(%r)" % \
+	  site.getsitepackages()[0])' \
+	  >"$$($(PY_WEB) -c 'import site; print(site.getsitepackages()[0])')/main.pth"
+	$(PY_WEB) -m pip install -q $(PIN) gradio \
+	  $(if $(shell command -v chromium chromium-browser),playwright)
 	@touch $@
 
 # About ten minutes on two cores the first time; later pip's cache has the wheel.

@@ -94,7 +94,8 @@ RULES = {
     ),
     'apis': (_ALL, None),
     'analysis': (_ALL | {'apis'}, None),
-    'cli': (_ALL | {'apis', 'analysis'}, None),
+    'web': (_ALL | {'apis'}, None),
+    'cli': (_ALL | {'apis', 'analysis', 'web'}, None),
 }
 # Projects, and packages whose import needs, or may need, mmcv's compiled ops.
 FORBIDDEN = (

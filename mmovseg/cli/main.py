@@ -18,6 +18,7 @@ COMMANDS = {
     'predict': 'segment photos into the classes you name',
     'label': 'label many photos, for other tools; can be stopped and split',
     'video': 'segment videos; things keep their numbers from frame to frame',
+    'serve': 'open a page for your browser, and a REST interface',
     'explain': 'tell where the names of segments come from',
     'models': 'list the models, and those that are on this machine',
     'vocabulary': 'list, show and compare lists of class names',
