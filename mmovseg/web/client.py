@@ -181,7 +181,7 @@ class Client:
                 packaged list.
             task: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
             score_thr: Least score; None takes 0.3 for instances, else 0.
-            min_area: Least pixels of a segment, or below 1 the least share of the photo;
+            min_area: Least pixels of a segment, or below 1 least share of the photo;
                 None takes what the server was started with.
             name: What files call the photo; None takes that of its file.
 

@@ -17,7 +17,7 @@ PHOTO = np.ascontiguousarray(draw_numbered(20, 'val', 0, 96).image[..., ::-1])
 # Config, and the part that runs once.
 KINDS = {
     'eovseg_tiny_shapeworld': 'backbone',
-    'deop_tiny_shapeworld-zs': 'head',
+    'deop_tiny_shapeworld-zs': 'backbone',
     'fcclip_r50_coco': 'neck',
     'eomt-s_convnext-l': 'proposals',
 }

@@ -29,9 +29,9 @@ def service(web_model):
 
 @pytest.fixture(scope='session')
 def drawing():
-    """Return the bytes of a PNG of 96 x 96 pixels."""
+    """Return the bytes of a PNG of 192 x 192 pixels."""
     buffer = io.BytesIO()
-    image = draw_numbered(0, 'val', 5, 96).image
+    image = draw_numbered(0, 'val', 5, 192).image
     Image.fromarray(image).save(buffer, format='PNG')
     return buffer.getvalue()
 

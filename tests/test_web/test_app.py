@@ -60,7 +60,7 @@ def test_the_client_has_the_results_of_the_model(
     assert [vars(x) for x in answer.segments] == [
         {**dict(x), 'box': tuple(x.box), 'mask': x.mask} for x in expected.segments
     ]
-    assert (answer.height, answer.width, answer.task) == (96, 96, task)
+    assert (answer.height, answer.width, answer.task) == (192, 192, task)
     assert np.array_equal(answer.label_map(), expected.label_map)
     overlay = Image.open(io.BytesIO(answer.overlay()))
     assert np.array_equal(np.asarray(overlay), expected.overlay())

@@ -137,8 +137,8 @@ def test_a_photo_and_names_become_segments(page, url, photo, web_model, drawing)
     for segment in expected.segments[:3]:
         y, x = np.argwhere(expected.label_map == segment.id)[segment.area // 2]
         page.mouse.move(
-            box['x'] + (x + 0.5) / 96 * box['width'],
-            box['y'] + (y + 0.5) / 96 * box['height'],
+            box['x'] + (x + 0.5) / 192 * box['width'],
+            box['y'] + (y + 0.5) / 192 * box['height'],
         )
         name = f'{segment.name} {segment.score:.2f}'
         page.wait_for_selector(f'#view .tip:text-is("{name}")')
