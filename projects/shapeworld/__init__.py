@@ -1,5 +1,6 @@
 """ShapeWorld: the training of its tiny CLIPs, and the papers' ablations on it."""
 
+from .drawn_dataset import DrawnDataset
 from .muon import Muon
 
-__all__ = ['Muon']
+__all__ = ['DrawnDataset', 'Muon']
