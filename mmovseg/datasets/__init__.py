@@ -20,6 +20,9 @@ from .class_crops import ClassCrops  # noqa: E402
 from .panoptic_dataset import PanopticDataset  # noqa: E402
 from .seeded_sampler import SeededSampler  # noqa: E402
 from .semantic_dataset import SemanticDataset  # noqa: E402
+from .stall_watch import watch_workers  # noqa: E402
+
+watch_workers()
 
 __all__ = [
     'AspectBatchSampler',

@@ -39,8 +39,17 @@ def _toy():
     sys.path.remove(str(HERE))
 
 
-def run(work_dir, num_workers=0, resume=False, kill_at=None):
+TOGETHER = dict(
+    optim_wrapper=dict(
+        type='BFloat16OptimWrapper', accumulative_counts=2, clip_grad=dict(max_norm=1)
+    ),
+    custom_hooks=[dict(type='EMAHook', momentum=0.1)],
+)
+
+
+def run(work_dir, num_workers=0, resume=False, kill_at=None, options=None):
     cfg = Config.fromfile(HERE / 'toy_config.py')
+    cfg.merge_from_dict(options or {})
     cfg.work_dir = str(work_dir)
     cfg.resume = resume
     cfg.train_dataloader.num_workers = num_workers
@@ -91,6 +100,27 @@ def test_resumed_run_equals_uninterrupted_run(tmp_path, whole, num_workers, kill
     assert losses(tmp_path) == curve
     for name, value in weights.items():
         assert torch.equal(value, resumed[name]), name
+
+
+def test_accumulation_averages_and_bfloat16_resume_together(tmp_path):
+    whole = run(tmp_path / 'whole', options=TOGETHER)
+    run(tmp_path / 'cut', kill_at=9, options=TOGETHER)
+    resumed = run(tmp_path / 'cut', resume=True, options=TOGETHER)
+    assert losses(tmp_path / 'cut') == losses(tmp_path / 'whole')
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
+    last = [
+        torch.load(tmp_path / name / 'iter_12.pth', weights_only=False)
+        for name in ('whole', 'cut')
+    ]
+    for key in ('state_dict', 'ema_state_dict'):
+        for name, value in last[0][key].items():
+            assert torch.equal(value, last[1][key][name]), (key, name)
+    # The averages are others than the weights, and every second step updates.
+    average = last[0]['ema_state_dict']['module.layer.weight']
+    assert not torch.equal(average, last[0]['state_dict']['layer.weight'])
+    steps = last[0]['optimizer']['state'][0]['step']
+    assert int(steps) == 6
 
 
 def test_kill_while_writing_leaves_the_checkpoint_before(tmp_path, monkeypatch):
