@@ -133,18 +133,21 @@ $(VENV_WEB)/.stamp: $(VENV)/.stamp
 	  $(if $(shell command -v chromium chromium-browser),playwright)
 	@touch $@
 
-# About ten minutes on two cores the first time; later pip's cache has the wheel.
+# Half an hour on two cores the first time; later pip's cache has the wheel.
 # A cached wheel without ops, or for another torch, does not import: build anew then.
-$(VENV_OPS)/.stamp: $(ENV_FILES)
+$(VENV_OPS)/.mmcv: $(ENV_FILES)
 	$(call new_venv,$(VENV_OPS))
 	$(PY_OPS) -m pip install -q $(PIN) torch torchvision setuptools wheel ninja psutil
-	@echo 'Installing $(MMCV) with compiled ops; building it takes about ten minutes.'
+	@echo 'Installing $(MMCV) with compiled ops; building it takes up to half an hour.'
 	MMCV_WITH_OPS=1 $(PY_OPS) -m pip install -q $(PIN) --no-build-isolation $(MMCV)
 	$(PY_OPS) -c 'import mmcv.ops' || { \
 	  $(PY_OPS) -m pip cache remove 'onedl_mmcv*'; \
 	  MMCV_WITH_OPS=1 $(PY_OPS) -m pip install -q $(PIN) --no-build-isolation \
 	    --force-reinstall --no-deps $(MMCV); \
 	  $(PY_OPS) -c 'import mmcv.ops'; }
+	@touch $@
+
+$(VENV_OPS)/.stamp: $(VENV_OPS)/.mmcv
 	PYTHONWARNINGS=ignore $(PY_OPS) -m pip install -q $(PIN) -r requirements/test.txt \
 	  -e '.[openmmlab]'
 	@touch $@
