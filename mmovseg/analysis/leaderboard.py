@@ -42,9 +42,9 @@ of a number that we measured. Columns *ours* without a single number are left ou
 `tools/leaderboard.py --all` shows them.
 
 Our numbers come only from the run cards (`results.json` of `tools/test.py`) in
-`results/`. A number in brackets names the card. The config of a row, and its options
-if it has any, are listed under the table. A run of a part of the validation images
-fills no row.
+`results/papers/`. A number in brackets names the card. The config of a row, and its
+options if it has any, are listed under the table. A run of a part of the validation
+images fills no row.
 
 - **mIoU** of DeOP's tables counts classes that are annotated or predicted, that of
   EOV-Seg's tables annotated classes only. A run card has both.

@@ -53,7 +53,10 @@ BEGIN, END = (f'<!-- run_ablation.py: {word} -->' for word in ('begin', 'end'))
 STAGES = {
     'ZeroShotMaskFormer': ('prompt_tiny_shapeworld-zs',),
     'DeOP': ('prompt_tiny_shapeworld-zs', 'proposals_tiny_shapeworld-zs'),
+    'SimBaseline': ('prompt_tiny_shapeworld-zs', 'proposals_tiny_shapeworld-zs'),
 }
+# They find no classes.
+STAGES_ALONE = ('PromptClassifier', 'ZeroShotMaskFormer')
 # Our numbers by the start of a table's name: name in results.json and factor.
 METRICS = {
     'deop': {
@@ -83,7 +86,12 @@ class Size(NamedTuple):
 
 def count_iterations(prompt: int, proposals: int, deop: int, eovseg: int):
     return dict(
-        PromptClassifier=prompt, ZeroShotMaskFormer=proposals, DeOP=deop, EOVSeg=eovseg
+        PromptClassifier=prompt,
+        ZeroShotMaskFormer=proposals,
+        DeOP=deop,
+        SimBaseline=deop,  # which is not trained itself
+        EOVSeg=eovseg,
+        FCCLIP=eovseg,
     )
 
 
@@ -167,16 +175,15 @@ class Run(NamedTuple):
 def list_runs(names: Sequence[str], num_seeds: int) -> list[Run]:
     """List the runs of tables and all before them, each once, earlier stages first."""
     found: dict[Run, None] = {}
-
-    def add(run: Run) -> None:
-        for parent in run.parents:
-            add(parent)
-        found[run] = None
-
     for seed, name in itertools.product(range(num_seeds), names):
         for row in TABLES[name]['Rows']:
-            add(row_run(row, seed))
+            found |= dict.fromkeys(list_stages(row_run(row, seed)))
     return sorted(found, key=lambda run: run.depth)
+
+
+def list_stages(run: Run) -> list[Run]:
+    """List a run after all that has to be done before it."""
+    return [x for parent in run.parents for x in list_stages(parent)] + [run]
 
 
 def row_run(row: dict, seed: int) -> Run:
@@ -187,7 +194,7 @@ class Lab:
     """Runs runs, each in a folder named after all that its result depends on."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        self.size = SIZES[args.size]
+        self.name, self.size = args.size, SIZES[args.size]
         self.iterations = args.iterations
         self.folder = args.work_dir.resolve() / args.size
         self.drawn = args.data is None
@@ -214,7 +221,8 @@ class Lab:
 
     def path(self, run: Run) -> Path:
         key = self.key(run)[:10]
-        return self.folder / 'runs' / f'{run.config}_seed{run.seed}_{key}'
+        name = Path(run.config).stem  # of a file or of a name
+        return self.folder / 'runs' / f'{name}_seed{run.seed}_{key}'
 
     def config(self, run: Run) -> Path:
         """Return the config file of a run; that of a variant is written."""
@@ -315,7 +323,10 @@ class Lab:
         if not checkpoint.is_file():
             self.train(run, checkpoints)
         seconds = [time.perf_counter() - start]
-        tested = load(run.config).model.type in ('DeOP', 'EOVSeg')
+        tested = load(run.config).model.type not in (
+            'PromptClassifier',
+            'ZeroShotMaskFormer',
+        )
         metrics = self.test(run) if tested else {}
         seconds.append(time.perf_counter() - start - seconds[0])
         results = dict(

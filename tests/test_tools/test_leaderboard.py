@@ -28,8 +28,8 @@ def test_logs_beside_run_cards_are_passed_over(run, tmp_path):
 
 
 def test_everything_in_the_folder_of_results_must_be_a_card(run, tmp_path, monkeypatch):
-    (tmp_path / 'results').mkdir()
-    (tmp_path / 'results' / 'x.json').write_text('{}')
+    (tmp_path / 'results/papers').mkdir(parents=True)
+    (tmp_path / 'results/papers/x.json').write_text('{}')
     main = runpy.run_path(TOOL)['main']
     monkeypatch.setitem(main.__globals__, 'ROOT', tmp_path)
     monkeypatch.setattr(sys, 'argv', ['leaderboard.py'])

@@ -1,0 +1,118 @@
+"""ShapeWorld's leaderboard: what is run of it, and the page that is made of cards."""
+
+import json
+from pathlib import Path
+
+import pytest
+from golden_utils import ROOT
+
+from mmovseg.vocabulary import Vocabulary
+from projects.shapeworld import leaderboard
+from projects.shapeworld.run_ablation import Lab, Run, load
+
+CARD = dict(
+    model=dict(parameters=2_500_000), fps=dict(images_per_second=20.0), code=None
+)
+
+
+@pytest.fixture
+def lab(monkeypatch, tmp_path):
+    """A lab whose tools write what the real ones would."""
+    monkeypatch.delenv('MMOVSEG_DATA', raising=False)
+    lab = Lab(leaderboard.parse_args(['--size', 'tiny', '--work-dir', str(tmp_path)]))
+    lab.calls = []
+
+    def call(folder, name, *arguments):
+        words = [str(word) for word in arguments]
+        lab.calls.append((Path(name).stem, Path(words[0]).stem, words))
+        if name.endswith('assemble_stages.py'):
+            output, text = Path(words[1]), 'weights'
+        elif name.endswith('train.py'):
+            options = dict(word.split('=') for word in words if '=' in word)
+            number = options['train_cfg.max_iters']
+            output, text = folder / f'train/iter_{number}.pth', 'weights'
+        else:
+            exchanged = any('test_vocabulary' in word for word in words)
+            value = 1.0 if exchanged else 40.0 + int(folder.name.split('_seed')[1][0])
+            metrics = {'semantic/mIoU_unseen': value, 'semantic/mIoU': value}
+            output = folder / 'test/results.json'
+            text = json.dumps(dict(CARD, metrics=metrics))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text)
+
+    monkeypatch.setattr(lab, 'call', call)
+    return lab
+
+
+def test_every_row_has_a_config_with_the_same_pictures():
+    for row in leaderboard.read_rows():
+        cfg = load(leaderboard.find_config(row['Config']))
+        loader = cfg.test_dataloader.dataset
+        assert loader.ann_file == 'annotations/panoptic_val.json', row
+        assert cfg.model.test_vocabulary == 'shapeworld', row
+        assert cfg.model.train_vocabulary == 'shapeworld_seen', row
+
+
+def test_stages_come_first_and_every_row_gets_its_control(tmp_path):
+    runs = leaderboard.list_runs(['deop_tiny_shapeworld-zs'], 2, tmp_path / 'x.txt')
+    names = [(run.config.split('_')[0], run.seed, bool(run.options)) for run in runs]
+    assert len(names) == len(set(names)) == 8
+    for seed in (0, 1):
+        order = [names.index((x, seed, False)) for x in ('prompt', 'proposals', 'deop')]
+        assert max(order[:2]) < order[2] < names.index(('deop', seed, True))
+
+
+def test_exchanged_names_are_a_vocabulary_of_other_names(tmp_path):
+    path = tmp_path / 'names.txt'
+    leaderboard.write_exchanged_names(path)
+    found, true = Vocabulary.load(path), Vocabulary.load('shapeworld')
+    assert found.is_thing == true.is_thing
+    assert sorted(found.synonyms) == sorted(true.synonyms)
+    assert not any(a == b for a, b in zip(found.names, true.names, strict=True))
+
+
+def test_cards_hold_means_over_seeds_and_the_control(lab, tmp_path):
+    control = tmp_path / 'names.txt'
+    config = 'deop_tiny_shapeworld-zs'
+    assert lab.run_all(leaderboard.list_runs([config], 2, control)) == []
+    cards = [
+        leaderboard.make_card(lab, 'DeOP', config, seed, control) for seed in (0, 1)
+    ]
+    [row] = leaderboard.summarize(cards)
+    unseen = row['columns']['mIoU unseen', 'quality']
+    assert (unseen.mean, round(unseen.std, 3), unseen.count) == (40.5, 0.707, 2)
+    assert row['columns']['mIoU', 'control'].mean == 1.0
+    assert row['columns']['PQ seen', 'quality'] is None
+    assert (row['seeds'], row['parameters'], row['ms']) == (2, 2_500_000, 50.0)
+    page = leaderboard.render(cards)
+    assert '| DeOP |' in page and '40.5 ± 0.7' in page and '2.5 M' in page
+    # Nothing is run twice.
+    count = len(lab.calls)
+    lab.run_all(leaderboard.list_runs([config], 2, control))
+    assert len(lab.calls) == count
+
+
+def test_what_is_not_done_has_no_card(lab, tmp_path):
+    args = (lab, 'EOV-Seg', 'eovseg_tiny_shapeworld', 0, tmp_path / 'x.txt')
+    assert leaderboard.make_card(*args) == {}
+
+
+def test_a_file_of_the_clone_is_a_config(lab):
+    path = leaderboard.find_config('configs/deop/deop_tiny_shapeworld-zs.py')
+    assert path == str(ROOT / 'configs/deop/deop_tiny_shapeworld-zs.py')
+    assert lab.path(Run(path, 0)).name.startswith('deop_tiny_shapeworld-zs_seed0_')
+
+
+@pytest.mark.parametrize(
+    'words', [['--rows', 'EOVSeg'], ['--seeds', '0'], ['--iterations', '1']]
+)
+def test_wrong_options_are_named(words, capsys):
+    with pytest.raises(SystemExit):
+        leaderboard.parse_args(words)
+    assert words[0].removesuffix('s') in capsys.readouterr().err
+
+
+def test_the_page_of_the_clone_is_made_of_its_cards():
+    cards = leaderboard.load_cards(leaderboard.CARDS)
+    if cards:
+        assert leaderboard.PAGE.read_text() == leaderboard.render(cards)
