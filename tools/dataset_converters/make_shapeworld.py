@@ -60,6 +60,7 @@ if __name__ == '__main__':
 
 from mmovseg.command_line import exit_on_error
 from mmovseg.datasets.shapeworld_files import write_split
+from mmovseg.fileio import printable
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -76,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
                 num_workers=args.workers,
             )
         state = 'drawn' if drawn else 'up to date'
-        print(f'{args.out / split} is {state}.')
+        print(f'{printable(args.out / split)} is {state}.')
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmovseg.command_line import exit_on_error
-from mmovseg.fileio import check_writable
+from mmovseg.fileio import check_writable, printable
 
 
 def parse_args() -> argparse.Namespace:
@@ -82,7 +82,7 @@ def main() -> None:
     model.load_state_dict(weights, strict=False)
     meta = dict(config=Path(args.config).stem, source=[str(path) for path in args.src])
     save(args.dst, dict(state_dict=model.state_dict(), meta=meta))
-    print(f'Wrote {args.dst}.')
+    print(f'Wrote {printable(args.dst)}.')
 
 
 if __name__ == '__main__':

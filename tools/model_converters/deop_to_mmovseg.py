@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from mmovseg.command_line import exit_on_error
-from mmovseg.fileio import check_writable
+from mmovseg.fileio import check_writable, printable
 
 
 def parse_args() -> argparse.Namespace:
@@ -218,7 +218,7 @@ def main() -> None:
     converted, dropped, unknown = convert(official, kind)
     missing, wrong = ([], []) if shapes is None else check(converted, shapes)
     problems = dict(unknown=unknown, missing=missing, mismatch=wrong)
-    print(f'{args.src}: {len(official)} entries, {kind}, config {config}')
+    print(f'{printable(args.src)}: {len(official)} entries, {kind}, config {config}')
     print(report(len(converted), dropped, problems))
     if any(problems.values()):
         sys.exit(
@@ -230,7 +230,7 @@ def main() -> None:
     use = f'init_model({config!r}, {str(args.dst)!r})'
     if config is None:
         use = f'tools/train.py CONFIG --init-from {args.dst}'
-    print(f'Wrote {args.dst}. Use it as {use}.')
+    print(f'Wrote {printable(args.dst)}. Use it as {use}.')
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from mmovseg.command_line import exit_on_error
-from mmovseg.fileio import check_writable
+from mmovseg.fileio import check_writable, printable
 
 
 def parse_args() -> argparse.Namespace:
@@ -172,13 +172,16 @@ def main() -> None:
         )
     missing, wrong = check(converted, expected_shapes(config))
     problems = dict(unknown=unknown, missing=missing, mismatch=wrong)
-    print(f'{args.src}: {len(official)} entries, config {config}')
+    print(f'{printable(args.src)}: {len(official)} entries, config {config}')
     print(report(len(converted), dropped, problems))
     if any(problems.values()):
         sys.exit(f'{args.src} does not fit {config}; nothing was written.')
     meta = dict(config=config, source='official EOV-Seg')
     save(args.dst, dict(state_dict=converted, meta=meta))
-    print(f'Wrote {args.dst}. Use it as init_model({config!r}, {str(args.dst)!r}).')
+    print(
+        f'Wrote {printable(args.dst)}. '
+        f'Use it as init_model({config!r}, {str(args.dst)!r}).'
+    )
 
 
 if __name__ == '__main__':

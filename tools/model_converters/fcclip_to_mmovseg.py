@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from mmovseg.command_line import exit_on_error
+from mmovseg.fileio import printable
 
 
 def parse_args() -> argparse.Namespace:
@@ -184,7 +185,7 @@ def main() -> None:
     supplied = [name for name in missing if name.startswith(FROM_CLIP)]
     missing = [name for name in missing if name not in supplied]
     problems = dict(unknown=unknown, missing=missing, mismatch=wrong)
-    print(f'{args.src}: {len(official)} entries, config {config}')
+    print(f'{printable(args.src)}: {len(official)} entries, config {config}')
     print(report(len(converted), dropped, problems))
     if any(problems.values()):
         sys.exit(f'{args.src} does not fit {config}; nothing was written.')
@@ -195,7 +196,10 @@ def main() -> None:
         converted |= {name: clip[name] for name in supplied}
     meta = dict(config=config, source='official FC-CLIP')
     save(args.dst, dict(state_dict=converted, meta=meta))
-    print(f'Wrote {args.dst}. Use it as init_model({config!r}, {str(args.dst)!r}).')
+    print(
+        f'Wrote {printable(args.dst)}. '
+        f'Use it as init_model({config!r}, {str(args.dst)!r}).'
+    )
 
 
 if __name__ == '__main__':
