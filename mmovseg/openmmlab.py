@@ -31,7 +31,8 @@ def import_openmmlab(*modules: str, need: str) -> None:
         need: What cannot do without them, as the start of a sentence.
 
     Raises:
-        MissingPackageError: If one of the three packages is not installed.
+        MissingPackageError: If one of the three packages is not installed, or is one
+            that needs the compiled ops of mmcv, which are not.
     """
     printed = io.StringIO()
     try:
@@ -42,6 +43,13 @@ def import_openmmlab(*modules: str, need: str) -> None:
         missing = PACKAGES.get((error.name or '').split('.')[0])
         if missing is None:
             raise
+        if error.name == 'mmcv._ext':  # the original mmdet imports ops everywhere
+            raise MissingPackageError(
+                f'{need} mmdet, and this mmdet needs an mmcv with compiled ops, which '
+                f'this one lacks: install the forks, which do not ({EXTRA}), or build '
+                'mmcv with its ops.',
+                name=error.name,
+            ) from error
         raise MissingPackageError(
             f'{need} mmcv, mmdet and mmsegmentation, and {missing} is not installed: '
             f'{EXTRA}',

@@ -90,7 +90,8 @@ def build_part(config: dict, **known: Any) -> Any:
     """
     kind = config['type']
     if isinstance(kind, str):
-        kind = MODELS.get(kind)
+        scope = config.get('_scope_')
+        kind = MODELS.get(kind if scope is None else f'{scope}.{kind}')
     if kind is not None:
         known = {name: value for name, value in known.items() if takes(kind, name)}
     return MODELS.build(config, default_args=known)

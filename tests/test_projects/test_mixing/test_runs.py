@@ -123,7 +123,6 @@ def test_mmdet_measures_its_model_by_our_metrics(tmp_path):
             # mmdet rounds to three digits, and says -1 where there is nothing.
             assert ours == pytest.approx(theirs, abs=6e-4) or theirs == -1
     assert 0 <= found['panoptic/PQ'] <= 100
-    assert found['panoptic/num_missing'] == 0
 
 
 @pytest.mark.slow

@@ -38,6 +38,18 @@ test_dataloader = dict(
         ann_file='annotations/panoptic_val.json',
         data_prefix=dict(img='val/', seg='annotations/panoptic_val/'),
         metainfo=dict(classes=['dog', 'cat', 'kite', 'cup', 'grass'], **names),
+        # Our metrics read the annotation themselves; mmdet's transform for it would
+        # need panopticapi.
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(96, 64), keep_ratio=True),
+            dict(
+                type='PackDetInputs',
+                meta_keys=(
+                    *('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+                ),
+            ),
+        ],
     ),
 )
 test_evaluator = [
