@@ -431,7 +431,18 @@ def _read_panoptic(
 def _read_semantic(
     result: Any, score_thr: float, min_area: float
 ) -> tuple[np.ndarray, list[dict]]:
-    labels = result.sem_seg[0].cpu().numpy()
+    return number_classes(result.sem_seg[0].cpu().numpy(), min_area)
+
+
+def number_classes(
+    labels: np.ndarray, min_area: float
+) -> tuple[np.ndarray, list[dict]]:
+    """Return the label map of a semantic result without small classes, and its classes.
+
+    Args:
+        labels: Class indices, ``[H, W]``.
+        min_area: See :func:`read_result`.
+    """
     areas = np.bincount(labels.ravel())
     small = (areas < least_pixels(min_area, *labels.shape))[labels]
     if small.any() and not small.all():

@@ -51,7 +51,9 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     check_min_area(parser, args)
     if args.tile is None:
         return
-    if args.task != 'panoptic' or args.show_heatmaps:
-        parser.error('--tile is for --task panoptic, without --show-heatmaps.')
+    if args.task == 'instance' or args.show_heatmaps:
+        parser.error(
+            '--tile is for --task panoptic and semantic, without --show-heatmaps.'
+        )
     if args.tile < 64:
         parser.error(f'--tile must be at least 64, got {args.tile}.')

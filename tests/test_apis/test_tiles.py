@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from mmovseg.apis import ImageError, OVSegInferencer, init_model
-from mmovseg.apis.tiles import segment_tiles, split
+from mmovseg.apis import ImageError, OVSegInferencer, Result, init_model
+from mmovseg.apis.tiles import make_canvas, segment_tiles, split
 
 RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)  # BGR
 
 
 @pytest.fixture
 def inferencer(color_config):
-    """Tiles of 64 pixels are not resized, so masks do not depend on them."""
-    color_config.test_pipeline[1].scale = (128, 64)
+    """Nothing is resized, so masks do not depend on tiles."""
+    del color_config.test_pipeline[1]
     return OVSegInferencer(init_model(color_config), show_progress=False)
 
 
@@ -64,15 +64,89 @@ def test_things_across_seams_are_one_and_neighbors_are_not(inferencer):
     assert result.overlay().shape[1] >= 192
 
 
-def test_tiles_equal_the_whole(inferencer):
+@pytest.mark.parametrize('task', ['panoptic', 'semantic'])
+@pytest.mark.parametrize('overlap', [0, 8, 24])
+def test_tiles_equal_the_whole(inferencer, overlap, task):
     """The model is local, so that holds at seams too."""
     random = np.random.default_rng(0)
     colors = np.array([RED, GREEN, BLUE], np.uint8)
-    image = colors[random.integers(0, 3, (16, 8))].repeat(4, 0).repeat(4, 1)
-    whole = inferencer.segment(image).to_numpy()['classes']
-    for overlap in (0, 8, 24):
-        tiles = segment_tiles(inferencer, image, tile=64, overlap=overlap)
-        assert (tiles.to_numpy()['classes'] == whole).mean() > 0.99
+    image = colors[random.integers(0, 3, (40, 36))].repeat(4, 0).repeat(4, 1)
+    assert len(list(split(*image.shape[:2], 64, overlap))) >= 9
+    tiles = segment_tiles(inferencer, image, task=task, tile=64, overlap=overlap)
+    classes = tiles.to_numpy()['classes']
+    whole = inferencer.segment(image, task=task).to_numpy()['classes']
+    away = np.ones(whole.shape, bool)
+    for place in split(*whole.shape, 64, overlap):
+        for start in (place.core_rows.start, place.core_rows.stop):
+            away[max(start - 3, 0) : start + 3] = False
+        for start in (place.core_columns.start, place.core_columns.stop):
+            away[:, max(start - 3, 0) : start + 3] = False
+    assert away.mean() > 0.7
+    assert (classes == whole)[away].all()
+    assert (classes == whole).mean() > 0.99
+
+
+def blend(length, tile, overlap, find):
+    """Put a row of tiles together whose likely classes ``find`` says."""
+    canvas = make_canvas('semantic', 70, length, overlap)
+    for place in split(70, length, tile, overlap):
+        shape = 70, place.columns.stop - place.columns.start
+        probabilities = find(place)
+        top = np.argsort(-probabilities)
+        result = Result(
+            'semantic',
+            np.zeros(shape, np.int32),
+            [],
+            ('a', 'b', 'c'),
+            (True, True, False),
+            top_labels=np.broadcast_to(top[:, None, None], (3, *shape)),
+            top_probabilities=np.broadcast_to(
+                probabilities[top][:, None, None], (3, *shape)
+            ),
+        )
+        canvas.add(place, result)
+    return canvas.finish()
+
+
+def test_classes_pass_over_from_tile_to_tile():
+    """The first tile is sure of a, the second almost sure of b: the border moves."""
+
+    def find(place):
+        if place.columns.start == 0:
+            return np.array([0.9, 0.1, 0.0])
+        return np.array([0.4, 0.6, 0.0])
+
+    result = blend(140, 80, 20, find)
+    [first, second] = split(1, 140, 80, 20)
+    seam = first.core_columns.stop
+    # Weights are 0.5 - d / 20 and 0.5 + d / 20, a and b equal at d = 6.
+    border = int((result.label_map[0] == 0).sum())
+    assert border == seam + 6
+    assert (result.label_map == np.where(np.arange(140) < border, 0, 1)).all()
+    assert [x.name for x in result.segments] == ['a', 'b']
+    assert [x.area for x in result.segments] == [70 * border, 70 * (140 - border)]
+    assert first.columns.stop > second.columns.start
+
+
+def test_without_overlap_every_tile_decides_alone():
+    def find(place):
+        return np.eye(3)[place.columns.start // 70]
+
+    result = blend(140, 70, 0, find)
+    assert (result.label_map == np.repeat([0, 1], 70)).all()
+
+
+def test_many_rows_of_tiles_are_all_blended(inferencer):
+    image = paint(400, 70, (RED, (10, 10, 20, 380)))
+    result = segment_tiles(inferencer, image, task='semantic', tile=64, overlap=24)
+    red = result.names.index('red')
+    assert (result.label_map[10:390, 10:30] == red).all()
+    assert {x.name for x in result.segments} == {'red', 'green'}
+
+
+def test_other_tasks_are_refused(inferencer):
+    with pytest.raises(ValueError, match="got 'instance'"):
+        segment_tiles(inferencer, paint(90, 90), task='instance')
 
 
 def test_one_tile_is_the_photo(inferencer):

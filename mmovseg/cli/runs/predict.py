@@ -92,6 +92,7 @@ def segment_by_tiles(
                 result = segment_tiles(
                     inferencer,
                     source,
+                    task=args.task,
                     tile=args.tile,
                     overlap=args.tile // 4,
                     score_thr=args.score_thr,
