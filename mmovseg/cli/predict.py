@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser, photos: str = '+') -> None:
         metavar='PIXELS',
         help='segment large photos by tiles of this side that overlap by a quarter',
     )
+    add(
+        '--geotiff',
+        metavar='FILE.tif',
+        help='with --tile: write the label map of one GeoTIFF there, with its place on '
+        'Earth, and nothing else; the picture is never in memory as a whole',
+    )
     add('--json', action='store_true', help='print JSON instead of tables')
 
 
@@ -49,6 +55,10 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Check the options together."""
     check_batch_size(parser, args)
     check_min_area(parser, args)
+    if args.geotiff is not None and (args.tile is None or len(args.photos) != 1):
+        parser.error(
+            '--geotiff is for one photo and needs --tile, such as --tile 1024.'
+        )
     if args.tile is None:
         return
     if args.task == 'instance' or args.show_heatmaps:

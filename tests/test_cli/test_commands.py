@@ -192,7 +192,7 @@ def test_predict_by_tiles(loaded, photos, tmp_path, capsys):
     assert 'large: ' in capsys.readouterr().out
     labels = np.asarray(Image.open('outputs/large_labels.png'))
     assert labels.shape == (200, 300, 3) and labels.any()
-    for options in (('--tile', '8'), ('--tile', '64', '--task', 'semantic')):
+    for options in (('--tile', '8'), ('--tile', '64', '--task', 'instance')):
         with pytest.raises(SystemExit) as ended:
             main(['predict', 'photos', *options])
         assert ended.value.code == 2

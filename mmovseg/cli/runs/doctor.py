@@ -63,6 +63,7 @@ FEATURES = (
     ),
     Feature('FiftyOneModel', ('fiftyone',), "pip install 'mmovseg[fiftyone]'"),
     Feature('video', ('av',), "pip install 'mmovseg[video]'"),
+    Feature('predict --geotiff', ('rasterio',), "pip install 'mmovseg[geotiff]'"),
     Feature('serve', ('gradio',), "pip install 'mmovseg[web]'"),
     Feature('completion', ('shtab',), "pip install 'mmovseg[completion]'"),
 )

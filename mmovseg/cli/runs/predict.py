@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...apis import ImageError, OutputError, OVSegInferencer
+from ...apis.geotiff import segment_geotiff
 from ...apis.images import list_sources
 from ...apis.output_folder import make_names, open_folder
 from ...apis.results import make_table
@@ -20,7 +21,7 @@ from ...command_line import (
     print_table,
     without_log,
 )
-from ...fileio import printable, printable_lines
+from ...fileio import check_writable, printable, printable_lines
 from .models import load_model
 
 HEAD = ('name', 'kind', 'score', 'area', 'x y width height')
@@ -48,13 +49,22 @@ def segment_photos(
         show: Prints the results.
     """
     try:
-        with open_folder(args.out, args.photos):
-            pass  # found out before the model is loaded
+        # Found out before the model is loaded.
+        if args.geotiff is not None:
+            try:
+                check_writable(args.geotiff, args.photos)
+            except OSError as error:
+                raise OutputError(str(error)) from error
+        else:
+            with open_folder(args.out, args.photos):
+                pass
         inferencer = load_model(args, vocabulary=args.classes)
         photos = list(find_photos())
         with without_log():
             results = (
-                segment_by_tiles(args, inferencer, photos)
+                segment_one_geotiff(args, inferencer, photos[0])
+                if args.geotiff is not None
+                else segment_by_tiles(args, inferencer, photos)
                 if args.tile is not None
                 else inferencer(
                     photos,
@@ -76,6 +86,23 @@ def segment_photos(
     for failed in results['errors']:
         print(f'error: {printable_lines(failed["message"])}', file=sys.stderr)
     return FAILED if results['errors'] else 0
+
+
+def segment_one_geotiff(
+    args: argparse.Namespace, inferencer: OVSegInferencer, photo: str
+) -> dict[str, list]:
+    """Segment a GeoTIFF into another one; returns what the inferencer returns."""
+    result = segment_geotiff(
+        inferencer,
+        photo,
+        args.geotiff,
+        task=args.task,
+        tile=args.tile,
+        overlap=args.tile // 4,
+        score_thr=args.score_thr,
+        min_area=args.min_area,
+    )
+    return dict(predictions=[result.to_dict(result.photo)], errors=[])
 
 
 def segment_by_tiles(
@@ -119,11 +146,15 @@ def print_results(args: argparse.Namespace, results: Mapping[str, list]) -> None
     """Print a table of the segments of every photo, or JSON."""
     done: list[dict[str, Any]] = [x for x in results['predictions'] if x is not None]
     if args.json:
-        print_json(dict(folder=args.out, photos=done, errors=results['errors']))
+        place = args.out if args.geotiff is None else args.geotiff
+        print_json(dict(folder=place, photos=done, errors=results['errors']))
         return
     for result in done:
         print(f'{printable(result["image"])}: {len(result["segments"])} segments')
         if result['segments']:
             print_table([HEAD, *make_table(result)])
         print()
+    if args.geotiff is not None:
+        print(f'Label map: {printable(args.geotiff)}')
+        return
     print(f'{len(done)} photos done; drawings, label maps, lists: {args.out}')
