@@ -14,7 +14,7 @@ def test_patches_are_labeled_by_most_of_their_pixels():
     segments[:3, 5] = 1
     sample = ShapeSample(np.zeros((4, 8, 3), np.uint8), segments, [7, 30])
     assert label_patches(sample, (1, 2)).tolist() == [[7, 30]]
-    assert label_patches(sample, (2, 4)).tolist() == [[7, 7, 30, 30], [7, 7, 7, 30]]
+    assert label_patches(sample, (2, 4)).tolist() == [[7, 7, 7, 30]] * 2
 
 
 def test_patches_and_masks_are_counted_by_kind():
