@@ -124,7 +124,16 @@ class SegmentorGraph(nn.Module):
 
 @torch.no_grad()
 def embed_vocabulary(model: BaseModel, vocabulary: Vocabulary) -> TextInputs:
-    """Encode the names of a vocabulary for a graph of the model."""
+    """Encode the names of a vocabulary for a graph of the model.
+
+    Raises:
+        ValueError: If it has examples, which a graph cannot read.
+    """
+    if vocabulary.examples:
+        raise ValueError(
+            'A graph reads names and no examples: export with a vocabulary of names '
+            'alone.'
+        )
     classifier = model.text_classifier
     device = classifier.void_embedding.weight.device
     seen = vocabulary.seen_in(model.train_vocabulary)

@@ -50,7 +50,8 @@ class HubMixin:
             The folder.
 
         Raises:
-            ValueError: If the config has values that are no data.
+            ValueError: If the config has values that are no data, or the vocabulary
+                has examples.
             OSError: If a file cannot be written.
         """
         folder = Path(folder)
@@ -165,6 +166,12 @@ def _describe_config(cfg: Config, model: Any) -> str:
     content['test_pipeline'] = Config(dict(x=find_pipeline(cfg))).to_dict()['x']
     for key in ('train_vocabulary', 'vocabulary'):
         name = 'test_vocabulary' if key == 'vocabulary' else key
+        if getattr(model, key).examples:
+            raise ValueError(
+                'A model is saved with names, and its vocabulary has examples, too: '
+                "save them with model.vocabulary.save('names.zip'), and set the names "
+                'alone before the model is saved.'
+            )
         content['model'][name] = list_classes(getattr(model, key))
     _check_data(content, 'config')
     return dump(content, file_format='yaml', sort_keys=False)
@@ -186,9 +193,7 @@ def _check_data(value: Any, where: str) -> None:
 
 def list_classes(vocabulary: Vocabulary) -> list[str]:
     """Return the classes as :meth:`Vocabulary.from_names` reads them."""
-    kinds = ('stuff', 'thing')
-    pairs = zip(vocabulary.synonyms, vocabulary.is_thing, strict=True)
-    return [f'{kinds[thing]}: {"; ".join(names)}' for names, thing in pairs]
+    return vocabulary.to_lines()
 
 
 def make_card(model: nn.Module, name: str, license: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -180,6 +180,20 @@ class OVSegInferencer(HubMixin, BaseInferencer):
                 things unless marked.
         """
         self.model.set_vocabulary(_read_vocabulary(vocabulary))
+
+    def add_examples(self, name: str, examples: Iterable[tuple[Any, Any]]) -> None:
+        """Show the model a class by pictures, from the next call on.
+
+        Args:
+            name: A class of the vocabulary that is set.
+            examples: Pairs of an image and a mask; see
+                :meth:`Vocabulary.add_examples`.
+
+        Raises:
+            TypeError: If it is no list of pairs.
+            ValueError: If there is no such class, or an example cannot be used.
+        """
+        self.set_vocabulary(self.model.vocabulary.add_examples(name, examples))
 
     def warm_up(
         self, sizes: Sequence[tuple[int, int]], batch_sizes: Sequence[int] = (1,)

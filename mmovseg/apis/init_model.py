@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mmengine.registry import init_default_scope
 from ..registry import MODELS
 from .checkpoint import get_state_dict, load_state_dict, read_checkpoint
 from .config import load_config, packaged_towers, without_downloads
+from .photo_pipeline import resize_photo
 
 
 def init_model(
@@ -81,4 +83,5 @@ def init_model(
     model = revert_sync_batchnorm(model)
     model.cfg = cfg
     model.plain = plain
+    model.resize_example = partial(resize_photo, cfg)
     return model.to(device).eval()

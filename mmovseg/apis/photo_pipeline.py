@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from torch import Tensor
 
 from ..formats.image_file import ImageError
 from ..openmmlab import import_openmmlab
@@ -120,3 +121,17 @@ def find_pipeline(cfg: Config) -> Sequence[Mapping[str, Any]]:
             'or a test_dataloader.'
         )
     return part['pipeline']
+
+
+def resize_photo(cfg: Config, bgr: np.ndarray) -> Tensor:
+    """Resize a photo as the test pipeline of a config does.
+
+    Args:
+        cfg: The config.
+        bgr: uint8, ``[H, W, 3]``.
+
+    Returns:
+        uint8, ``[3, h, w]``.
+    """
+    photo = Photo(0, 'example', np.ascontiguousarray(bgr))
+    return PhotoPipeline(find_pipeline(cfg))(photo)['inputs']

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 
-from .options import CLASSES
+from .options import CLASSES, add_example_option
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('photos', nargs='+', metavar='PHOTO', help='files, URLs and folders')
     add('-c', '--classes', '--vocabulary', help=f"{CLASSES} [the model's own]")
+    add_example_option(parser)
     add('-o', '--out', '--out-dir', default='outputs', help='folder [%(default)s]')
     add(
         '--model',

@@ -18,6 +18,7 @@ import argparse
 
 from .options import (
     CLASSES,
+    add_example_option,
     add_min_area,
     add_model_options,
     check_batch_size,
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'files of COCO; tar files, such as the shards of a WebDataset',
     )
     add('-c', '--classes', '--vocabulary', required=True, help=CLASSES)
+    add_example_option(parser)
     add('-o', '--out', required=True, metavar='FOLDER', help='folder of the labels')
     titles = ', '.join(f'{name} ({x.title})' for name, x in FORMATS.items())
     add(

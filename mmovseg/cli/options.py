@@ -13,6 +13,19 @@ CLASSES = (
 )
 
 
+def add_example_option(parser: argparse.ArgumentParser) -> None:
+    """Add what shows a model classes by pictures."""
+    parser.add_argument(
+        '--examples',
+        nargs='+',
+        default=[],
+        metavar='EXAMPLE',
+        help='pictures of classes, which count with their names: NAME=IMAGE,MASK, or a '
+        'folder with NAME/PHOTO.jpg and NAME/PHOTO_mask.png; a mask is not 0 on the '
+        'object',
+    )
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add what chooses a model and how it runs on photos."""
     add_model_choice(parser)

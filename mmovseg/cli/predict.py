@@ -14,6 +14,7 @@ import argparse
 
 from .options import (
     CLASSES,
+    add_example_option,
     add_min_area,
     add_model_options,
     check_batch_size,
@@ -26,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser, photos: str = '+') -> None:
     add = parser.add_argument
     add('photos', nargs=photos, metavar='PHOTO', help='files, URLs and folders')
     add('-c', '--classes', '--vocabulary', help=f"{CLASSES} [the model's own]")
+    add_example_option(parser)
     add('-o', '--out', '--out-dir', default='outputs', help='folder [%(default)s]')
     add_model_options(parser)
     add('--score-thr', type=float, help='least score [0.3 for instances, else 0]')

@@ -8,13 +8,16 @@ Without a list it names the packaged ones; with one it shows its classes. Lists 
 names of packaged ones, .txt files, or classes like "dog; puppy, stuff: grass". Of two,
 that of a training and one to test on, it prints which classes of the second are seen in
 the first, names that several classes share, and the pairs of classes that a text tower
-tells apart worst. Without --config that is a tiny tower that knows the words of drawn
+tells apart worst. --examples adds pictures to the classes of a list, and --out saves it
+with them. Without --config that is a tiny tower that knows the words of drawn
 shapes alone; to others its similarities mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+
+from .options import add_example_option
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,12 +42,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='override config values',
     )
     parser.add_argument('--json', action='store_true', help='print JSON')
+    add_example_option(parser)
+    parser.add_argument(
+        '-o',
+        '--out',
+        metavar='FILE',
+        help='save the list: .txt, or .zip with its examples',
+    )
 
 
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Check the options together."""
     if args.top < 1:
         parser.error('--top must be at least 1.')
+    if (args.examples or args.out) and len(args.lists) != 1:
+        parser.error(f'--examples and --out are for one list, got {len(args.lists)}.')
     if len(args.lists) > 2:
         parser.error(
             f'at most two lists, got {len(args.lists)}; put classes into quotes: '

@@ -78,6 +78,8 @@ class TextEmbeddings(NamedTuple):
             where that is not known; see :meth:`OVSegmentor.find_seen`.
         known: Unit rows of the C classes that a proposal network knows, ``[C, D]``;
             None for models without such.
+        clip: Rows that CLIP's own scores are of, where they differ from ``weight``,
+            ``[V + 1, D]``; see :meth:`for_clip`.
 
     Example:
         >>> import torch
@@ -92,6 +94,13 @@ class TextEmbeddings(NamedTuple):
     num_classes: int | None = None
     seen: Tensor | None = None
     known: Tensor | None = None
+    clip: Tensor | None = None
+
+    def for_clip(self) -> TextEmbeddings:
+        """Return the embeddings to compare with what CLIP itself sees."""
+        if self.clip is None:
+            return self
+        return self._replace(weight=self.clip, clip=None)
 
     def count_classes(self) -> int:
         """Return K."""
@@ -117,6 +126,7 @@ class TextEmbeddings(NamedTuple):
             weight=self.weight[rows],
             class_ids=self.class_ids[rows],
             num_classes=num_classes,
+            clip=None if self.clip is None else self.clip[rows],
         )
 
     def logits(self, region_embeds: Tensor, scale: Tensor | float) -> Tensor:

@@ -159,8 +159,27 @@ def read_classes(path: Path) -> list[Parsed]:
         ValueError: If it is no text file, too large, or a line is no class; file and
             line are named.
     """
+    parsed = parse_lines(_read_file(path), path)
+    if len(parsed) == 1 and any(',' in name for name in parsed[0][1]):
+        raise ValueError(
+            f'{path} has a single class, {"; ".join(parsed[0][1])!r}, with a comma; '
+            'write one class per line, and ";" between names of one class.'
+        )
+    return parsed
+
+
+def parse_lines(content: bytes, path: Path) -> list[Parsed]:
+    """Read the content of a vocabulary file.
+
+    Args:
+        content: UTF-8, one class per line.
+        path: For messages.
+
+    Raises:
+        ValueError: See :func:`read_classes`.
+    """
     parsed: list[Parsed] = []
-    for number, raw in enumerate(_read_lines(path), 1):
+    for number, raw in enumerate(_split_lines(content, path), 1):
         where = f'{path}, line {number}'
         try:
             line = raw.decode('utf-8').strip()
@@ -173,16 +192,11 @@ def read_classes(path: Path) -> list[Parsed]:
         parsed.append(parse_class(line, where))
         if len(parsed) > MAX_CLASSES:
             raise ValueError(f'{path} has more than {MAX_CLASSES} classes.')
-    if len(parsed) == 1 and any(',' in name for name in parsed[0][1]):
-        raise ValueError(
-            f'{path} has a single class, {"; ".join(parsed[0][1])!r}, with a comma; '
-            'write one class per line, and ";" between names of one class.'
-        )
     return parsed
 
 
-def _read_lines(path: Path) -> Iterable[bytes]:
-    """Read the lines of a text file, after looking at what kind of file it is."""
+def _read_file(path: Path) -> bytes:
+    """Read a text file, after looking at what kind of file it is."""
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         kind = 'a folder' if stat.S_ISDIR(status.st_mode) else 'no regular file'
@@ -194,7 +208,11 @@ def _read_lines(path: Path) -> Iterable[bytes]:
             f'{path} has {status.st_size:,} bytes, at most {MAX_FILE_BYTES:,} are '
             'read; a vocabulary is a text file with one class per line.'
         )
-    content = path.read_bytes()
+    return path.read_bytes()
+
+
+def _split_lines(content: bytes, path: Path) -> Iterable[bytes]:
+    """Split text into lines, after looking at what kind of text it is."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError(f'{path}: UTF-16, not UTF-8; save the file as UTF-8.')
     if b'\0' in content:

@@ -7,15 +7,24 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..fileio import did_you_mean
+from ..fileio import did_you_mean, write_atomic
+from .examples import Example, pack, read_examples, unpack
 from .names import check_names, name_key
-from .parsing import FORM, MAX_CLASSES, Parsed, parse_class, read_classes, split_list
+from .parsing import (
+    FORM,
+    MAX_CLASSES,
+    Parsed,
+    parse_class,
+    parse_lines,
+    read_classes,
+    split_list,
+)
 
 DATA_DIR = Path(__file__).parent / 'data'
 _FILE = re.compile(
@@ -35,6 +44,7 @@ class Vocabulary:
     Args:
         synonyms: Names per class. The order of classes is the label order.
         is_thing: True where the class is countable (a thing), False for stuff.
+        examples: Pictures per class, or nothing; see :meth:`add_examples`.
 
     Raises:
         TypeError: If a name is not a string, a class is one, or a flag is no bool.
@@ -54,6 +64,7 @@ class Vocabulary:
 
     synonyms: tuple[tuple[str, ...], ...]
     is_thing: tuple[bool, ...]
+    examples: tuple[tuple[Example, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Make the fields hashable and check them."""
@@ -69,6 +80,13 @@ class Vocabulary:
             raise ValueError(
                 f'{len(synonyms)} classes need as many thing flags, '
                 f'got {len(self.is_thing)}.'
+            )
+        examples = tuple(tuple(group) for group in self.examples)
+        object.__setattr__(self, 'examples', examples if any(examples) else ())
+        if self.examples and len(self.examples) != len(synonyms):
+            raise ValueError(
+                f'{len(synonyms)} classes need as many groups of examples, got '
+                f'{len(self.examples)}.'
             )
         first: dict[str, int] = {}
         for index, (name, *_) in enumerate(synonyms, 1):
@@ -91,10 +109,11 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         """Summarize; the names of 1,203 classes do not belong into a log."""
-        return (
-            f'Vocabulary({len(self)} classes, {sum(self.is_thing)} things, '
-            f'{len(self.all_names)} names)'
-        )
+        shown = f'{len(self)} classes, {sum(self.is_thing)} things'
+        shown += f', {len(self.all_names)} names'
+        if self.examples:
+            shown += f', {sum(self.num_examples)} examples'
+        return f'Vocabulary({shown})'
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -119,8 +138,126 @@ class Vocabulary:
     @cached_property
     def fingerprint(self) -> str:
         """A hash of the content that is the same in every process."""
-        content = json.dumps([self.synonyms, self.is_thing]).encode()
-        return hashlib.sha256(content).hexdigest()
+        digest = hashlib.sha256(json.dumps([self.synonyms, self.is_thing]).encode())
+        for label, group in enumerate(self.examples):
+            for part in (x for example in group for x in example):
+                digest.update(f'{label} {len(part)};'.encode() + part)
+        return digest.hexdigest()
+
+    @cached_property
+    def num_examples(self) -> tuple[int, ...]:
+        """How many examples each class has."""
+        return tuple(map(len, self.examples or ((),) * len(self)))
+
+    def find(self, name: str) -> int:
+        """Return the label of a class by any of its names.
+
+        Raises:
+            ValueError: If there is no such class, or several have the name.
+
+        Example:
+            >>> Vocabulary.from_names(['dog; puppy', 'cat']).find('Puppy')
+            0
+        """
+        found = {
+            label
+            for key, label in zip(self.keys, self.class_ids, strict=True)
+            if key == name_key(name)
+        }
+        for label in found:
+            if name_key(self.names[label]) == name_key(name):
+                return label
+        if len(found) != 1:
+            hint = did_you_mean(name, self.all_names)
+            why = f'several classes are called {name!r}: give the first name of one'
+            if not found:
+                why = f'there is no class {name!r}'
+            raise ValueError(f'{why[0].upper()}{why[1:]}.{hint}')
+        return found.pop()
+
+    def add_examples(
+        self, name: str, examples: Iterable[tuple[Any, Any]]
+    ) -> Vocabulary:
+        """Return a vocabulary where a class has more examples; this one stays.
+
+        A model mixes what it sees in them with the names of the class. See
+        docs/guide/examples.md.
+
+        Args:
+            name: One of the names of the class.
+            examples: Pairs of an image and a mask of what it shows; see
+                :func:`~mmovseg.vocabulary.examples.read_example`.
+
+        Raises:
+            TypeError: If it is no list of pairs, or a part is of another type.
+            ValueError: If there is no such class or no example, an image cannot be
+                read, or a mask is empty or of another size than its image.
+
+        Example:
+            >>> import numpy as np
+            >>> image, mask = np.zeros((8, 8, 3), np.uint8), np.eye(8, dtype=bool)
+            >>> names = Vocabulary.from_names(['snow', 'sky'])
+            >>> names.add_examples('snow', [(image, mask)]).num_examples
+            (1, 0)
+        """
+        label = self.find(name)
+        groups = list(self.examples or ((),) * len(self))
+        groups[label] = (*groups[label], *read_examples(examples, name))
+        return replace(self, examples=tuple(groups))
+
+    def __add__(self, other: Vocabulary) -> Vocabulary:
+        """Return the classes of this vocabulary, and those of another behind them."""
+        if not isinstance(other, Vocabulary):
+            return NotImplemented
+        examples = [x.examples or ((),) * len(x) for x in (self, other)]
+        return Vocabulary(
+            self.synonyms + other.synonyms,
+            self.is_thing + other.is_thing,
+            examples[0] + examples[1],
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write a file that :meth:`load` reads.
+
+        Args:
+            path: Ends with ``.txt``, or with ``.zip`` if there are examples, which are
+                in the file. It is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: If the path ends otherwise, or a name cannot be written.
+            OSError: If the file cannot be written.
+        """
+        path = Path(path)
+        ending = '.zip' if self.examples else '.txt'
+        if path.suffix.lower() not in ('.zip', ending):
+            raise ValueError(
+                f'{path} must end with {ending!r}: '
+                + ('examples need more than text.' if self.examples else 'it is text.')
+            )
+        lines = '\n'.join(self.to_lines()) + '\n'
+        for line, names in zip(self.to_lines(), self.synonyms, strict=True):
+            if line.startswith('#') or parse_class(line, 'It')[1] != names:
+                raise ValueError(f'Class {names[0]!r} cannot be written: {line!r}.')
+        if path.suffix.lower() == '.zip':
+            write_atomic(path, pack(lines, self.examples))
+        else:
+            write_atomic(path, lines)
+        return path
+
+    def to_lines(self) -> list[str]:
+        """Return a line per class, as :meth:`from_names` reads them.
+
+        Example:
+            >>> Vocabulary.from_string('dog; puppy, stuff: grass').to_lines()
+            ['thing: dog; puppy', 'stuff: grass']
+        """
+        pairs = zip(self.synonyms, self.is_thing, strict=True)
+        return [
+            f'{("stuff", "thing")[thing]}: {"; ".join(names)}' for names, thing in pairs
+        ]
 
     def seen_in(self, train: Vocabulary) -> tuple[bool, ...]:
         """Tell which classes were in another vocabulary.
@@ -171,7 +308,8 @@ class Vocabulary:
 
         Args:
             source: A vocabulary (returned as it is), the name of a packaged one, a
-                ``.txt`` file, or a list of classes as in :meth:`from_names`.
+                ``.txt`` file, a ``.zip`` file of :meth:`save`, or a list of classes as
+                in :meth:`from_names`.
 
         Raises:
             ValueError: If the name is unknown, the file is no text file, or the
@@ -193,7 +331,7 @@ class Vocabulary:
             )
         if not isinstance(source, str):
             return cls.from_names(source)
-        if source.lower().endswith('.txt'):
+        if source.lower().endswith(('.txt', '.zip')):
             return cls._from_file(Path(source))
         known = cls.available()
         if source in known:
@@ -279,7 +417,7 @@ class Vocabulary:
         if not isinstance(text, str):
             raise TypeError(f'Expected one string, got {text!r}; load() reads lists.')
         text = text.strip()
-        if text in cls.available() or text.lower().endswith('.txt'):
+        if text in cls.available() or text.lower().endswith(('.txt', '.zip')):
             return cls.load(text)
         if not text:
             raise ValueError('A vocabulary needs at least one class, got none.')
@@ -305,12 +443,30 @@ class Vocabulary:
 
     @classmethod
     def _from_file(cls, path: Path) -> Vocabulary:
+        if path.suffix.lower() == '.zip':
+            return cls._from_archive(path)
         parsed = read_classes(path)
         is_packaged = DATA_DIR in path.parents
         try:
             return cls._from_parsed(parsed, default=False, check=not is_packaged)
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from error
+
+    @classmethod
+    def _from_archive(cls, path: Path) -> Vocabulary:
+        lines, examples = unpack(path)
+        parsed = parse_lines(lines, path)
+        try:
+            vocabulary = cls._from_parsed(parsed, default=False, check=False)
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}') from error
+        if examples and max(examples) >= len(vocabulary):
+            raise ValueError(
+                f'{path} has examples of class {max(examples) + 1}, and '
+                f'{len(vocabulary)} classes.'
+            )
+        groups = tuple(examples.get(label, ()) for label in range(len(vocabulary)))
+        return replace(vocabulary, examples=groups)
 
     @classmethod
     def _from_parsed(

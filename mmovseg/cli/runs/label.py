@@ -72,9 +72,7 @@ def read_classes(args: argparse.Namespace) -> tuple[Vocabulary, Vocabulary]:
     if args.other is None:
         return kept, kept
     other = Vocabulary.from_string(args.other)
-    return kept, Vocabulary(
-        kept.synonyms + other.synonyms, kept.is_thing + other.is_thing
-    )
+    return kept, kept + other
 
 
 def work(
@@ -93,6 +91,7 @@ def work(
         keep_names=args.keep_names,
         task=args.task,
         classes=list_classes(classes),
+        examples=describe_examples(inferencer.model.vocabulary),
     )
     labels = LabelRun(args.out, photos, about)
     todo = labels.find_open(shard)
@@ -109,6 +108,11 @@ def work(
         with without_log():
             labels.work(todo, for_each)
     return labels
+
+
+def describe_examples(vocabulary: Vocabulary) -> str | None:
+    """Return a hash of the examples; None without any."""
+    return vocabulary.fingerprint if vocabulary.examples else None
 
 
 def share(

@@ -65,7 +65,7 @@ def load_model(args: argparse.Namespace, **options: Any) -> OVSegInferencer:
     from ...apis import OVSegInferencer
 
     args.model = args.model or choose_model()
-    return OVSegInferencer(
+    inferencer = OVSegInferencer(
         args.model,
         args.checkpoint,
         device=args.device,
@@ -74,6 +74,13 @@ def load_model(args: argparse.Namespace, **options: Any) -> OVSegInferencer:
         keep_names=getattr(args, 'keep_names', None),
         **options,
     )
+    words = getattr(args, 'examples', None)
+    if words:
+        from ...apis.example_files import add_example_files
+
+        vocabulary = inferencer.model.vocabulary
+        inferencer.set_vocabulary(add_example_files(vocabulary, words))
+    return inferencer
 
 
 def choose_model() -> str:

@@ -131,17 +131,33 @@ def compare_as_json(lists: Sequence[str]) -> dict[str, Any]:
 
 def list_classes(vocabulary: Vocabulary) -> list[dict[str, Any]]:
     pairs = zip(vocabulary.synonyms, vocabulary.is_thing, strict=True)
-    return [dict(names=list(names), isthing=thing) for names, thing in pairs]
+    entries: list[dict[str, Any]]
+    entries = [dict(names=list(names), isthing=thing) for names, thing in pairs]
+    if vocabulary.examples:
+        for entry, count in zip(entries, vocabulary.num_examples, strict=True):
+            entry['examples'] = count
+    return entries
 
 
-def show(source: str, as_json: bool) -> None:
-    vocabulary = Vocabulary.from_string(source)
+def show(vocabulary: Vocabulary, as_json: bool) -> None:
     if as_json:
         print_json(list_classes(vocabulary))
         return
-    for entry in list_classes(vocabulary):
-        kind = 'thing' if entry['isthing'] else 'stuff'
-        print(f'{kind}: {printable("; ".join(entry["names"]))}')
+    for line, count in zip(vocabulary.to_lines(), vocabulary.num_examples, strict=True):
+        shown = '' if not count else f'  ({count} example{"s" * (count > 1)})'
+        print(f'{printable(line)}{shown}')
+
+
+def read_list(args: argparse.Namespace) -> Vocabulary:
+    """Read a list with the examples of the command line; save it if asked to."""
+    vocabulary = Vocabulary.from_string(args.lists[0])
+    if args.examples:
+        from ...apis.example_files import add_example_files
+
+        vocabulary = add_example_files(vocabulary, args.examples)
+    if args.out:
+        vocabulary.save(args.out)
+    return vocabulary
 
 
 def list_packaged(as_json: bool) -> None:
@@ -164,7 +180,8 @@ def run(args: argparse.Namespace) -> int:
         if not args.lists:
             list_packaged(args.json)
         elif len(args.lists) == 1:
-            show(args.lists[0], args.json)
+            vocabulary = read_list(args)
+            show(vocabulary, args.json)
         elif args.json:
             print_json(compare_as_json(args.lists))
         else:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from mmovseg.registry import MODELS, build_criterion
-from mmovseg.vocabulary import Vocabulary
+from mmovseg.vocabulary import Example, Vocabulary
 
 from .. import ops
+from ..examples import RegionEmbeds, decode_example, mix_rows
 from ..structures import MaskPrediction, TextEmbeddings
 from ..targets import collect_targets
+
+MAX_EXAMPLE_ROWS = 4  # vocabularies with examples whose rows a model keeps
 
 
 class Execution(Protocol):
@@ -77,6 +82,9 @@ class OVSegmentor(BaseModel):
             class.
         presence_filter: What leaves out names, or None.
         needs_names: Whether models of this class have a text classifier.
+        resize_example: Brings an example to the size that photos have, from BGR uint8
+            ``[H, W, 3]`` to ``[3, h, w]``; None leaves it as it is. ``init_model``
+            puts the test pipeline here.
     """
 
     vocabulary: Vocabulary
@@ -84,6 +92,7 @@ class OVSegmentor(BaseModel):
     plain = False
     execution: Execution | None = None
     presence_filter: Any = None
+    resize_example: Callable[[Any], Tensor] | None = None
 
     def __init__(
         self,
@@ -194,15 +203,90 @@ class OVSegmentor(BaseModel):
 
         Returns:
             Rows ``[V + 1, D]``; of a model that names nothing ``[V + 1, 0]``.
+
+        Raises:
+            ValueError: If there are examples, and the model is in training mode or
+                cannot use them.
         """
         seen = self._mark_seen(vocabulary)
         if self.text_classifier is not None:
-            return self.text_classifier(vocabulary)._replace(seen=seen)
+            text = self.text_classifier(vocabulary)._replace(seen=seen)
+            return self._add_examples(text, vocabulary) if vocabulary.examples else text
         num_classes = len(vocabulary)
         classes = (*vocabulary.class_ids, num_classes)
         rows = torch.empty(len(classes), 0, device=seen.device)
         class_ids = ops.to_device_async(classes, seen.device, torch.int64)
         return TextEmbeddings(rows, class_ids, num_classes, seen)
+
+    def embed_example(
+        self, inputs: Tensor, masks: Tensor, text: TextEmbeddings
+    ) -> RegionEmbeds:
+        """Embed the object of an example in the space of the names.
+
+        Args:
+            inputs: The image, normalized and padded, ``[1, 3, H, W]``.
+            masks: 1 on the object and -1 elsewhere, ``[1, 1, H, W]``.
+            text: The names alone.
+
+        Raises:
+            ValueError: If the model cannot.
+        """
+        raise ValueError(
+            f'{type(self).__name__} cannot learn from examples: give it names alone.'
+        )
+
+    @torch.no_grad()
+    def _add_examples(
+        self, text: TextEmbeddings, vocabulary: Vocabulary
+    ) -> TextEmbeddings:
+        """Mix what the model sees in the examples of classes with their names."""
+        if self.training:
+            raise ValueError(
+                'Examples are for inference: train with a vocabulary of names alone.'
+            )
+        # Other weights see other things.
+        state = tuple(
+            (x.data_ptr(), x.dtype, 0 if x.is_inference() else x._version)
+            for x in self.parameters()
+        )
+        key = (vocabulary.fingerprint, state)
+        known = self.__dict__.setdefault('_example_rows', {})
+        if key not in known:
+            seen = [
+                [self._see_example(x, text) for x in group]
+                for group in vocabulary.examples
+            ]
+            rows = [
+                mix_rows(
+                    text.weight,
+                    text.class_ids,
+                    [
+                        [e for x in group if (e := x[kind]) is not None]
+                        for group in seen
+                    ],
+                )
+                for kind in (0, 1)
+            ]
+            while len(known) >= MAX_EXAMPLE_ROWS:
+                known.pop(next(iter(known)), None)
+            known[key] = rows
+        weight, clip = known[key]
+        return text._replace(weight=weight, clip=clip)
+
+    def _see_example(self, example: Example, text: TextEmbeddings) -> RegionEmbeds:
+        image, mask = decode_example(example)
+        if self.resize_example is not None:
+            image = self.resize_example(image.permute(1, 2, 0).numpy())
+        size = (image.shape[-2], image.shape[-1])
+        sample = BaseDataElement(metainfo=dict(img_shape=size, ori_shape=size))
+        data = self.data_preprocessor(
+            dict(inputs=[image], data_samples=[sample]), False
+        )
+        inputs = data['inputs']
+        masks = F.interpolate(mask[None, None].float(), size, mode='area') * 2 - 1
+        padding = (0, inputs.shape[-1] - size[1], 0, inputs.shape[-2] - size[0])
+        masks = F.pad(masks, padding, value=-1.0).to(inputs)
+        return self.embed_example(inputs, masks, text)
 
     def embed(self, vocabulary: Vocabulary) -> TextEmbeddings:
         """Call :meth:`encode_vocabulary`, which had this name."""
@@ -442,7 +526,7 @@ class OVSegmentor(BaseModel):
         features = self.extract_feat(image) if features is None else features
         parts = self.embed_parts(image, features, self.presence_filter.parts)
         scale = self.text_classifier.logit_scale.exp().clamp(max=100)
-        present = self.presence_filter(parts[0], text, scale)
+        present = self.presence_filter(parts[0], text.for_clip(), scale)
         prediction = self.segment(image, text.keep(present), features)[-1]
         left_out = torch.cat([~present, present.new_zeros(1)])
         return prediction._replace(

@@ -10,8 +10,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmovseg.registry import MODELS, build_part, takes
 
+from ..examples import RegionEmbeds, nearest_mask
 from ..layers import measure_one_map
-from ..ops import mask_pool
+from ..ops import mask_pool, resize_masks
 from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
 
@@ -99,6 +100,17 @@ class DeOP(OVSegmentor):
         _, patches = features
         parts = cut(tuple(patches.shape[-2:]), patches.device)
         return mask_pool(patches, parts.expand(len(patches), -1, -1, -1))
+
+    def embed_example(
+        self, inputs: Tensor, masks: Tensor, text: TextEmbeddings
+    ) -> RegionEmbeds:
+        """Let the object be a proposal; see :meth:`OVSegmentor.embed_example`."""
+        proposals = self.proposals(inputs)[-1].mask_logits.clone()
+        # A head may have a query per proposal: it takes the place of the nearest one.
+        index, _ = nearest_mask(proposals[0], masks[0, 0])
+        proposals[0, index] = 20 * resize_masks(masks, proposals.shape[-2:])[0, 0]
+        embeds = self.head(self._embed_patches(inputs, proposals), proposals)[0][0]
+        return RegionEmbeds(trained=(embeds[index], embeds))
 
     def segment(
         self, inputs: Tensor, text: TextEmbeddings, features: Any = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mmovseg.registry import MODELS, build_part, is_foreign, takes
 
 from ..ensembles import build_ensemble
+from ..examples import RegionEmbeds, best_query
 from ..ops import resize_masks
 from ..structures import MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
@@ -107,15 +109,50 @@ class EOVSeg(OVSegmentor):
         """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
         # Both backbones look at the image.
         features = self.extract_feat(inputs) if features is None else features
+        # They become masks, and what is inside is compared with the names.
+        stages = self.decode(features, text, text)
+        if self.training or self.ensemble is None:
+            return stages
+        # At inference the frozen CLIP has a say in the names, too.
+        maps = features[0]
+        return [self.mix_zero_shot(stages[-1], maps[-1], text)]
+
+    def decode(
+        self, features: Any, text: TextEmbeddings, names: TextEmbeddings
+    ) -> list[MaskPrediction]:
+        """Make masks with the scores of the trained classifier.
+
+        Args:
+            features: From :meth:`extract_feat`.
+            text: What the neck selects by.
+            names: What is compared with the inside of the masks.
+        """
         maps, spatial = features
         # The neck makes one map of CLIP's, and weighs it by the vocabulary.
         mask_features = self.run_neck(maps, text)  # [B, C, H / 4, W / 4]
         # The decoder finds masks, and compares what is inside with the names.
-        stages = self.decoder(mask_features, spatial, text, all_stages=self.training)
-        if self.training or self.ensemble is None:
-            return stages
-        # At inference the frozen CLIP has a say in the names, too.
-        return [self.mix_zero_shot(stages[-1], maps[-1], text)]
+        return self.decoder(mask_features, spatial, names, all_stages=self.training)
+
+    def embed_example(
+        self, inputs: Tensor, masks: Tensor, text: TextEmbeddings
+    ) -> RegionEmbeds:
+        """Embed the query that fits, and the mask; see the base class."""
+        features = self.extract_feat(inputs)
+        clip = None
+        if self.ensemble is not None:
+            both = torch.cat([masks, -masks], 1)
+            embeds = self.backbone.pool_masks(features[0][-1], both)[0]
+            clip = embeds[0], embeds[1:]
+        # Cosines with unit rows are the embedding itself, times a factor.
+        width = self.text_classifier.embed_dims
+        rows = torch.eye(width, device=inputs.device)
+        unit = TextEmbeddings(rows, torch.arange(width, device=rows.device), width - 1)
+        prediction = self.decode(features, text, unit)[-1]
+        query = best_query(prediction.mask_logits[0], masks[0, 0])
+        if query is None:
+            return RegionEmbeds(clip=clip)
+        queries = prediction.class_logits[0]
+        return RegionEmbeds((queries[query], queries), clip)
 
     def mix_zero_shot(
         self, prediction: MaskPrediction, features: Tensor, text: TextEmbeddings
@@ -139,7 +176,7 @@ class EOVSeg(OVSegmentor):
         assert self.ensemble is not None
         class_logits = self.ensemble(
             prediction.class_logits,
-            text.logits(region_embeds, scale)[..., :-1],
+            text.for_clip().logits(region_embeds, scale)[..., :-1],
             self.find_seen(text),
             # A mask can be smaller than a position of that map.
             valid=(masks > 0).any(-1).any(-1),

@@ -48,15 +48,11 @@ class FCCLIP(EOVSeg):
         # 2. The pixel decoder makes mask features and three levels of them.
         return maps, self.neck(maps)
 
-    def segment(
-        self, inputs: Tensor, text: TextEmbeddings, features: Any = None
+    def decode(
+        self, features: Any, text: TextEmbeddings, names: TextEmbeddings
     ) -> list[MaskPrediction]:
-        """Predict masks and class logits; see :meth:`OVSegmentor.segment`."""
-        features = self.extract_feat(inputs) if features is None else features
-        maps, (mask_features, *levels) = features
+        """Make masks with the trained classifier; see :meth:`EOVSeg.decode`."""
+        _, (mask_features, *levels) = features
         # 3. Queries attend to the levels and become masks with class logits.
-        stages = self.decoder(mask_features, levels, text, all_stages=self.training)
-        if self.training or self.ensemble is None:
-            return stages
         # 4. CLIP names the same masks by its own last map; both are mixed.
-        return [self.mix_zero_shot(stages[-1], maps[-1], text)]
+        return self.decoder(mask_features, levels, names, all_stages=self.training)

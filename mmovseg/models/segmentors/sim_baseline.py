@@ -12,6 +12,7 @@ from torch import Tensor
 from mmovseg.registry import MODELS
 
 from ..ensembles import build_ensemble, with_void
+from ..examples import RegionEmbeds
 from ..ops import at_least_float32, resize_masks
 from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
 from .base import image_sizes
@@ -88,6 +89,15 @@ class SimBaseline(ZeroShotMaskFormer):
             return super().segment(inputs, text)
         return [self.segment_batch(inputs, text, None)]
 
+    def embed_example(
+        self, inputs: Tensor, masks: Tensor, text: TextEmbeddings
+    ) -> RegionEmbeds:
+        """Cut the object out; see :meth:`OVSegmentor.embed_example`."""
+        image = at_least_float32(inputs[0]) * self.to_clip_scale + self.to_clip_shift
+        inside = torch.cat([masks[0] > 0, masks[0] <= 0])
+        embeds = self._embed_crops(image, inside, inside.flatten(1).any(1))
+        return RegionEmbeds(clip=(embeds[0], embeds[1:]))
+
     def segment_batch(
         self, inputs: Tensor, text: TextEmbeddings, data_samples: list | None
     ) -> MaskPrediction:
@@ -106,7 +116,7 @@ class SimBaseline(ZeroShotMaskFormer):
             region_embeds = self._embed_crops(
                 images[index, :, :height, :width], masks, valid
             )
-            crop_logits = text.logits(region_embeds, LOGIT_SCALE)[:, :-1]
+            crop_logits = text.for_clip().logits(region_embeds, LOGIT_SCALE)[:, :-1]
             own_logits = prediction.class_logits[index]
             class_logits.append(self._mix(own_logits, crop_logits, seen, valid))
         return prediction._replace(class_logits=torch.stack(class_logits))

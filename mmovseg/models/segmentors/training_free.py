@@ -12,6 +12,7 @@ from mmovseg.registry import MODELS, build_part
 from mmovseg.vocabulary import Vocabulary
 
 from ..ensembles import build_ensemble
+from ..examples import RegionEmbeds
 from ..ops import mask_pool, resize_masks, without_autocast
 from ..structures import MaskPrediction, MaskProposals, TextEmbeddings
 from .base import OVSegmentor
@@ -136,6 +137,13 @@ class TrainingFreeSegmentor(OVSegmentor):
         """Take the masks as parts; see :meth:`OVSegmentor.embed_parts`."""
         return features[1]
 
+    def embed_example(
+        self, inputs: Tensor, masks: Tensor, text: TextEmbeddings
+    ) -> RegionEmbeds:
+        """Take the object for a mask; see :meth:`OVSegmentor.embed_example`."""
+        embeds = self._embed_masks(inputs, torch.cat([masks, -masks], 1))[0]
+        return RegionEmbeds(clip=(embeds[0], embeds[1:]))
+
     def segment(
         self, inputs: Tensor, text: TextEmbeddings, features: Any = None
     ) -> list[MaskPrediction]:
@@ -143,7 +151,7 @@ class TrainingFreeSegmentor(OVSegmentor):
         features = self.extract_feat(inputs) if features is None else features
         proposals, region_embeds = features
         scale = self.text_classifier.logit_scale.exp().clamp(max=100)
-        clip_logits = text.logits(region_embeds, scale)[..., :-1]
+        clip_logits = text.for_clip().logits(region_embeds, scale)[..., :-1]
         # What is no object is void; without a word of the network everything is one.
         known = proposals.class_probs
         objectness = clip_logits.new_ones(clip_logits.shape[:-1])
