@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 
 from mmovseg.analysis.exchanged_names import shuffle_names
-from mmovseg.apis import init_model, load_config, read_checkpoint
+from mmovseg.apis import init_model, load_checkpoint, load_config
 from mmovseg.fileio import write_atomic
 from mmovseg.registry import MODELS
 
@@ -61,7 +62,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def export_network(checkpoint: Path, folder: Path) -> None:
     """Write the trained network as transformers does."""
     model = MODELS.build(load_config(CONFIGS / 'mask2former_tiny.py').model)
-    model.load_state_dict(read_checkpoint(checkpoint))
+    load_checkpoint(model, checkpoint)
     model.save_network(folder)
 
 
@@ -84,7 +85,11 @@ def measure(model: Any, loader: Any, metrics: list) -> dict[str, float]:
     for batch in loader:
         evaluator.process(model.test_step(batch), batch)
     found = evaluator.evaluate(len(loader.dataset))
-    return {k: round(float(v), 2) for k, v in found.items() if k.startswith(PREFIXES)}
+    return {
+        name: None if math.isnan(value) else round(float(value), 3)
+        for name, value in found.items()
+        if name.startswith(PREFIXES)
+    }
 
 
 def evaluate_row(row: str, network: Path, num_images: int | None) -> dict[str, Any]:
@@ -96,6 +101,8 @@ def evaluate_row(row: str, network: Path, num_images: int | None) -> dict[str, A
     if num_images is not None:
         loader.dataset.indices = num_images
     loader = Runner.build_dataloader(loader)
+    for metric in config.test_evaluator:
+        metric['classwise'] = False
     own = model.vocabulary
     found = dict(names=measure(model, loader, config.test_evaluator))
     model.set_vocabulary(shuffle_names(own))

@@ -84,7 +84,7 @@ def test_rows_are_measured_once(tool, tmp_path, monkeypatch, capsys):
     torch.manual_seed(0)
     network = MODELS.build(tool.load_config(tool.CONFIGS / 'mask2former_tiny.py').model)
     path = tmp_path / 'iter_1.pth'
-    torch.save(network.state_dict(), path)
+    torch.save(dict(state_dict=network.state_dict(), optimizer={}), path)
     tool.main([str(path)])
     content = json.loads((tmp_path / 'training_free.json').read_text())
     assert list(content['rows']) == rows
