@@ -188,7 +188,11 @@ class LabelRun:
 
     def find_open(self, shard: Shard) -> list[ListedPhoto]:
         """Return the photos of a part that have no record, or have changed since."""
-        return [x for x in shard.take(self.photos) if not self._is_done(x)]
+        return self.select_open(shard.take(self.photos))
+
+    def select_open(self, photos: Sequence[ListedPhoto]) -> list[ListedPhoto]:
+        """Return those of some photos that have no record, or have changed since."""
+        return [x for x in photos if not self._is_done(x)]
 
     def work(
         self,

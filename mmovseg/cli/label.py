@@ -83,6 +83,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='processes on this machine, each with a model, on its GPUs in turn [1]',
     )
+    add(
+        '--ray',
+        action='store_true',
+        help='let these be processes of Ray Data, on the cluster of RAY_ADDRESS or on '
+        'this machine; one that dies is replaced',
+    )
     add('--json', action='store_true', help='print JSON')
 
 

@@ -61,6 +61,7 @@ FEATURES = (
         ('supervision',),
         "pip install 'mmovseg[supervision]'",
     ),
+    Feature('label --ray', ('ray',), "pip install 'mmovseg[ray]'"),
     Feature('FiftyOneModel', ('fiftyone',), "pip install 'mmovseg[fiftyone]'"),
     Feature('video', ('av',), "pip install 'mmovseg[video]'"),
     Feature('predict --geotiff', ('rasterio',), "pip install 'mmovseg[geotiff]'"),

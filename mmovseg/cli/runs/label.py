@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from ...apis import ImageError, OutputError
 from ...apis.hub import list_classes
 from ...apis.label_run import LEAST_SCORE, LabelChoice, LabelRun, Shard, hash_weights
 from ...apis.photo_list import ListedPhoto, list_photos
+from ...apis.ray_run import WorkError, import_ray, run_with_ray
 from ...apis.results import SCORE_THR
 from ...command_line import BAD_INPUT, FAILED, NOT_WRITTEN, print_json, without_log
 from ...fileio import printable, printable_lines
@@ -58,7 +60,10 @@ def _run(args: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     args.model = args.model or choose_model()
-    if args.workers > 1:
+    if args.ray:
+        share_by_ray(args, photos, classes, shard)
+        labels = LabelRun(args.out, photos)
+    elif args.workers > 1:
         share(args, photos, classes, shard)
         labels = LabelRun(args.out, photos)
     else:
@@ -82,6 +87,21 @@ def work(
     shard: Shard,
 ) -> LabelRun:
     """Make the records of a part of the photos."""
+    labels, for_each = open_run(args, photos, classes)
+    todo = labels.find_open(shard)
+    done = len(shard.take(photos)) - len(todo)
+    if done:
+        print(f'{done} photos are done already.', file=sys.stderr)
+    if todo:
+        with without_log():
+            labels.work(todo, for_each)
+    return labels
+
+
+def open_run(
+    args: argparse.Namespace, photos: Sequence[ListedPhoto], classes: Vocabulary
+) -> tuple[LabelRun, Callable[..., list[dict[str, str]]]]:
+    """Build the model; return the folder of the labels, and what segments photos."""
     inferencer = load_model(args, vocabulary=classes)
     about = dict(
         model=str(args.model),
@@ -93,21 +113,13 @@ def work(
         classes=list_classes(classes),
         examples=describe_examples(inferencer.model.vocabulary),
     )
-    labels = LabelRun(args.out, photos, about)
-    todo = labels.find_open(shard)
-    done = len(shard.take(photos)) - len(todo)
-    if done:
-        print(f'{done} photos are done already.', file=sys.stderr)
-    if todo:
-        for_each = partial(
-            inferencer.for_each,
-            batch_size=args.batch_size,
-            task=args.task,
-            score_thr=LEAST_SCORE[args.task],
-        )
-        with without_log():
-            labels.work(todo, for_each)
-    return labels
+    for_each = partial(
+        inferencer.for_each,
+        batch_size=args.batch_size,
+        task=args.task,
+        score_thr=LEAST_SCORE[args.task],
+    )
+    return LabelRun(args.out, photos, about), for_each
 
 
 def describe_examples(vocabulary: Vocabulary) -> str | None:
@@ -151,6 +163,63 @@ def share(
             f'{", ".join(map(str, codes))}). What they have done is kept: run the same '
             'command again.'
         )
+
+
+def share_by_ray(
+    args: argparse.Namespace,
+    photos: Sequence[ListedPhoto],
+    classes: Vocabulary,
+    shard: Shard,
+) -> None:
+    """Let the processes of a Ray cluster work, which see the same folders.
+
+    Raises:
+        OutputError: If labels cannot be written.
+        WorkError: If a worker cannot go on for another reason.
+    """
+    import torch
+
+    ray = import_ray()
+    items = list(range(len(photos)))[shard.first :: shard.step]
+    place = os.getcwd(), torch.get_num_threads()
+    arguments = (args, list(photos), classes, *place)
+    uses_gpu = args.device is None and torch.cuda.is_available()
+    try:
+        run_with_ray(
+            make_worker, arguments, items, workers=args.workers, gpus=int(uses_gpu)
+        )
+    except WorkError as error:
+        if error.kind == OutputError.__name__:
+            raise OutputError(str(error)) from error
+        raise
+    except ray.exceptions.RayError as error:
+        raise RuntimeError(
+            f'Ray has ended the work: {error}. What is done is kept: run the same '
+            'command again.'
+        ) from error
+
+
+def make_worker(
+    args: argparse.Namespace,
+    photos: Sequence[ListedPhoto],
+    classes: Vocabulary,
+    folder: str,
+    threads: int,
+) -> Callable[[list[int]], None]:
+    """Build a model in a process of Ray; return what does the photos of a batch."""
+    import torch
+
+    os.chdir(folder)
+    torch.set_num_threads(threads)  # Ray sets one, which may round in another way
+    labels, for_each = open_run(args, photos, classes)
+
+    def work(items: list[int]) -> None:
+        todo = labels.select_open([photos[item] for item in items])
+        if todo:
+            with without_log():
+                labels.work(todo, for_each)
+
+    return work
 
 
 def _work_alone(args: argparse.Namespace, *rest: Any) -> None:
