@@ -12,8 +12,6 @@ from ..progress import Progress
 
 BATCH = 8  # items that a worker takes at once; few are done again when one dies
 BLOCKS = 64  # parts of the work per worker
-# No telemetry, and no lines of its C++ parts among ours.
-QUIET = dict(RAY_USAGE_STATS_ENABLED='0', RAY_BACKEND_LOG_LEVEL='fatal')
 # Errors that the user can mend; others end the work with what Ray says.
 TOLD = (ValueError, OSError, RuntimeError, ImportError)
 
@@ -24,8 +22,7 @@ def import_ray() -> ModuleType:
     Raises:
         ImportError: If they are not installed; the message says how to.
     """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # no telemetry
     try:
         import ray
         import ray.data

@@ -17,6 +17,7 @@ LOOK = 0.5  # weight of the likeness where both are known
 OTHER_NAME = 0.25  # what another name costs
 NEAR = 1.5  # how far a thing moves in a frame at most, in sizes of it
 KEPT = 0.8  # share of the embedding of a track that a new frame leaves
+UNKNOWN = -2.0  # likeness, where one of both has no embedding
 MOST_TRACKS = 500  # things that are remembered
 
 
@@ -123,27 +124,33 @@ class Tracker:
     def _match(self, found: list[_Track]) -> dict[int, _Track]:
         """Return the tracks that things continue, by the number of the thing."""
         worth = np.full((len(found), len(self._tracks)), -1.0)
-        for i, thing in enumerate(found):
-            for j, track in enumerate(self._tracks):
-                worth[i, j] = self._compare(thing, track)
+        likeness = _compare_looks(found, self._tracks)
+        moved = [x.move(self._frame - x.seen) for x in self._tracks]
+        touch = _find_touching(
+            [(x.place, x.mask.shape) for x in found],
+            [
+                (place, x.mask.shape)
+                for place, x in zip(moved, self._tracks, strict=True)
+            ],
+        )
+        for i, j in np.argwhere(touch | (likeness >= SAME_LOOK)).tolist():
+            pair = found[i], self._tracks[j]
+            worth[i, j] = self._compare(*pair, moved[j], likeness[i, j])
         rows, columns = linear_sum_assignment(worth, maximize=True)
         pairs = zip(rows.tolist(), columns.tolist(), strict=True)
         return {i: self._tracks[j] for i, j in pairs if worth[i, j] > -1}
 
-    def _compare(self, thing: _Track, track: _Track) -> float:
+    def _compare(
+        self, thing: _Track, track: _Track, place: tuple[int, int], likeness: float
+    ) -> float:
         """Return what a pair is worth, or -1 for one that cannot be."""
-        frames = self._frame - track.seen
-        place = track.move(frames)
         same_place = _overlap(thing.place, thing.mask, place, track.mask)
         worth = same_place
-        known = thing.look is not None and track.look is not None
-        if known:
-            likeness = float(thing.look @ track.look)  # type: ignore[operator]
+        if likeness > UNKNOWN:
             worth += LOOK * likeness
         if same_place < SAME_PLACE:
-            if not known or likeness < SAME_LOOK:
-                return -1.0
-            if _distance(thing, track) > NEAR * frames * max(track.mask.shape):
+            reach = NEAR * (self._frame - track.seen) * max(track.mask.shape)
+            if likeness < SAME_LOOK or _distance(thing, track) > reach:
                 return -1.0
         if thing.names.keys() != {track.names.most_common(1)[0][0]}:
             worth -= OTHER_NAME
@@ -160,6 +167,29 @@ class Tracker:
         elif thing.look is not None:
             look = KEPT * track.look + (1 - KEPT) * thing.look
             track.look = look / max(float(np.linalg.norm(look)), 1e-6)
+
+
+def _compare_looks(things: list[_Track], tracks: list[_Track]) -> np.ndarray:
+    """Return the likeness of all pairs, ``[N, M]``."""
+    likeness = np.full((len(things), len(tracks)), UNKNOWN)
+    rows = [i for i, x in enumerate(things) if x.look is not None]
+    columns = [j for j, x in enumerate(tracks) if x.look is not None]
+    if rows and columns:
+        looks = (
+            np.stack([x[i].look for i in chosen])  # type: ignore[misc]
+            for x, chosen in ((things, rows), (tracks, columns))
+        )
+        first, second = looks
+        likeness[np.ix_(rows, columns)] = first @ second.T
+    return likeness
+
+
+def _find_touching(first: list, second: list) -> np.ndarray:
+    """Return which pairs of boxes touch, by upper left corner and size, ``[N, M]``."""
+    a, b = (np.asarray(x, float).reshape(-1, 2, 2) for x in (first, second))
+    start = np.maximum(a[:, None, 0], b[:, 0])
+    stop = np.minimum(a[:, None].sum(2), b.sum(1))
+    return (start < stop).all(-1)
 
 
 def _center(track: _Track) -> np.ndarray:
