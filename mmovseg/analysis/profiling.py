@@ -75,11 +75,16 @@ def random_text(model: BaseModel) -> TextEmbeddings:
     width = model.text_classifier.embed_dims
     weight = torch.randn(len(vocabulary.all_names) + 1, width, device=device)
     class_ids = [*vocabulary.class_ids, len(vocabulary)]
+    known = None
+    if getattr(model, 'known_classes', None) is not None:
+        known = torch.randn(len(model.known_classes), width, device=device)
+        known = F.normalize(known, dim=-1)
     return TextEmbeddings(
         F.normalize(weight, dim=-1),
         torch.tensor(class_ids, device=device),
         len(vocabulary),
         model.seen,
+        known,
     )
 
 

@@ -45,6 +45,9 @@ class TrainingFreeSegmentor(OVSegmentor):
             one without classes they count as unseen all the same.
         shared: What all segmentors take but the criterion; see :class:`OVSegmentor`.
 
+    Attributes:
+        known_classes: The classes that the proposal network knows; None without any.
+
     Raises:
         ImportError: If a package that the proposal network needs is missing.
         ValueError: If CLIP's towers do not fit each other, ``num_known`` is below 1, or
@@ -83,8 +86,10 @@ class TrainingFreeSegmentor(OVSegmentor):
         self.backbone = MODELS.build(backbone)
         self.check_embed_dims(self.backbone.embed_dims)
         self.ensemble = build_ensemble(ensemble, default='GeometricEnsemble')
-        self._known: Vocabulary | None = getattr(self.proposals, 'class_names', None)
-        if self.ensemble is not None and self._known is None:
+        self.known_classes: Vocabulary | None = getattr(
+            self.proposals, 'class_names', None
+        )
+        if self.ensemble is not None and self.known_classes is None:
             raise ValueError(
                 f'{type(self.proposals).__name__} knows no classes, so CLIP alone '
                 'names its masks: set ensemble=None.'
@@ -111,12 +116,12 @@ class TrainingFreeSegmentor(OVSegmentor):
     def drop_text_tower(self) -> None:
         """See :meth:`OVSegmentor.drop_text_tower`; the known classes stay, too."""
         if self.ensemble is not None:
-            self.text_classifier.encode(self._known)
+            self.text_classifier.encode(self.known_classes)
         super().drop_text_tower()
 
     def _embed_known(self) -> Tensor:
         """Return a unit row per known class, the mean of its names, ``[C, D]``."""
-        text = self.text_classifier(self._known)
+        text = self.text_classifier(self.known_classes)
         rows, count = text.weight[:-1], text.count_classes()
         total = rows.new_zeros(count, rows.shape[1])
         return F.normalize(total.index_add(0, text.class_ids[:-1], rows), dim=-1)
