@@ -71,7 +71,8 @@ def test_wrong_options(options, capsys):
 
 
 @pytest.mark.web
-def test_it_serves_and_ends(tmp_path):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_and_ends(tmp_path, number):
     pytest.importorskip('gradio', reason='gradio')
     words = [sys.executable, '-m', 'mmovseg.cli', 'serve', '--port', '0']
     environ = dict(os.environ, PYTHONPATH=str(ROOT), TMPDIR=str(tmp_path))
@@ -87,8 +88,8 @@ def test_it_serves_and_ends(tmp_path):
         url = line.split()[1]
         assert line == f'Open {url} in a browser. Ctrl+C ends it.\n'
         assert Client(url).describe()['model'] == 'tiny'
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
     finally:
         process.kill()
         process.wait()

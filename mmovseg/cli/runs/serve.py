@@ -6,6 +6,7 @@ import argparse
 import errno
 import importlib.util
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         print(f'error: {printable_lines(str(error))}', file=sys.stderr)
         return BAD_INPUT
+    signal.signal(signal.SIGTERM, _end)
     with listener, tempfile.TemporaryDirectory(prefix='mmovseg-web-') as scratch:
         # Read when gradio is imported: what is sent to the page goes there.
         os.environ['GRADIO_TEMP_DIR'] = scratch
@@ -48,6 +50,11 @@ def run(args: argparse.Namespace) -> int:
         )
         uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _end(number: int, _: object) -> None:
+    """End by a signal, but not before the temporary folder is deleted."""
+    sys.exit(128 + number)
 
 
 def listen(port: int) -> socket.socket:
