@@ -51,6 +51,7 @@ html_theme = 'furo'
 html_title = f'mmovseg {__version__}'
 html_static_path = ['_static']
 html_css_files = ['custom.css']
+html_favicon = '_static/favicon.svg'  # or browsers ask for one, in vain
 html_show_sphinx = False
 
 # Pages of the site that show a file from outside this folder.
