@@ -26,14 +26,12 @@ from .results import TASKS, Result, check_min_area
 
 try:
     from fiftyone.core import labels as kinds
-    from fiftyone.core import models
-except ImportError as error:
-    raise ImportError(
-        "FiftyOneModel needs FiftyOne: pip install 'mmovseg[fiftyone]'."
-    ) from error
+    from fiftyone.core.models import Model
+except ImportError:
+    kinds, Model = None, object
 
 
-class FiftyOneModel(models.Model):
+class FiftyOneModel(Model):
     """Segment the photos of a FiftyOne dataset into classes given by name.
 
     Panoptic and instance results are ``Detections`` with masks; each has ``isthing``.
@@ -49,6 +47,7 @@ class FiftyOneModel(models.Model):
         min_area: The same.
 
     Raises:
+        ImportError: If FiftyOne is not installed.
         ValueError: If there is no such task, or a name is wrong.
     """
 
@@ -61,6 +60,10 @@ class FiftyOneModel(models.Model):
         score_thr: float | None = None,
         min_area: float = 0.0,
     ) -> None:
+        if kinds is None:
+            raise ImportError(
+                "FiftyOneModel needs FiftyOne: pip install 'mmovseg[fiftyone]'."
+            )
         if task not in TASKS:
             raise ValueError(f'task must be one of {TASKS}, got {task!r}.')
         check_min_area(min_area)

@@ -9,11 +9,14 @@ from PIL import Image
 from mmovseg.apis import OVSegInferencer
 
 
-def test_without_fiftyone(monkeypatch):
+def test_without_fiftyone(inferencer, monkeypatch):
     monkeypatch.setitem(sys.modules, 'fiftyone.core', None)
     monkeypatch.delitem(sys.modules, 'mmovseg.apis.fiftyone_model', raising=False)
+    from mmovseg.apis.fiftyone_model import FiftyOneModel
+
     with pytest.raises(ImportError, match=r"pip install 'mmovseg\[fiftyone\]'"):
-        import mmovseg.apis.fiftyone_model  # noqa: F401
+        FiftyOneModel(inferencer)
+    monkeypatch.delitem(sys.modules, 'mmovseg.apis.fiftyone_model')
 
 
 @pytest.fixture
