@@ -15,6 +15,7 @@ from prettytable import PrettyTable
 from ..formats.panoptic_format import PanopticAnnotations, check_segment_ids
 from ..registry import METRICS
 from .label_maps import find_seen, harmonic_mean
+from .name_similarity import read_similarity
 from .samples import check_photo, one_per_image, take, to_map
 
 DEFAULT_DIVISOR = 1000  # mmdet's INSTANCE_OFFSET
@@ -38,6 +39,7 @@ class ImageStats:
     iou: np.ndarray  # [c] sum over true positives
     counts: np.ndarray  # [c, 3] true positives, false positives, false negatives
     img_path: str | None = None
+    near: np.ndarray | None = None  # [c, 4] the same with credit for near names
     truth: None = None  # one JSON, one annotation of an image
 
 
@@ -80,6 +82,68 @@ def match_segments(
         whether it is missed, ``[n]``; whether a predicted segment is a false
         positive, ``[m]``.
     """
+    overlap, on_void, iou = _compare_all(pairs, truth, guess)
+    same_class = truth.labels[:, None] == guess.labels  # [n, m]
+    iou[~same_class] = 0
+    missed = ~truth.is_crowd & ~iou.any(1)
+    wrong = ~iou.any(0) & _counts(overlap, on_void, truth, guess)
+    return iou.sum(1), missed, wrong
+
+
+def match_near(
+    pairs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    truth: SegmentTable,
+    guess: SegmentTable,
+    similarity: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Match segments of any class, and give credit for a name that is near.
+
+    A pair of masks whose IoU exceeds 0.5 matches whatever its classes are. With
+    similarity ``s`` of the two names it is ``s`` of a true positive, and ``1 - s`` of
+    a missed and of a wrong segment. With 1 for equal names and 0 for others that is
+    :func:`match_segments`.
+
+    Args:
+        pairs: What :func:`count_overlaps` returns.
+        truth: Annotated segments.
+        guess: Predicted segments.
+        similarity: Of the classes, ``[K, K]``.
+
+    Returns:
+        IoU times credit, credit and missing credit of every annotated segment, ``[n,
+        3]``; how far a predicted segment is a false positive, ``[m]``.
+
+    Source: arXiv 2311.03352 for the idea of weighing matches by the similarity of
+    names; how the rest is shared out is our reading.
+    """
+    overlap, on_void, iou = _compare_all(pairs, truth, guess)
+    matched = iou > 0
+    credit = np.where(matched, similarity[np.ix_(truth.labels, guess.labels)], 0.0)
+    right = credit.sum(1)
+    found = np.stack([(iou * credit).sum(1), right, ~truth.is_crowd * (1 - right)], 1)
+    wrong = (1 - credit.sum(0)) * _counts(overlap, on_void, truth, guess)
+    return found, wrong
+
+
+def _counts(
+    overlap: np.ndarray, on_void: np.ndarray, truth: SegmentTable, guess: SegmentTable
+) -> np.ndarray:
+    """Whether a predicted segment counts if it matches nothing, ``[m]``."""
+    same_class = truth.labels[:, None] == guess.labels
+    inner = overlap[:-1, :-1]
+    on_crowd = np.where(same_class & truth.is_crowd[:, None], inner, 0).sum(0)
+    return 2 * (on_void + on_crowd) <= overlap[:, :-1].sum(0)
+
+
+def _compare_all(
+    pairs: tuple[np.ndarray, np.ndarray, np.ndarray],
+    truth: SegmentTable,
+    guess: SegmentTable,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return common pixels, ``[n + 1, m + 1]``, pixels on VOID, ``[m]``, and IoUs.
+
+    IoUs ``[n, m]`` are 0 unless they exceed 0.5, and those of crowds are 0.
+    """
     overlap = np.zeros((len(truth.ids) + 1, len(guess.ids) + 1), np.int64)
     # Last row: VOID of the ground truth. Last column: VOID of the prediction.
     rows = np.searchsorted(truth.ids, pairs[0])
@@ -90,17 +154,11 @@ def match_segments(
 
     guess_area = overlap[:, :-1].sum(0)
     on_void = overlap[-1, :-1]
-    same_class = truth.labels[:, None] == guess.labels  # [n, m]
     inner = overlap[:-1, :-1]
     union = overlap[:-1].sum(1)[:, None] + guess_area - inner - on_void
-    iou = np.where(
-        same_class & ~truth.is_crowd[:, None], inner / np.maximum(union, 1), 0
-    )
+    iou = np.where(~truth.is_crowd[:, None], inner / np.maximum(union, 1), 0)
     iou[iou <= 0.5] = 0  # above it, at most one in a row or column is left
-    on_crowd = np.where(same_class & truth.is_crowd[:, None], inner, 0).sum(0)
-    missed = ~truth.is_crowd & ~iou.any(1)
-    wrong = ~iou.any(0) & (2 * (on_void + on_crowd) <= guess_area)
-    return iou.sum(1), missed, wrong
+    return overlap, on_void, iou
 
 
 @METRICS.register_module()
@@ -127,6 +185,9 @@ class PanopticMetric(BaseMetric):
     classes seen in training (``_seen``) and of the others (``_unseen``), and ``PQ_h``,
     the harmonic mean of the two PQs; 0 if one is 0.
 
+    With ``similarity``, ``open_PQ``, ``open_SQ`` and ``open_RQ`` give part credit for
+    near names, from the same masks; see :func:`match_near`.
+
     Crowds: the official code looks at one crowd of a class in an image only, this one
     at all of them; published sets have at most one.
 
@@ -138,6 +199,8 @@ class PanopticMetric(BaseMetric):
         seg_prefix: Folder of its PNGs.
         seen: Vocabulary of the classes seen in training: packaged name, path or list.
             Its first names are looked up among the names of the JSON.
+        similarity: How near names are: ``'words'``, or a JSON file; see
+            :func:`~mmovseg.evaluation.name_similarity.read_similarity`.
         classwise: Whether to log a table of all classes.
         backend_args: Storage backend of JSON and PNGs, as in ``mmengine.fileio``.
         collect_device: Where to gather results of several processes.
@@ -145,7 +208,8 @@ class PanopticMetric(BaseMetric):
 
     Raises:
         FileNotFoundError: If the JSON is missing.
-        ValueError: If it is no panoptic JSON, or ``seen`` does not split its classes.
+        ValueError: If it is no panoptic JSON, ``seen`` does not split its classes, or
+            ``similarity`` does not fit them.
     """
 
     default_prefix = 'panoptic'
@@ -162,6 +226,11 @@ class PanopticMetric(BaseMetric):
         )
     }
     conventions |= {
+        f'open_{name}{suffix}': f'{name} with part credit for near names'
+        for name in ('PQ', 'SQ', 'RQ')
+        for suffix in ('', '_th', '_st', '_seen', '_unseen')
+    }
+    conventions |= {
         'PQ_h': 'harmonic mean of PQ_seen and PQ_unseen',
         'num_missing': 'images of the JSON without prediction, not scored',
     }
@@ -172,6 +241,7 @@ class PanopticMetric(BaseMetric):
         seg_prefix: str,
         *,
         seen: str | Sequence[str] | None = None,
+        similarity: str | None = None,
         classwise: bool = False,
         backend_args: dict | None = None,
         collect_device: str = 'cpu',
@@ -179,6 +249,9 @@ class PanopticMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.annotations = PanopticAnnotations.load(ann_file, backend_args)
+        self.similarity = None
+        if similarity is not None:
+            self.similarity = read_similarity(similarity, self.annotations.names)
         self.is_seen = None
         if seen is not None:
             self.is_seen = find_seen(seen, self.annotations.names)
@@ -230,7 +303,14 @@ class PanopticMetric(BaseMetric):
         np.add.at(stats[:, 0], at_truth, iou > 0)
         np.add.at(stats[:, 1], np.searchsorted(labels, guess.labels), wrong)
         np.add.at(stats[:, 2], at_truth, missed)
-        return ImageStats(image_id, labels, total, stats, img_path)
+        near = None
+        if self.similarity is not None:
+            found, excess = match_near(pairs, truth, guess, self.similarity)
+            near = np.zeros((len(labels), 4))
+            np.add.at(near[:, :2], at_truth, found[:, :2])
+            np.add.at(near[:, 2], np.searchsorted(labels, guess.labels), excess)
+            np.add.at(near[:, 3], at_truth, found[:, 2])
+        return ImageStats(image_id, labels, total, stats, img_path, near)
 
     def _annotated_segments(
         self, path: str, present: np.ndarray, segments: list[dict]
@@ -306,19 +386,21 @@ class PanopticMetric(BaseMetric):
         tp, fp, fn = counts.T
         weight = tp + (fp + fn) / 2
         occurs = weight > 0
-        with np.errstate(invalid='ignore', divide='ignore'):
-            quality = 100 * np.stack(
-                [iou / weight, np.where(tp, iou / tp, 0), tp / weight], -1
-            )  # [K, 3]
+        quality = _measure(iou, tp, weight)  # [K, 3]
         groups = self._group(occurs)
-        metrics = {}
-        for suffix, group in groups.items():
-            mean = quality[group].mean(0) if group.any() else np.full(3, np.nan)
-            for name, value in zip(('PQ', 'SQ', 'RQ'), mean, strict=True):
-                metrics[name + suffix] = float(value)
+        metrics = _average(quality, groups)
         if self.is_seen is not None:
             pair = metrics['PQ_seen'], metrics['PQ_unseen']
             metrics['PQ_h'] = harmonic_mean(*pair)
+        if self.similarity is not None:
+            near = np.zeros((num_classes, 4))
+            for stats in images:
+                near[stats.labels] += stats.near
+            total = near[:, 1] + near[:, 2:].sum(1) / 2
+            found = _average(
+                _measure(near[:, 0], near[:, 1], total), self._group(total > 0)
+            )
+            metrics |= {f'open_{name}': value for name, value in found.items()}
         metrics['num_missing'] = len(self.annotations.images) - len(images)
         if metrics['num_missing']:
             print_log(
@@ -369,3 +451,21 @@ class PanopticMetric(BaseMetric):
                 row = ['-'] * 3
             table.add_row([name, *row, *counts[label]])
         print_log(f'Panoptic quality per class\n{table}', logger='current')
+
+
+def _measure(iou: np.ndarray, tp: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return PQ, SQ and RQ in percent, ``[K, 3]``, from sums over segments."""
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return 100 * np.stack(
+            [iou / weight, np.where(tp, iou / tp, 0), tp / weight], -1
+        )
+
+
+def _average(quality: np.ndarray, groups: dict[str, np.ndarray]) -> dict[str, float]:
+    """Average over groups of classes, by name and suffix."""
+    metrics = {}
+    for suffix, group in groups.items():
+        mean = quality[group].mean(0) if group.any() else np.full(3, np.nan)
+        for name, value in zip(('PQ', 'SQ', 'RQ'), mean, strict=True):
+            metrics[name + suffix] = float(value)
+    return metrics

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .label_maps import (
     find_seen,
     harmonic_mean,
 )
+from .name_similarity import read_similarity
 from .samples import take, to_map
 
 
@@ -29,12 +31,45 @@ class ImageAreas:
     labels: np.ndarray  # [c] class
     areas: np.ndarray  # [c, 3] int64: correct, predicted, annotated pixels
     img_path: str | None = None
+    near: np.ndarray | None = None  # [c, 2] right and wrong with credit for near names
 
     @property
     def truth(self) -> tuple[int, ...]:
         """The annotated classes with their pixels."""
         rows = np.stack([self.labels, self.areas[:, 2]], -1)
         return tuple(rows[rows[:, 1] > 0].ravel().tolist())
+
+
+@lru_cache(maxsize=8)
+def _read_similarity(source: str, names: tuple[str, ...]) -> np.ndarray:
+    """Read it once, not for every batch."""
+    return read_similarity(source, names)
+
+
+def count_near(
+    predicted: np.ndarray, annotated: np.ndarray, similarity: np.ndarray
+) -> np.ndarray:
+    """Count right and wrong pixels of each class, with credit for near names.
+
+    Args:
+        predicted: Class of every pixel, any shape; void is no class.
+        annotated: The same of the annotation.
+        similarity: Of the classes, ``[K, K]``.
+
+    Returns:
+        ``[K, 2]``.
+    """
+    count = len(similarity)
+    valid = annotated < count
+    truth, guess = annotated[valid].astype(np.int64), predicted[valid].astype(np.int64)
+    known = (guess >= 0) & (guess < count)
+    pairs, pixels = np.unique(truth[known] * count + guess[known], return_counts=True)
+    truth, guess = np.divmod(pairs, count)
+    credit = similarity[truth, guess] * pixels
+    near = np.zeros((count, 2))
+    np.add.at(near[:, 0], truth, credit)
+    np.add.at(near[:, 1], guess, pixels - credit)
+    return near
 
 
 def _mean(values: np.ndarray, group: np.ndarray) -> float:
@@ -63,6 +98,12 @@ class SemanticMetric(BaseMetric):
     * ``hIoU``: harmonic mean of the two; 0 if one is 0.
     * ``pAcc_seen``, ``pAcc_unseen``: ``pAcc`` of the pixels annotated as these classes.
 
+    With ``similarity``, ``open_mIoU`` gives part credit for near names: a pixel of one
+    class that is called another, whose name has similarity ``s``, is ``s`` right for
+    the first and ``1 - s`` wrong for the second. It is the mean over annotated classes,
+    with ``open_mIoU_seen`` and ``open_mIoU_unseen`` of their own. Source: arXiv
+    2311.03352 for the idea.
+
     Source of the last: SPNet, and the released code of DeOP.
 
     Reads ``pred_sem_seg`` of mmdet (``.sem_seg``) or mmseg (``.data``) at the size of
@@ -75,6 +116,8 @@ class SemanticMetric(BaseMetric):
         seg_prefix: Folder of its PNGs.
         seen: Vocabulary of the classes seen in training: packaged name, path or list.
             Its first names are looked up among the class names.
+        similarity: How near names are: ``'words'``, or a JSON file; see
+            :func:`~mmovseg.evaluation.name_similarity.read_similarity`.
         ignore_index: Value of unlabeled pixels in ``gt_sem_seg``, besides all values
             from the number of classes on. None: what the sample says, if anything.
         classwise: Whether to log a table of all classes.
@@ -97,6 +140,9 @@ class SemanticMetric(BaseMetric):
         'hIoU': 'harmonic mean of mIoU_seen and mIoU_unseen',
         'pAcc_seen': 'pAcc of the pixels annotated as seen classes',
         'pAcc_unseen': 'pAcc of the pixels annotated as unseen classes',
+        'open_mIoU': 'mIoU with part credit for near names',
+        'open_mIoU_seen': 'open_mIoU of the classes seen in training',
+        'open_mIoU_unseen': 'open_mIoU of the other classes',
     }
 
     def __init__(
@@ -105,6 +151,7 @@ class SemanticMetric(BaseMetric):
         seg_prefix: str | None = None,
         *,
         seen: str | Sequence[str] | None = None,
+        similarity: str | None = None,
         ignore_index: int | None = None,
         classwise: bool = False,
         backend_args: dict | None = None,
@@ -120,6 +167,7 @@ class SemanticMetric(BaseMetric):
             backend_args=backend_args,
         )
         self.seen = seen
+        self.similarity = similarity
         self.classwise = classwise
 
     @BaseMetric.dataset_meta.setter
@@ -128,6 +176,8 @@ class SemanticMetric(BaseMetric):
         BaseMetric.dataset_meta.fset(self, dataset_meta)
         if self.seen is not None:
             find_seen(self.seen, self.class_names)
+        if self.similarity is not None:
+            _read_similarity(self.similarity, tuple(self.class_names))
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -143,13 +193,20 @@ class SemanticMetric(BaseMetric):
                 number of classes, JSON and PNG disagree, or two photos have one id.
         """
         num_classes = len(self.class_names)
+        similarity = None
+        if self.similarity is not None:
+            similarity = _read_similarity(self.similarity, tuple(self.class_names))
         for sample in data_samples:
             image = self.ground_truth.image_of(sample)
             field = take(sample, 'pred_sem_seg', type(self).__name__)
             predicted = to_map(field, sample.get('img_path'))
             annotated = self.ground_truth.read(sample, num_classes)
             check_prediction(sample, predicted, annotated, num_classes)
-            self.results.append(self._count(image, predicted, annotated, num_classes))
+            areas = self._count(image, predicted, annotated, num_classes)
+            if similarity is not None:
+                near = count_near(predicted, annotated, similarity)
+                areas = replace(areas, near=near[areas.labels])
+            self.results.append(areas)
 
     @staticmethod
     def _count(
@@ -209,8 +266,28 @@ class SemanticMetric(BaseMetric):
             metrics['hIoU'] = harmonic_mean(*pair)
             for name, group in groups.items():
                 metrics[f'pAcc_{name}'] = _share(correct[group], annotated[group])
+        if self.similarity is not None:
+            metrics |= self._measure_near(results, annotated)
         self._log_tables(metrics, iou, accuracy)
         return metrics
+
+    def _measure_near(
+        self, results: list[ImageAreas], annotated: np.ndarray
+    ) -> dict[str, float]:
+        near = np.zeros((len(annotated), 2))
+        for item in self.ground_truth.one_per_image(results):
+            near[item.labels] += item.near
+        right, wrong = near.T
+        with np.errstate(invalid='ignore'):
+            iou = 100 * right / (annotated + wrong)
+        groups = {'': annotated > 0}
+        if self.seen is not None:
+            is_seen = find_seen(self.seen, self.class_names)
+            groups |= {
+                '_seen': is_seen & (annotated > 0),
+                '_unseen': ~is_seen & (annotated > 0),
+            }
+        return {f'open_mIoU{key}': _mean(iou, group) for key, group in groups.items()}
 
     def _log_tables(
         self, metrics: dict[str, float], iou: np.ndarray, accuracy: np.ndarray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 
 import torch
@@ -18,10 +19,15 @@ class Ensemble(BaseModule):
         alpha: Weight of CLIP for classes of the training vocabulary, in [0, 1].
         beta: Weight of CLIP for other classes, in [0, 1].
         valid_only: A mask that CLIP could not look at keeps its trained scores.
+        void_gamma: Void is multiplied by ``1 - void_gamma * q``, where ``q`` is CLIP's
+            largest probability of a class: what CLIP is sure of is hardly void (COAT
+            of OVRCOAT, CVPR 2026). 0 leaves void as it is.
+        void_scale: Factor of the odds of void, above 0; 1 leaves them as they are.
         init_cfg: Unused: an ensemble has no weights.
 
     Raises:
-        ValueError: If ``alpha`` or ``beta`` is outside [0, 1].
+        ValueError: If ``alpha``, ``beta`` or ``void_gamma`` is outside [0, 1], or
+            ``void_scale`` is not above 0.
     """
 
     def __init__(
@@ -30,12 +36,19 @@ class Ensemble(BaseModule):
         beta: float,
         *,
         valid_only: bool = False,
+        void_gamma: float = 0.0,
+        void_scale: float = 1.0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        for name, value in (('alpha', alpha), ('beta', beta)):
+        shares = dict(alpha=alpha, beta=beta, void_gamma=void_gamma)
+        for name, value in shares.items():
             if not 0 <= value <= 1:
                 raise ValueError(f'ensemble.{name} must be in [0, 1], got {value}.')
+        if not 0 < void_scale < math.inf:
+            raise ValueError(f'ensemble.void_scale must be above 0, got {void_scale}.')
+        self.void_gamma = void_gamma
+        self.void_scale = void_scale
         self.alpha = alpha
         self.beta = beta
         self.valid_only = valid_only
@@ -65,7 +78,9 @@ class Ensemble(BaseModule):
         seen: Tensor,
         valid: Tensor,
     ) -> Tensor:
-        """Mix the scores of the classes; void keeps its trained probability.
+        """Mix the scores of the classes; void is the trained one.
+
+        ``void_scale`` and ``void_gamma`` change it if they are set.
 
         Args:
             class_logits: Of the trained classifier, void last, ``[B, N, K + 1]``.
@@ -85,6 +100,14 @@ class Ensemble(BaseModule):
             # Selected, not multiplied: an empty mask may give NaN on the CLIP side.
             mixed = torch.where(valid.unsqueeze(-1), mixed, trained)
         void = class_logits.float().softmax(-1)[..., -1:]
+        if self.void_scale != 1:
+            odds = self.void_scale * void
+            void = odds / (odds + 1 - void)
+        if self.void_gamma:
+            doubt = 1 - self.void_gamma * frozen.exp().amax(-1, keepdim=True)
+            if self.valid_only:
+                doubt = torch.where(valid.unsqueeze(-1), doubt, 1.0)
+            void = void * doubt
         classes = mixed.softmax(-1) * (1 - void)
         return (torch.cat([classes, void], -1) + 1e-8).log()
 
@@ -94,8 +117,8 @@ class GeometricEnsemble(Ensemble):
     """Multiply powers of the two probabilities: ``p^(1 - w) q^w``.
 
     ``p`` is the trained one, ``q`` CLIP's; ``w`` is ``alpha`` for classes of the
-    training vocabulary and ``beta`` for others. Takes ``alpha``, ``beta`` and
-    ``valid_only`` (a mask that CLIP could not look at keeps its trained scores).
+    training vocabulary and ``beta`` for others. Takes the arguments of
+    :class:`Ensemble`.
 
     Example:
         >>> import torch
