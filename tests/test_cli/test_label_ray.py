@@ -59,7 +59,7 @@ def find_workers():
 
 
 @pytest.mark.slow
-def test_same_bytes_after_a_worker_is_killed(photos, capsys):
+def test_same_bytes_after_a_worker_is_killed(photos):
     pytest.importorskip('ray.data', reason='ray')
     Path('photos/bad.jpg').write_bytes(b'x')
     assert label('plain') == 1
@@ -80,9 +80,3 @@ def test_same_bytes_after_a_worker_is_killed(photos, capsys):
     assert label('rays', '--ray', '--workers', '2') == 1
     assert killed
     assert read_files('rays') == read_files('plain')
-    stamps = {x: x.stat().st_mtime_ns for x in Path('rays/records').iterdir()}
-    assert label('rays', '--ray') == 1  # tries the broken photo again only
-    changed = {x.name for x, time in stamps.items() if x.stat().st_mtime_ns != time}
-    assert changed == {'bad.jpg.json'}
-    assert label('rays', '--ray', '-c', 'red thing') == 3
-    assert 'another run, with other classes' in capsys.readouterr().err
