@@ -33,16 +33,18 @@ from mmovseg.registry import MODELS
 
 CONFIGS = Path(__file__).parent / 'configs' / 'training_free'
 PREFIXES = ('panoptic/PQ', 'semantic/mIoU', 'semantic/hIoU', 'instance/segm_mAP')
+RN, VIT = 'mask2former_tiny-rn', 'mask2former_tiny-vit'
 MIXED = dict(alpha=0.4, beta=0.8)  # of the packaged training-free models
 VOTES = dict(alpha=0.0, beta=0.0)
-# Title: config, ensemble, whether CLIP's last block is severed (None: it cannot be).
-ROWS: dict[str, tuple[str, dict | None, bool | None]] = {
-    'votes of known classes alone (ConSE)': ('mask2former_tiny-rn', VOTES, None),
-    'CLIP CNN alone': ('mask2former_tiny-rn', None, None),
-    'CLIP CNN and votes': ('mask2former_tiny-rn', MIXED, None),
-    'CLIP ViT, not severed, alone': ('mask2former_tiny-vit', None, False),
-    'CLIP ViT, severed, alone': ('mask2former_tiny-vit', None, True),
-    'CLIP ViT, severed, and votes': ('mask2former_tiny-vit', MIXED, True),
+# Title: config, and what differs from it in the model, by dotted name.
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    'most probable known class': (RN, dict(ensemble=VOTES, num_known=1)),
+    'votes of known classes (ConSE)': (RN, dict(ensemble=VOTES)),
+    'CLIP CNN': (RN, dict(ensemble=None)),
+    'CLIP CNN and votes': (RN, dict(ensemble=MIXED)),
+    'CLIP ViT, not severed': (VIT, {'ensemble': None, 'backbone.severance': []}),
+    'CLIP ViT, severed': (VIT, dict(ensemble=None)),
+    'CLIP ViT, severed, and votes': (VIT, dict(ensemble=MIXED)),
 }
 
 
@@ -68,13 +70,10 @@ def export_network(checkpoint: Path, folder: Path) -> None:
 
 def make_config(row: str, network: Path) -> Config:
     """Return the config of a row."""
-    name, ensemble, severed = ROWS[row]
-    config = load_config(CONFIGS / f'{name}.py')
-    config.model.proposals.pretrained = str(network)
-    config.model.ensemble = ensemble
-    if severed is False:
-        config.model.backbone.severance = []
-    return config
+    name, changes = ROWS[row]
+    changes = dict(changes, **{'proposals.pretrained': str(network)})
+    options = {f'model.{key}': value for key, value in changes.items()}
+    return load_config(CONFIGS / f'{name}.py', options)
 
 
 @torch.no_grad()

@@ -79,7 +79,7 @@ def test_what_is_saved_proposes_the_same_masks(model, tmp_path):
 def test_rows_are_measured_once(tool, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('MMOVSEG_DATA', str(tmp_path))
     write_split(tmp_path / 'shapeworld', 'val', 2, size=64)
-    rows = ['CLIP CNN and votes', 'CLIP ViT, not severed, alone']
+    rows = ['most probable known class', 'CLIP ViT, not severed']
     monkeypatch.setattr(tool, 'ROWS', {row: tool.ROWS[row] for row in rows})
     torch.manual_seed(0)
     network = MODELS.build(tool.load_config(tool.CONFIGS / 'mask2former_tiny.py').model)
@@ -97,6 +97,8 @@ def test_rows_are_measured_once(tool, tmp_path, monkeypatch, capsys):
     # Severance is switched off in the row that says so.
     config = tool.make_config(rows[1], tmp_path / 'network')
     assert config.model.backbone.severance == [] and config.model.ensemble is None
+    config = tool.make_config(rows[0], tmp_path / 'network')
+    assert config.model.num_known == 1 and config.model.ensemble.beta == 0
 
 
 def test_mistakes_are_explained(tool, tmp_path, capsys):
