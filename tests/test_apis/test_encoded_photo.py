@@ -115,6 +115,16 @@ def test_plain_is_plain(tiny):
     same(plain.segment(plain.encode(PHOTO), NAMES), plain.segment(PHOTO, NAMES))
 
 
+def test_names_that_are_left_out():
+    inferencer = OVSegInferencer(
+        *('eovseg_tiny_shapeworld', 'shapeworld'), show_progress=False, keep_names=2
+    )
+    encoded = inferencer.encode(PHOTO)
+    assert encoded.reuses
+    for names in (NAMES, f'{NAMES}, red circle, stuff: grass'):
+        same(inferencer.segment(encoded, names), inferencer.segment(PHOTO, names))
+
+
 def test_what_cannot_be_used(tiny, tmp_path, monkeypatch):
     with pytest.raises(ImageError, match=r'none\.png does not exist'):
         tiny.encode(tmp_path / 'none.png')
