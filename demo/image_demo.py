@@ -6,7 +6,7 @@
 
 Without a photo it draws one, of shapes (--seed chooses it), into the folder photos of
 --out-dir. Without a config it takes
-a tiny EOV-Seg that comes with the package and knows such drawings only.
+the tiny model that comes with the package and knows such drawings only.
 
 Three files per photo go to --out-dir: NAME_overlay.png (the drawing), NAME_labels.png
 (the label map) and NAME.json (the segments: name, score, area, box x y w h).
@@ -31,7 +31,7 @@ from pathlib import Path
 
 from mmovseg.cli import predict
 
-PACKAGED = 'eovseg_tiny_shapeworld', 'shapeworld'  # config and checkpoint
+PACKAGED = 'tiny'  # model that needs no download
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -43,6 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not 0 <= args.seed < 2**32:
         parser.error(f'--seed must be from 0 to 2**32 - 1, got {args.seed}.')
+    predict.check(parser, args)
     return args
 
 
@@ -77,13 +78,9 @@ def show(args: argparse.Namespace, results: Mapping[str, list]) -> None:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     if args.model is None:
-        args.model = PACKAGED[0]
-        if args.checkpoint is None:
-            args.checkpoint = PACKAGED[1]
-            told = sys.stderr if args.json else sys.stdout
-            print(
-                f'The model is {args.model}, with the packaged checkpoint.', file=told
-            )
+        args.model = PACKAGED
+        told = sys.stderr if args.json else sys.stdout
+        print(f'The model is {args.model}, which comes with the package.', file=told)
 
     def find_photos() -> Sequence[str]:
         return args.photos or [draw_photo(args.out, args.seed)]

@@ -73,8 +73,7 @@ def draw_thresholds(model: OVSegInferencer, image: np.ndarray) -> np.ndarray:
         options = dict(options)
         score_thr = options.pop('score_thr', None)
         changed = OVSegInferencer(
-            'eovseg_tiny_shapeworld',
-            'shapeworld',
+            'tiny',
             show_progress=False,
             cfg_options={f'model.fusion.{k}': v for k, v in options.items()},
         )
@@ -114,7 +113,7 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of the configs
 def main() -> None:
     """Write all pictures."""
     image, things = find_drawing()
-    model = OVSegInferencer('eovseg_tiny_shapeworld', 'shapeworld', show_progress=False)
+    model = OVSegInferencer('tiny', show_progress=False)
     result, found = explain(model, image[..., ::-1], nearest=4)
     pictures = dict(
         vocabularies=draw_vocabularies(model, image),

@@ -15,8 +15,8 @@ from ..checkpoints import CheckpointError, read_path
 from ..fileio import printable
 from . import zoo
 
-# What stands for a file that comes with the package. Towers that are packaged too are
-# not in it; projects/shapeworld/export_checkpoint.py makes it.
+# What stands for a file that comes with the package, that of `tiny-eovseg`. Towers that
+# are packaged too are not in it; projects/shapeworld/export_checkpoint.py makes it.
 PACKAGED = {
     'shapeworld': Path(__file__).parents[1]
     / 'models/tiny_eovseg/eovseg_tiny_shapeworld.safetensors'

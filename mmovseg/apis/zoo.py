@@ -158,11 +158,12 @@ def find_best() -> ZooModel:
     """Return the best model that can be used without a download.
 
     That is the one with the highest published PQ on ADE20K, else the first one made of
-    parts of others, else the packaged one, which knows drawings only.
+    parts of others, else the packaged ``tiny``, which knows drawings only.
     """
 
-    def rank(model: ZooModel) -> tuple[float, bool]:
-        return model.published.get('ADE20K PQ', 0), model.origin == 'hub'
+    def rank(model: ZooModel) -> tuple[float, bool, bool]:
+        quality = model.published.get('ADE20K PQ', 0)
+        return quality, model.origin == 'hub', model.name == 'tiny'
 
     here = [model for model in list_models() if model.is_here]
     return max(here, key=rank)

@@ -1,6 +1,6 @@
 """Evaluate the packaged checkpoint on a few drawn pictures; write its figures down.
 
-    python -m projects.shapeworld.evaluate_checkpoint --write
+    python -m projects.shapeworld.evaluate_checkpoint tiny --write
 
 With --write, metrics.json beside the checkpoint gets the figures, the command and the
 arguments of the data set, so that a test can repeat them.
@@ -24,7 +24,7 @@ from mmovseg.apis.checkpoint import find_checkpoint
 from mmovseg.datasets.shapeworld_files import write_split
 from mmovseg.fileio import write_atomic
 
-CONFIG = 'eovseg_tiny_shapeworld'
+CONFIG = 'fcclip_tiny_shapeworld'
 PREFIXES = ('panoptic/PQ', 'semantic/mIoU', 'instance/segm_mAP')
 
 
@@ -33,7 +33,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('checkpoint', nargs='?', default='shapeworld')
+    parser.add_argument('checkpoint', nargs='?', default='tiny')
+    parser.add_argument('--config', default=CONFIG, help='[%(default)s]')
     parser.add_argument('--num-images', type=int, default=40)
     parser.add_argument('--size', type=int, default=128, help='of an image, in pixels')
     parser.add_argument('--seed', type=int, default=1, help='of the pictures')
@@ -41,14 +42,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def evaluate(checkpoint: str, data: dict[str, int]) -> dict[str, float | None]:
+def evaluate(
+    checkpoint: str, data: dict[str, int], config_name: str = CONFIG
+) -> dict[str, float | None]:
     """Return the figures of a checkpoint; ``data``: arguments of write_split."""
     with tempfile.TemporaryDirectory() as folder:
         write_split(Path(folder) / 'shapeworld', 'val', **data)
         before = os.environ.get('MMOVSEG_DATA')
         os.environ['MMOVSEG_DATA'] = folder
         try:
-            config = load_config(CONFIG)
+            config = load_config(config_name)
         finally:
             os.environ.pop('MMOVSEG_DATA')
             if before is not None:
@@ -75,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
     data = dict(num_images=args.num_images, size=args.size, seed=args.seed)
     try:
         checkpoint = find_checkpoint(args.checkpoint)
-        metrics = evaluate(checkpoint, data)
+        metrics = evaluate(checkpoint, data, args.config)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     for name, value in metrics.items():

@@ -45,7 +45,7 @@ def listed(tmp_path, cache, monkeypatch):
     """Return a function that puts one more model on the list."""
     tool = tmp_path / 'convert.py'
     tool.write_text(CONVERTER)
-    tiny = zoo.find_model('tiny')
+    tiny = zoo.find_model('tiny-eovseg')
     known = zoo.list_models()
 
     def add(**changes):
@@ -133,7 +133,8 @@ def test_the_packaged_model_segments_a_drawing(cache):
     drawing = np.zeros((64, 64, 3), np.uint8)
     assert segment(drawing, vocabulary='red circle, stuff: grass')['predictions']
     assert not cache.exists()  # nothing was fetched
-    assert Path(find_checkpoint('tiny')) == PACKAGED['shapeworld']
+    assert Path(find_checkpoint('tiny')) == zoo.find_model('tiny').file
+    assert Path(find_checkpoint('tiny-eovseg')) == PACKAGED['shapeworld']
     own = segment.model.state_dict()
     for name, value in read_checkpoint('tiny').items():
         assert torch.equal(own[name], value.to(own[name].dtype))
@@ -145,8 +146,9 @@ def test_a_name_is_followed_everywhere(monkeypatch):
         OVSegInferencer, '__init__', lambda self, *args, **more: built.append(args)
     )
     mmovseg.load('eovseg_tiny_shapeworld')
+    mmovseg.load('fcclip_tiny_shapeworld')
     mmovseg.load()
-    assert built == [('tiny',), ('tiny',)]
+    assert built == [('tiny-eovseg',), ('tiny',), ('tiny',)]
 
 
 def test_without_a_name_the_best_model_that_is_here_is_taken(cache, official):
@@ -172,7 +174,7 @@ def test_other_names_are_named(name, message):
 
 def test_random_weights_get_a_hint_at_real_ones(cache):
     with pytest.warns(
-        UserWarning, match=r"not been trained.*OVSegInferencer\('tiny'\)"
+        UserWarning, match=r"not been trained.*OVSegInferencer\('tiny-eovseg'\)"
     ):
         OVSegInferencer('eovseg_tiny_shapeworld', device='cpu')
 
@@ -194,8 +196,9 @@ def test_without_gdown_the_message_says_all(listed, cache, official, monkeypatch
     # The browser has put it there: no more is needed.
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(official, target)
+    official_keys = read_checkpoint('tiny-eovseg').keys()
     for _ in range(2):
-        assert read_checkpoint('toy').keys() == read_checkpoint('tiny').keys()
+        assert read_checkpoint('toy').keys() == official_keys
         target.unlink(missing_ok=True)  # the second time there is the converted one
     assert zoo.find_model('toy').is_here
 

@@ -13,8 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mmovseg.apis import init_model
-from mmovseg.apis.checkpoint import PACKAGED
+from mmovseg.apis import zoo
 from mmovseg.models.segmentors import EOVSeg
 from mmovseg.registry import MODELS
 from mmovseg.shapeworld.drawing import CLASSES, draw_numbered
@@ -218,21 +217,18 @@ def test_a_disk_that_fills_has_a_status_of_its_own(
     assert not (tmp_path / 'out').exists()
 
 
-# The packaged model; an untrained one stands in for it.
+# The packaged model.
 
 
 @pytest.fixture
 def packaged(tmp_path, monkeypatch):
-    path = tmp_path / 'packaged.pth'
-    torch.save(init_model('eovseg_tiny_shapeworld').state_dict(), path)
-    monkeypatch.setitem(PACKAGED, 'shapeworld', path)
     monkeypatch.chdir(tmp_path)
 
 
 def test_nothing_to_name_at_all(demo, packaged, tmp_path, capsys):
     assert demo.main([]) == 0
     printed = capsys.readouterr().out
-    assert 'eovseg_tiny_shapeworld, with the packaged checkpoint' in printed
+    assert 'The model is tiny, which comes with the package' in printed
     assert 'drawings, label maps, lists: outputs' in printed
     photo = np.asarray(Image.open(tmp_path / 'outputs/photos/shapeworld_20.png'))
     assert (photo == draw_numbered(20, 'val', 0).image).all()
@@ -246,7 +242,7 @@ def test_nothing_to_name_at_all(demo, packaged, tmp_path, capsys):
 def test_a_photo_and_words_alone(demo, packaged, tmp_path, capsys):
     arguments = [str(PHOTOS[0]), '--vocabulary', 'disc, stuff: wood']
     assert demo.main([*arguments, '--out-dir', 'out']) == 0
-    assert 'packaged checkpoint' in capsys.readouterr().out
+    assert 'comes with the package' in capsys.readouterr().out
     record = json.loads((tmp_path / 'out/chelsea.json').read_text())
     assert {segment['name'] for segment in record['segments']} <= {'disc', 'wood'}
     assert not list((tmp_path / 'out').glob('shapeworld*'))
@@ -260,7 +256,8 @@ def test_a_config_of_ones_own_never_gets_packaged_weights(demo, config, tmp_path
 
 
 def test_an_installation_without_the_packaged_checkpoint(demo, monkeypatch, capsys):
-    monkeypatch.setitem(PACKAGED, 'shapeworld', Path('nowhere.safetensors'))
+    tiny = zoo.find_model('tiny')._replace(weights='nowhere.safetensors')
+    monkeypatch.setattr(zoo, 'list_models', lambda: (tiny,))
     assert demo.main([]) == 2
     error = capsys.readouterr().err
-    assert re.search(r"error: .*'shapeworld' is not in this .*nowhere", error)
+    assert re.search(r"error: .*'tiny' are not in this .*nowhere", error)

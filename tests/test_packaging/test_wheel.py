@@ -49,7 +49,7 @@ def test_wheel_holds_package_data_and_mim_folders(wheel):
         name for name in _files('mmovseg', pattern='*.py') if '.mim' not in name
     } <= (names)
     assert _files('mmovseg', 'vocabulary', 'data', pattern='*.txt') <= names
-    for folder in ('tiny_clip', 'tiny_eovseg'):
+    for folder in ('tiny_clip', 'tiny_eovseg', 'tiny_fcclip'):
         assert _files('mmovseg', 'models', folder, pattern='*') <= names
     for folder in ('configs', 'tools', 'demo'):
         linked = {f'mmovseg/.mim/{name}' for name in _files(folder, pattern='*')}

@@ -2,14 +2,14 @@
 
 python tools/train.py projects/shapeworld/recipes/fcclip_tiny_end.py \
     --work-dir work_dirs/fcclip_tiny_end \
-    --cfg-options load_from=work_dirs/fcclip_tiny/iter_5000.pth
+    --cfg-options load_from=work_dirs/fcclip_tiny/iter_2250.pth
 
 If it is stopped, the same command with --resume and without load_from goes on.
 """
 
 _base_ = 'fcclip_tiny.py'
 
-max_iters = 1500
+max_iters = 1200
 train_dataloader = dict(
     dataset=dict(
         stages=[(max_iters * _base_.batch_size, (192, 128, 192, 160), 256)],
