@@ -101,7 +101,7 @@ class SemanticMetric(BaseMetric):
     With ``similarity``, ``open_mIoU`` gives part credit for near names: a pixel of one
     class that is called another, whose name has similarity ``s``, is ``s`` right for
     the first and ``1 - s`` wrong for the second. It is the mean over annotated classes,
-    with ``open_mIoU_seen`` and ``open_mIoU_unseen`` of their own. Source: arXiv
+    with ``open_mIoU_seen`` and ``open_mIoU_unseen`` for the split. Source: arXiv
     2311.03352 for the idea.
 
     Source of the last: SPNet, and the released code of DeOP.
