@@ -124,6 +124,13 @@ def test_speed_is_used():
     assert ids(result) == [1]
 
 
+def test_another_name_counts_against_a_pair():
+    tracker = Tracker()
+    tracker.update(make((0, 10, 10)))
+    # The cup covers more of the track, but the cat is a cat.
+    assert ids(tracker.update(make((1, 10, 7), (0, 10, 15)))) == [2, 1]
+
+
 def test_the_name_is_that_of_the_largest_sum_of_scores():
     tracker = Tracker()
     names = []
