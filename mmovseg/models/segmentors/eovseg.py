@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from mmovseg.registry import MODELS, build_part, is_foreign, takes
 
 from ..ensembles import build_ensemble
-from ..examples import RegionEmbeds, best_query
 from ..ops import resize_masks
 from ..structures import MaskPrediction, TextEmbeddings
-from .base import OVSegmentor
+from .eovseg_embedding import EOVSegEmbedding
 from .foreign_parts import NO_CLIP, check_parts, list_channels, measure_spatial
 
 
 @MODELS.register_module()
-class EOVSeg(OVSegmentor):
+class EOVSeg(EOVSegEmbedding):
     """Single-stage open-vocabulary panoptic segmentation on one shared frozen CLIP.
 
     Parts of other packages fit in: a backbone with maps of strides 4, 8, 16 and 32, a
@@ -81,11 +79,6 @@ class EOVSeg(OVSegmentor):
             return self.neck(features, text=text)
         return self.neck(features)
 
-    @property
-    def embeds_parts(self) -> bool:
-        """See :attr:`OVSegmentor.embeds_parts`."""
-        return hasattr(self.backbone, 'pool_masks')
-
     def extract_feat(self, inputs: Tensor) -> Any:
         """Run both backbones; see :meth:`OVSegmentor.extract_feat`."""
         # The frozen CLIP gives four maps, strides 4, 8, 16 and 32.
@@ -96,12 +89,6 @@ class EOVSeg(OVSegmentor):
             spatial = self.spatial_backbone(inputs)
             spatial = spatial if isinstance(spatial, Tensor) else spatial[0]
         return maps, spatial
-
-    def embed_parts(self, inputs: Tensor, features: Any, cut: Any) -> Tensor:
-        """Pool CLIP's last map; see :meth:`OVSegmentor.embed_parts`."""
-        coarse = features[0][-1]
-        parts = cut(tuple(coarse.shape[-2:]), coarse.device)
-        return self.backbone.pool_masks(coarse, parts.expand(len(coarse), -1, -1, -1))
 
     def segment(
         self, inputs: Tensor, text: TextEmbeddings, features: Any = None
@@ -114,8 +101,7 @@ class EOVSeg(OVSegmentor):
         if self.training or self.ensemble is None:
             return stages
         # At inference the frozen CLIP has a say in the names, too.
-        maps = features[0]
-        return [self.mix_zero_shot(stages[-1], maps[-1], text)]
+        return [self.mix_zero_shot(stages[-1], features[0][-1], text)]
 
     def decode(
         self, features: Any, text: TextEmbeddings, names: TextEmbeddings
@@ -132,27 +118,6 @@ class EOVSeg(OVSegmentor):
         mask_features = self.run_neck(maps, text)  # [B, C, H / 4, W / 4]
         # The decoder finds masks, and compares what is inside with the names.
         return self.decoder(mask_features, spatial, names, all_stages=self.training)
-
-    def embed_example(
-        self, inputs: Tensor, masks: Tensor, text: TextEmbeddings
-    ) -> RegionEmbeds:
-        """Embed the query that fits, and the mask; see the base class."""
-        features = self.extract_feat(inputs)
-        clip = None
-        if self.ensemble is not None:
-            both = torch.cat([masks, -masks], 1)
-            embeds = self.backbone.pool_masks(features[0][-1], both)[0]
-            clip = embeds[0], embeds[1:]
-        # Cosines with unit rows are the embedding itself, times a factor.
-        width = self.text_classifier.embed_dims
-        rows = torch.eye(width, device=inputs.device)
-        unit = TextEmbeddings(rows, torch.arange(width, device=rows.device), width - 1)
-        prediction = self.decode(features, text, unit)[-1]
-        query = best_query(prediction.mask_logits[0], masks[0, 0])
-        if query is None:
-            return RegionEmbeds(clip=clip)
-        queries = prediction.class_logits[0]
-        return RegionEmbeds((queries[query], queries), clip)
 
     def mix_zero_shot(
         self, prediction: MaskPrediction, features: Tensor, text: TextEmbeddings
@@ -173,7 +138,6 @@ class EOVSeg(OVSegmentor):
         masks = resize_masks(prediction.mask_logits, features.shape[-2:])
         region_embeds = self.backbone.pool_masks(features, masks)
         scale = self.text_classifier.logit_scale.exp().clamp(max=100)
-        assert self.ensemble is not None
         class_logits = self.ensemble(
             prediction.class_logits,
             text.for_clip().logits(region_embeds, scale)[..., :-1],

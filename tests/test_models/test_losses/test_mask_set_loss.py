@@ -194,7 +194,7 @@ def test_any_number_of_targets_trains(seed, criterion, counts):
     losses = criterion(stages, make_targets(*counts))
     assert all(torch.isfinite(loss) and loss.requires_grad for loss in losses.values())
     sum(losses.values()).backward()
-    for class_logits, mask_logits, _ in stages:
+    for class_logits, mask_logits, *_ in stages:
         assert class_logits.grad.isfinite().all() and class_logits.grad.any()
         # Zero, but there: a missing gradient would stall the other processes.
         assert mask_logits.grad.isfinite().all()
@@ -235,7 +235,7 @@ def test_autocast_changes_no_number(seed, criterion):
 
 def test_overflow_reaches_the_loss_and_not_the_matcher(seed, criterion):
     """A gradient scaler skips a step whose loss is not finite; it needs that loss."""
-    class_logits, mask_logits, _ = make_prediction(1)
+    class_logits, mask_logits, *_ = make_prediction(1)
     broken = mask_logits.detach().clone()
     broken[0, 2] = math.inf
     targets = make_targets(2)
