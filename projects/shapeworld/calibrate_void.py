@@ -1,0 +1,167 @@
+"""Choose void and the weights of CLIP on seen classes alone.
+
+    python -m projects.shapeworld.calibrate_void eovseg_tiny_shapeworld shapeworld
+
+Pictures show seen classes only, and none of a data set. To choose CLIP's weight for
+unseen classes, every second class counts as unseen, though the model has been trained
+on it: what is chosen for them trusts CLIP too little. One number after the other takes
+the value of the best panoptic quality, and the table, in Markdown, has all that were
+tried.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from mmovseg.apis import init_model
+from mmovseg.command_line import exit_on_error, pick_device
+from mmovseg.evaluation.panoptic_metric import (
+    SegmentTable,
+    count_overlaps,
+    match_segments,
+)
+from mmovseg.models.segmentors import EOVSeg
+from mmovseg.models.structures import MaskPrediction, TextEmbeddings
+from mmovseg.progress import Progress
+from mmovseg.shapeworld.drawing import CLASSES, SEEN, ShapeSample, draw_numbered
+
+# In the order in which they are chosen.
+GRID = {
+    'void_scale': (0.1, 0.25, 0.5, 1.0, 2.0),
+    'void_gamma': (0.0, 0.25, 0.5, 1.0),
+    'alpha': (0.2, 0.4, 0.6, 0.8),
+    'beta': (0.4, 0.6, 0.8, 1.0),
+}
+
+
+class Seen(NamedTuple):
+    """What a model makes of a picture before its ensemble."""
+
+    picture: ShapeSample
+    prediction: MaskPrediction
+    features: Tensor
+
+
+def look(model: EOVSeg, text: TextEmbeddings, picture: ShapeSample) -> Seen:
+    """Run the network on a picture."""
+    image = torch.from_numpy(np.ascontiguousarray(picture.image[..., ::-1]))
+    size = picture.segments.shape
+    sample = BaseDataElement(metainfo=dict(img_shape=size, ori_shape=size))
+    data = dict(inputs=[image.permute(2, 0, 1)], data_samples=[sample])
+    inputs = model.data_preprocessor(data, False)['inputs']
+    features = model.extract_feat(inputs)
+    return Seen(picture, model.decode(features, text, text)[-1], features[0][-1])
+
+
+def measure(model: EOVSeg, text: TextEmbeddings, seen: Sequence[Seen]) -> float:
+    """Return panoptic quality, in percent, over the classes that occur."""
+    iou, weight = np.zeros(len(CLASSES)), np.zeros(len(CLASSES))
+    for picture, prediction, features in seen:
+        mixed = model.mix_zero_shot(prediction, features, text)
+        size = picture.segments.shape
+        padded = (features.shape[-2] * 32, features.shape[-1] * 32)
+        sample = BaseDataElement(metainfo=dict(img_shape=size, ori_shape=size))
+        [done] = model.fusion(mixed, [sample], model.vocabulary, padded, ['panoptic'])
+        codes = done.pred_panoptic_seg.sem_seg[0].cpu().numpy().astype(np.int64)
+        divisor = done.pred_panoptic_seg.label_divisor
+        ids = np.unique(codes[codes >= divisor])
+        guess = SegmentTable(ids, ids % divisor, np.zeros(len(ids), bool))
+        labels = np.array(picture.labels)
+        numbers = np.arange(1, len(labels) + 1)
+        truth = SegmentTable(numbers, labels, np.zeros(len(labels), bool))
+        pairs = count_overlaps(picture.segments + 1, codes)
+        found, missed, wrong = match_segments(pairs, truth, guess)
+        np.add.at(iou, labels, found)
+        np.add.at(weight, labels, np.where(missed, 0.5, 1.0))
+        np.add.at(weight, guess.labels, np.where(wrong, 0.5, 0.0))
+    occurs = weight > 0
+    return 100 * float((iou[occurs] / weight[occurs]).mean())
+
+
+@torch.no_grad()
+def calibrate(
+    model: EOVSeg, pictures: Sequence[ShapeSample], grid: dict[str, Sequence[float]]
+) -> tuple[dict[str, float], list[tuple[str, float, float]]]:
+    """Choose the numbers of an ensemble one after the other; the model has them then.
+
+    Args:
+        model: With a ``GeometricEnsemble``; the vocabulary is ShapeWorld's.
+        pictures: Of seen classes.
+        grid: Values by name of an attribute of the ensemble.
+
+    Returns:
+        What was chosen, and every number that was tried with its panoptic quality.
+    """
+    text = model.encode_vocabulary(model.vocabulary)
+    every_second = torch.tensor(
+        [name in SEEN and SEEN.index(name) % 2 == 0 for name in CLASSES]
+    )
+    text = text._replace(seen=every_second.to(text.weight.device))
+    seen = [look(model, text, picture) for picture in pictures]
+    ensemble: Any = model.ensemble
+    chosen, tried = {}, []
+    with Progress(sum(map(len, grid.values())), 'Calibration', 'value') as progress:
+        for name, values in grid.items():
+            found = {}
+            for value in values:
+                setattr(ensemble, name, value)
+                found[value] = measure(model, text, seen)
+                tried.append((name, value, found[value]))
+                progress.update()
+            chosen[name] = max(found, key=lambda x: found[x])
+            setattr(ensemble, name, chosen[name])
+    return chosen, tried
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('config', help='of an EOV-Seg, for ShapeWorld')
+    parser.add_argument('checkpoint', help="file, or 'shapeworld': packaged")
+    parser.add_argument('--num-pictures', type=int, default=100)
+    parser.add_argument('--image-size', type=int, default=192)
+    parser.add_argument('--seed', type=int, default=41)
+    parser.add_argument('--device', help='[cuda, or cpu without a GPU]')
+    args = parser.parse_args(argv)
+    if args.num_pictures < 1:
+        parser.error(f'--num-pictures must be at least 1, got {args.num_pictures}.')
+    if args.image_size < 32 or args.image_size % 32:
+        parser.error(f'--image-size is a multiple of 32, got {args.image_size}.')
+    args.device = pick_device(args.device)
+    return args
+
+
+def main(argv: list[str] | None = None) -> dict[str, float]:
+    """Calibrate, print and return what was chosen."""
+    args = parse_args(argv)
+    with exit_on_error(TypeError):
+        model = init_model(args.config, args.checkpoint, args.device)
+        if getattr(model, 'ensemble', None) is None or len(model.vocabulary) != 58:
+            raise ValueError(
+                f'{args.config} has no ensemble, or not the 58 classes of ShapeWorld.'
+            )
+        pictures = [
+            draw_numbered(args.seed, 'train', number, args.image_size)
+            for number in range(args.num_pictures)
+        ]
+        chosen, tried = calibrate(model, pictures, GRID)
+    print('| number | value | PQ of seen classes |\n|---|--:|--:|')
+    for name, value, quality in tried:
+        mark = ' (chosen)' if chosen[name] == value else ''
+        print(f'| {name}{mark} | {value:g} | {quality:.1f} |')
+    options = ' '.join(f'model.ensemble.{k}={v:g}' for k, v in chosen.items())
+    print(f'\n--cfg-options {options}')
+    return chosen
+
+
+if __name__ == '__main__':
+    main()
