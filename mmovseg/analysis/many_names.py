@@ -54,7 +54,7 @@ def make_distractors(count: int, vocabulary: Vocabulary) -> list[str]:
     Example:
         >>> names = make_distractors(300, Vocabulary.load('shapeworld'))
         >>> len(set(names)), names[0]
-        (300, 'purple wavy heart')
+        (300, 'gray speckled arrow')
     """
     colors, shapes = (*COLORS, *MORE_COLORS), (*SHAPES, *MORE_SHAPES)
     patterns = (*PATTERNS, *MORE_PATTERNS)
