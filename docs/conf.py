@@ -62,6 +62,7 @@ PAGES = {
     'configs/eovseg/README.md': 'models/eovseg_results',
     'configs/deop/README.md': 'models/deop_results',
     'configs/fcclip/README.md': 'models/fcclip_results',
+    'configs/training_free/README.md': 'models/training_free',
     'projects/README.md': 'developer/projects',
     'projects/mixing/README.md': 'developer/project_mixing',
     'projects/eovseg_ablations/README.md': 'developer/project_eovseg_ablations',
