@@ -3,8 +3,8 @@
 The random weights make CLIP chaotic: a relative change of the crops by 1e-6 changes
 the features by 1e-3 to 6e-3, and one pixel of a mask changes them altogether. With
 the processor and threads of the recording all masks are equal and everything agrees;
-with others features are compared where the mask has the same pixels, and the map is
-compared given the recorded masks and class logits.
+with others features are compared where the mask surely has the same pixels, and the
+map is compared given the recorded masks and class logits.
 """
 
 import json
@@ -18,6 +18,7 @@ from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 
 from mmovseg.apis.config import without_downloads
+from mmovseg.models.ops import resize_masks
 from mmovseg.models.segmentors.sim_baseline import crop_masks, mask_boxes
 from mmovseg.models.structures import MaskPrediction, TextEmbeddings
 from mmovseg.registry import MODELS
@@ -99,11 +100,21 @@ def test_crops_of_given_masks(model, golden, text, inputs):
     assert relative_error(logits, golden['clip_logits']) < 1e-2
 
 
-def recorded_masks(model, shared):
-    """Binarise the recorded mask logits, which half precision rounds."""
+def find_known_masks(model, shared, masks):
+    """Return which masks are surely those of the recording, ``[N]``.
+
+    The recorded mask logits are rounded to half precision. A mask with a pixel that the
+    rounding could have moved across zero is not known, however it looks.
+    """
     recorded = np.load(shared / 'golden' / 'deop_vitb16.npz')
     mask_logits = torch.from_numpy(recorded['mask_logits']).float()
-    return model._binarize(mask_logits, PADDED)[:, : SIZE[0], : SIZE[1]]
+    inside = slice(None), slice(SIZE[0]), slice(SIZE[1])
+    same = masks == model._binarize(mask_logits, PADDED)[inside]
+    full, size = (
+        resize_masks(x[None], PADDED)[0] for x in (mask_logits, mask_logits.abs())
+    )
+    clear = full[inside].abs() > 2**-10 * size[inside]
+    return (same & clear).flatten(1).all(1)
 
 
 @torch.no_grad()
@@ -126,7 +137,7 @@ def test_all_proposals(model, golden, shared, text, inputs, sample, monkeypatch)
     assert valid.tolist() == golden['valid'].tolist()
     # 2e-4 where the recording was made, 1e-3 with other threads or processors.
     assert relative_error(seen['own'], golden['proposal_logits']) < 3e-3
-    same = (seen['masks'] == recorded_masks(model, shared)).flatten(1).all(1)[valid]
+    same = find_known_masks(model, shared, seen['masks'])[valid]
     assert same.any()
     for ours, name in (
         (seen['regions'][valid], 'all_image_features'),
