@@ -8,16 +8,14 @@ from contextlib import contextmanager
 import pytest
 from PIL import Image
 
-from mmovseg.apis import OVSegInferencer
+import mmovseg
 from mmovseg.shapeworld.drawing import draw_numbered
 from mmovseg.web.service import Service
 
 
 @pytest.fixture(scope='session')
 def web_model():
-    return OVSegInferencer(
-        'eovseg_tiny_shapeworld', 'shapeworld', device='cpu', show_progress=False
-    )
+    return mmovseg.load('tiny', device='cpu', show_progress=False)
 
 
 @pytest.fixture
