@@ -33,8 +33,9 @@ runpy.run_path(draw)['main']()
 
 import mmovseg
 
+GRADIO = ('mmovseg.web.app', 'mmovseg.web.page')  # of the extra "web"
 for module in pkgutil.walk_packages(mmovseg.__path__, 'mmovseg.'):
-    if '.mim' not in module.name:
+    if '.mim' not in module.name and module.name not in GRADIO:
         importlib.import_module(module.name)
 
 from mmengine.runner import Runner

@@ -20,7 +20,7 @@ CONFIGS = sorted(
     if path.parent.name != '_base_'
 )
 # They need ops as all models of mmdet do.
-OPS = {'san_clip-vit', 'san_severed-clip', 'deop_mmdet-masks'}
+OPS = {'san_clip-vit', 'san_severed-clip', 'deop_mmdet-masks', 'deop_detector-masks'}
 # Parts of the names of weights that no mix trains.
 FROZEN = ('.visual.', '.clip.', '.text_classifier.logit_scale', '.text.logit_scale')
 # Mixes that do train such.

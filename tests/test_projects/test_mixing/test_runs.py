@@ -19,6 +19,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from panoptic_files import segment, write_dataset
 
+from mmovseg import registry
 from mmovseg.apis import load_config
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -129,7 +130,7 @@ def test_mmdet_measures_its_model_by_our_metrics(tmp_path):
 def test_mmseg_counts_our_model(tmp_path):
     """Without text embeddings in the cache their tower counts, too."""
     name = 'eovseg_tiny_shapeworld'
-    model = MODELS.build(load_config(name).model)
+    model = registry.MODELS.build(load_config(name).model)
     model.text_classifier.encode(model.vocabulary)
     (tmp_path / 'config.py').write_text(
         f'_base_ = {str(ROOT / f"configs/eovseg/{name}.py")!r}\n'
