@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -153,6 +154,7 @@ class LabelRun:
         about: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.photos = Path(folder), list(photos)
+        self._started = time.time()
         place = Path(os.path.realpath(folder))
         for photo in self.photos:
             if place in Path(os.path.realpath(photo.path)).parents:
@@ -247,7 +249,15 @@ class LabelRun:
             )
             text = json.dumps(self.read_failed(), indent=1, ensure_ascii=False)
             write_atomic(self.folder / FAILED, f'{text}\n')
+            self._clean()
         return folders
+
+    def _clean(self) -> None:
+        """Delete the halves of records that killed processes have left."""
+        for path in (self.folder / RECORDS).rglob('.*.part'):
+            with suppress(FileNotFoundError):  # written just now by another part
+                if path.stat().st_mtime < self._started:
+                    path.unlink()
 
     def count_open(self) -> int:
         """Return how many photos have no record at all, of all parts."""

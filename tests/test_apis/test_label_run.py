@@ -1,6 +1,7 @@
 """Labels of many photos: stopped, split, gone on with, and always the same bytes."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -98,6 +99,18 @@ def test_killed_twice_and_split_makes_the_same_bytes(photos, tmp_path):
         done += model.done
     assert sorted(done) == sorted(f'{index}.png' for index in range(9))  # each once
     assert read_labels(split) == whole
+
+
+def test_the_half_of_a_record_is_deleted_at_the_end(photos, tmp_path):
+    half = tmp_path / 'out' / 'records' / 'sub' / '.0123456789ab.part'
+    half.parent.mkdir(parents=True)
+    half.touch()
+    os.utime(half, (1e9, 1e9))
+    other = half.with_name('.ba9876543210.part')
+    other.touch()
+    os.utime(other, (4e9, 4e9))  # of a part that is at work
+    label(tmp_path / 'out', photos)
+    assert not half.exists() and other.exists()
 
 
 def test_what_could_not_be_used_is_told_and_tried_again(photos, tmp_path):
