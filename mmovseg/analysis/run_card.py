@@ -20,6 +20,7 @@ from mmengine.fileio import get_local_path
 from torch import nn
 
 from ..fileio import write_atomic
+from ..version import __version__
 from ..vocabulary import Vocabulary
 from .profiling import count_parameters
 
@@ -139,6 +140,7 @@ def list_versions() -> dict[str, str | None]:
                 break
             except importlib.metadata.PackageNotFoundError:
                 continue
+    versions['mmovseg'] = __version__  # of the code that runs, installed or not
     versions['cuda'] = torch.version.cuda
     return versions
 

@@ -153,9 +153,7 @@ def make_card(lab: Lab, name: str, config: str, seed: int, control: Path) -> dic
         minutes=round(sum(seconds) / 60, 1),
         parameters=card['model']['parameters'],
         ms_per_image=round(1000 / card['fps']['images_per_second'], 1),
-        commit=card.get('code'),
-        environment=card.get('environment'),
-        versions=card.get('versions'),
+        **{key: card[key] for key in ('date', 'git', 'hardware', 'versions')},
     )
 
 
@@ -222,7 +220,8 @@ def render(cards: Sequence[dict]) -> str:
         '--publish\n```\n',
         'runs all rows and writes this page; `--rows NAME` runs one. It goes on where '
         'it was stopped. [Contribute](developer/contributing.md) says how to add a '
-        'row.\n',
+        'row. A small size trains for a minute or two: it shows what is learned soon, '
+        'not what a method can do.\n',
     ]
     for size in SIZES:
         chosen = [card for card in cards if card['size'] == size]
@@ -231,7 +230,7 @@ def render(cards: Sequence[dict]) -> str:
         num_train, num_val, side, _ = SIZES[size]
         parts.append(
             f'## `--size {size}`\n\n{num_train:,} training and {num_val} other '
-            f'pictures of {side} pixels.\n'
+            f'pictures of {side} pixels. Iterations: {describe_budget(chosen)}.\n'
         )
         titles = [*QUALITY, *(f'exchanged: {x}' for x in CONTROL)]
         head = ['method', *titles, 'parameters', 'ms per image', 'minutes', 'seeds']
@@ -246,6 +245,12 @@ def render(cards: Sequence[dict]) -> str:
             f'\n![unseen quality against time](images/shapeworld_{size}.png)\n'
         )
     return '\n'.join(parts)
+
+
+def describe_budget(cards: Sequence[dict]) -> str:
+    """Say how long each method was trained, its last stage counted."""
+    found = {card['name']: card['iterations'] for card in cards}
+    return ', '.join(f'{name} {count:,}' for name, count in sorted(found.items()))
 
 
 def draw(cards: Sequence[dict]) -> bytes:

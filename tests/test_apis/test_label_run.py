@@ -106,7 +106,7 @@ def test_the_half_of_a_record_is_deleted_at_the_end(photos, tmp_path):
     half.parent.mkdir(parents=True)
     half.touch()
     os.utime(half, (1e9, 1e9))
-    other = half.with_name('.ba9876543210.part')
+    other = half.with_name('.111111111111.part')
     other.touch()
     os.utime(other, (4e9, 4e9))  # of a part that is at work
     label(tmp_path / 'out', photos)

@@ -11,7 +11,12 @@ from projects.shapeworld import leaderboard
 from projects.shapeworld.run_ablation import Lab, Run, load
 
 CARD = dict(
-    model=dict(parameters=2_500_000), fps=dict(images_per_second=20.0), code=None
+    model=dict(parameters=2_500_000),
+    fps=dict(images_per_second=20.0),
+    date='2026-01-01',
+    git=None,
+    hardware=dict(cpu='a'),
+    versions=dict(torch='1'),
 )
 
 
