@@ -70,6 +70,11 @@ def test_wrong_options(options, capsys):
     assert options[0] in capsys.readouterr().err
 
 
+def _notice_ctrl_c():
+    """A shell lets what it starts by "&" ignore SIGINT, as tests may have been."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.web
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_it_serves_and_ends(tmp_path, number):
@@ -82,6 +87,7 @@ def test_it_serves_and_ends(tmp_path, number):
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=_notice_ctrl_c,
     )
     try:
         line = process.stdout.readline()
