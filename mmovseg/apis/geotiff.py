@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..fileio import atomic_path, printable
+from ..fileio import atomic_path, check_writable, printable
 from ..vocabulary import Vocabulary
 from .images import ImageError
 from .inferencer import OVSegInferencer
@@ -57,7 +57,9 @@ def segment_geotiff(
     Raises:
         ImageError: If the file cannot be read, or has other bands.
         ImportError: If rasterio is not installed; the message says how to.
-        ValueError: If a tile is too small, or there is no such task.
+        OSError: If the target cannot be written, which is tried out first.
+        ValueError: If a tile is too small, there is no such task, or the target is the
+            picture.
     """
     try:
         import rasterio
@@ -67,13 +69,13 @@ def segment_geotiff(
         ) from error
     check_task(task)
     check_min_area(min_area)
+    check_writable(target, [source])
     try:
         with rasterio.open(source) as file:
             _check_bands(file, source, bands)
-            return _segment(
+            result, empty = _segment(
                 inferencer,
                 file,
-                Path(target),
                 vocabulary,
                 task=task,
                 bands=bands,
@@ -81,8 +83,12 @@ def segment_geotiff(
                 score_thr=score_thr,
                 min_area=min_area,
             )
+            place = dict(crs=file.crs, transform=file.transform)
     except rasterio.errors.RasterioIOError as error:
         raise ImageError(f'{printable(source)} cannot be read: {error}') from error
+    result = replace(result, photo=Path(source).stem)
+    _write(Path(target), result, place, empty)
+    return result
 
 
 def _check_bands(file: Any, source: str | Path, bands: Sequence[int]) -> None:
@@ -103,7 +109,6 @@ def _check_bands(file: Any, source: str | Path, bands: Sequence[int]) -> None:
 def _segment(
     inferencer: OVSegInferencer,
     file: Any,
-    target: Path,
     vocabulary: Any,
     *,
     task: str,
@@ -111,7 +116,8 @@ def _segment(
     sides: tuple[int, int],
     score_thr: float | None,
     min_area: float,
-) -> Result:
+) -> tuple[Result, np.ndarray]:
+    """Return the result, and where the picture has no data, bool ``[H, W]``."""
     canvas = make_canvas(task, file.height, file.width, sides[1])
     empty = np.zeros((file.height, file.width), bool)
     for place in split(file.height, file.width, *sides):
@@ -130,29 +136,29 @@ def _segment(
                 top_classes=task == 'semantic',
             ),
         )
-    result = replace(canvas.finish(min_area), photo=Path(file.name).stem)
-    _write(target, result, file, empty)
-    return result
+    return canvas.finish(min_area), empty
 
 
-def _write(target: Path, result: Result, file: Any, empty: np.ndarray) -> None:
+def _write(
+    target: Path, result: Result, place: Mapping[str, Any], empty: np.ndarray
+) -> None:
     import rasterio
 
     labels = result.label_map
+    height, width = labels.shape
     kind, nodata = 'int32', 0
     if result.task == 'semantic':
         kind, nodata = ('uint8', 255) if len(result.names) < 255 else ('uint16', 65535)
     profile = dict(
         driver='GTiff',
-        height=file.height,
-        width=file.width,
+        height=height,
+        width=width,
         count=1,
         dtype=kind,
-        crs=file.crs,
-        transform=file.transform,
+        **place,
         nodata=nodata,
         compress='deflate',
-        tiled=file.height >= 16 and file.width >= 16,
+        tiled=height >= 16 and width >= 16,
         blockxsize=256,
         blockysize=256,
     )

@@ -184,7 +184,7 @@ class _Likely(NamedTuple):
 
     Attributes:
         place: Its place.
-        labels: ``[k, h, w]`` uint16.
+        labels: ``[k, h, w]``, in the smallest type that holds them.
         weights: Their probabilities, less towards the edges, ``[k, h, w]`` float16.
     """
 
@@ -225,7 +225,7 @@ class _SemanticCanvas:
         self.rows[-1].append(
             _Likely(
                 place,
-                result.top_labels.astype(np.uint16),
+                result.top_labels.astype(np.min_scalar_type(len(result.names))),
                 (result.top_probabilities * ramp).astype(np.float16),
             )
         )

@@ -36,7 +36,11 @@ def watch_workers() -> None:
     process, the file and the transform; again after twice the time. The environment
     variable ``MMOVSEG_STALL_SECONDS`` sets the time, 0 turns the watch off. It looks
     at MMEngine's datasets, and costs them nothing.
+
+    Raises:
+        ValueError: If the variable is no number of seconds.
     """
+    _read_seconds()
     multiprocessing.util.register_after_fork(_WORKERS, _start)
     if '--multiprocessing-fork' in sys.orig_argv:  # started by the method "spawn"
         _start()
@@ -44,12 +48,23 @@ def watch_workers() -> None:
 
 def _start(workers: Any = None) -> None:
     # Which process is a worker of a loader is known later; see _warn.
-    try:
-        seconds = float(os.environ.get(SECONDS, DEFAULT_SECONDS))
-    except ValueError:
-        seconds = DEFAULT_SECONDS
+    seconds = _read_seconds()
     if seconds > 0:
         threading.Thread(target=_watch, args=(seconds,), daemon=True).start()
+
+
+def _read_seconds() -> float:
+    text = os.environ.get(SECONDS, DEFAULT_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float('inf'):
+        raise ValueError(
+            f'{SECONDS} is a number of seconds such as 60, or 0 for no warning, got '
+            f'{text!r}.'
+        )
+    return seconds
 
 
 def _watch(seconds: float) -> None:

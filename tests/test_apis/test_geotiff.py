@@ -95,6 +95,14 @@ def test_no_raster_is_named(tmp_path, inferencer):
     assert not (tmp_path / 'x.tif').exists()
 
 
+def test_the_picture_is_never_overwritten(tmp_path, inferencer, photo):
+    source = write(tmp_path / 'a.tif', photo)
+    before = source.read_bytes()
+    with pytest.raises(ValueError, match=r'would overwrite the input'):
+        segment_geotiff(inferencer, source, source, **SIDES)
+    assert source.read_bytes() == before
+
+
 def test_the_command_writes_one(tmp_path, photo, capsys):
     source = write(tmp_path / 'a.tif', photo)
     words = ['predict', str(source), '--model', 'tiny', '--classes', 'red, stuff: sky']

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.slow  # every test starts a program
+from mmovseg.datasets.stall_watch import watch_workers
+
 CODE = """
 import sys, time
 from mmengine.dataset import BaseDataset, default_collate
@@ -47,6 +48,7 @@ def run(tmp_path, seconds, method, limit):
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', ['fork', 'spawn'])
 def test_worker_and_file_are_named(tmp_path, method):
     text = run(tmp_path, 3, method, '1')
@@ -56,5 +58,13 @@ def test_worker_and_file_are_named(tmp_path, method):
     assert len(lines) <= 3  # it gets quieter
 
 
+@pytest.mark.slow
 def test_a_sample_in_time_is_not_named(tmp_path):
     assert 'Worker' not in run(tmp_path, 0.2, 'fork', '60')
+
+
+@pytest.mark.parametrize('text', ['1m', 'nan', '-1', 'inf', ''])
+def test_what_is_no_number_of_seconds_is_named(monkeypatch, text):
+    monkeypatch.setenv('MMOVSEG_STALL_SECONDS', text)
+    with pytest.raises(ValueError, match=rf"MMOVSEG_STALL_SECONDS.*got '{text}'"):
+        watch_workers()
