@@ -38,6 +38,7 @@ ONE = 1024  # of the fixed-point numbers below
 # Sines of 0 to 90 degrees in steps of 15, times ONE.
 _QUARTER = (0, 265, 512, 724, 887, 989, 1024)
 NUM_ANGLES = 24
+MAX_ZOOM = 1.75  # larger shapes would not fit into a picture
 
 
 class ShapeSample(NamedTuple):
@@ -198,10 +199,11 @@ def _erode(mask: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def _draw_shape(
-    rng: np.random.RandomState, name: str, size: int
+    rng: np.random.RandomState, name: str, size: int, zoom: float
 ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
     """Draw a shape; return its place, its mask and its pixels there."""
     radius = draw_integers(rng, size * 13 // 128, size * 27 // 128)
+    radius = int(radius * zoom)
     reach = radius * 5 // 4 + 1
     top, left = draw_integers(rng, 0, size - 2 * reach - 1, 2)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.int64)
@@ -224,15 +226,17 @@ def _add_shapes(
     segments: np.ndarray,
     labels: list[int],
     names: list[list[str]],
+    max_things: int,
+    zoom: float,
 ) -> None:
-    """Draw one to six shapes on a picture, in place."""
+    """Draw one or more shapes on a picture, in place."""
     areas: dict[int, int] = {}  # segment -> pixels of the whole shape
-    for _ in range(draw_integers(rng, 1, 6)):
+    for _ in range(draw_integers(rng, 1, max_things)):
         # A quarter is patterned, whatever the numbers of classes are.
         group = names[int(draw_integers(rng, 0, 3) == 0 or not names[0])]
         group = group or names[0]
         name = group[draw_integers(rng, 0, len(group) - 1)]
-        place, mask, pixels = _draw_shape(rng, name, len(image))
+        place, mask, pixels = _draw_shape(rng, name, len(image), zoom)
         below = segments[place]
         if any(
             np.count_nonzero(segments == other) - np.count_nonzero(below[mask] == other)
@@ -259,25 +263,37 @@ def _light(rng: np.random.RandomState, image: np.ndarray) -> np.ndarray:
 
 
 def draw_sample(
-    rng: np.random.RandomState, size: int = 128, classes: Collection[str] = CLASSES
+    rng: np.random.RandomState,
+    size: int = 128,
+    classes: Collection[str] = CLASSES,
+    max_things: int = 6,
+    zoom: float = 1.0,
 ) -> ShapeSample:
-    """Draw one picture: one to three textures, up to six shapes on them.
+    """Draw one picture: one to three textures, some shapes on them.
 
     Args:
         rng: Source of every choice.
         size: Height and width in pixels, at least 32 (patterns show from 96 on).
         classes: Names of the classes that may be in the picture, of stuff and things.
+        max_things: How many shapes are drawn at most, at least 1.
+        zoom: Factor of the shapes' radii, more than 0 and at most ``MAX_ZOOM``.
 
     Returns:
         The picture. Every segment has at least one pixel, every shape keeps at
         least three fifths of its pixels visible, and at least one shape is there.
 
     Raises:
-        ValueError: If ``size`` is too small to tell shapes apart, or ``classes`` has
-            an unknown name, no stuff or no thing.
+        ValueError: If ``size`` is too small to tell shapes apart, ``max_things`` or
+            ``zoom`` is out of range, or ``classes`` has an unknown name, no stuff or
+            no thing.
     """
     if size < 32:
         raise ValueError(f'size must be at least 32, got {size}.')
+    if max_things < 1 or not 0 < zoom <= MAX_ZOOM:
+        raise ValueError(
+            f'max_things must be at least 1 and zoom above 0, at most {MAX_ZOOM}, '
+            f'got {max_things} and {zoom}.'
+        )
     unknown = set(classes) - set(CLASSES)
     # In label order, whatever kind of collection it is.
     stuff, *things = (
@@ -289,7 +305,7 @@ def draw_sample(
             f'classes must have stuff and things of {CLASSES}, got {tuple(classes)}.'
         )
     image, segments, labels = _draw_ground(rng, size, stuff)
-    _add_shapes(rng, image, segments, labels, things)
+    _add_shapes(rng, image, segments, labels, things, max_things, zoom)
     image = _light(rng, image)
     # A stuff region can vanish below the shapes: renumber what is left.
     used, flat = np.unique(segments, return_inverse=True)
@@ -300,7 +316,14 @@ def draw_sample(
     )
 
 
-def draw_numbered(seed: int, split: str, number: int, size: int = 128) -> ShapeSample:
+def draw_numbered(
+    seed: int,
+    split: str,
+    number: int,
+    size: int = 128,
+    max_things: int = 6,
+    zoom: float = 1.0,
+) -> ShapeSample:
     """Draw a picture of a split; it depends on these arguments alone.
 
     Args:
@@ -308,6 +331,8 @@ def draw_numbered(seed: int, split: str, number: int, size: int = 128) -> ShapeS
         split: One of ``SPLITS``, which says what may be in the picture.
         number: Of the picture.
         size: Height and width in pixels.
+        max_things: See :func:`draw_sample`.
+        zoom: See :func:`draw_sample`.
 
     Returns:
         See :func:`draw_sample`.
@@ -316,4 +341,5 @@ def draw_numbered(seed: int, split: str, number: int, size: int = 128) -> ShapeS
         KeyError: If there is no such split.
     """
     stream, classes = SPLITS[split]
-    return draw_sample(np.random.RandomState([seed, stream, number]), size, classes)
+    rng = np.random.RandomState([seed, stream, number])
+    return draw_sample(rng, size, classes, max_things, zoom)

@@ -5,9 +5,10 @@
 
 projects/shapeworld/configs/tables.yml says what the tables are. A row is trained and
 evaluated once per seed, from stages that rows share, each in a folder of its own below
-WORK_DIR/SIZE/runs. What has its results.json is not run again, what was stopped goes on
-from its last checkpoint, and what fails is named at the end. Afterwards WORK_DIR/SIZE
-holds ablations.md and a picture per table. Run one such command per folder at a time.
+WORK_DIR/SIZE/runs. What has its results.json there or in results/ablations is not run
+again, what was stopped goes on from its last checkpoint, and what fails is named at the
+end. Afterwards WORK_DIR/SIZE holds ablations.md and a picture per table. Run one such
+command per folder at a time. --publish also keeps the results in results/ablations.
 """
 
 from __future__ import annotations
@@ -43,12 +44,14 @@ from .ablation_report import Value, draw_table, render_table
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIPS = ROOT / 'mmovseg/models/tiny_clip'
+CARDS = ROOT / 'results/ablations'
 TABLES = yaml.safe_load(
     (Path(__file__).parent / 'configs/tables.yml').read_text(encoding='utf-8')
 )
 VARIANTS = TABLES.pop('Variants')  # by name: a config, and its model's other values
 PARTS = 'projects.eovseg_ablations'  # where the parts of variants are registered
 BEGIN, END = (f'<!-- run_ablation.py: {word} -->' for word in ('begin', 'end'))
+VIT = 'tiny-vit'  # which a table's `Clip` replaces
 # Earlier stages by the model that starts from them.
 STAGES = {
     'ZeroShotMaskFormer': ('prompt_tiny_shapeworld-zs',),
@@ -99,6 +102,8 @@ SIZES = {
     'tiny': Size(300, 60, 128, count_iterations(150, 250, 200, 250)),
     # Pictures as make_shapeworld.py has them; iterations as the configs, and 5 times.
     'small': Size(1000, 100, 128, count_iterations(200, 450, 400, 700)),
+    # For the ablations: at least 2,000 iterations of EOV-Seg.
+    'medium': Size(1000, 100, 128, count_iterations(200, 450, 400, 2000)),
     'full': Size(10000, 500, 192, count_iterations(1000, 2250, 2000, 3500)),
 }
 
@@ -144,12 +149,40 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 @functools.cache
-def load(name: str) -> Config:
-    """Load a packaged config or a variant, the same on every machine (see main)."""
-    if name not in VARIANTS:
-        return load_config(name)
+def load(name: str, clip: str = VIT) -> Config:
+    """Load a packaged config or a variant, the same on every machine (see main).
+
+    Args:
+        name: Of a config or a variant.
+        clip: A packaged CLIP in the place of the tiny ViT.
+    """
+    base = VARIANTS[name]['Config'] if name in VARIANTS else name
     importlib.import_module(PARTS)
-    return load_config(VARIANTS[name]['Config'], dict(model=VARIANTS[name]['Model']))
+    return load_config(base, dict(model=find_changes(name, clip)))
+
+
+@functools.cache
+def dump(name: str, clip: str) -> str:
+    """Return what :func:`load` returns as text, to be hashed."""
+    return json.dumps(load(name, clip).to_dict(), sort_keys=True, default=str)
+
+
+def find_changes(name: str, clip: str) -> dict[str, Any]:
+    """Return what the model of a run has that the config of its file has not."""
+
+    def swap(part: Any, changes: dict[str, Any]) -> dict[str, Any]:
+        """Add the names of CLIPs that change in a part."""
+        found = dict(changes)
+        for key, value in part.items():
+            if key == 'model_name' and value == VIT:
+                found[key] = clip
+            elif isinstance(value, dict):
+                inner = swap(value, changes.get(key) or {})
+                found |= {key: inner} if inner else {}
+        return found
+
+    changes = VARIANTS[name]['Model'] if name in VARIANTS else {}
+    return changes if clip == VIT else swap(load(name).model, changes)
 
 
 class Run(NamedTuple):
@@ -158,14 +191,20 @@ class Run(NamedTuple):
     config: str
     seed: int
     options: tuple[tuple[str, Any], ...] = ()
+    clip: str = VIT
+
+    @property
+    def loaded(self) -> Config:
+        """The config with the CLIP of the run."""
+        return load(self.config, self.clip)
 
     @property
     def parents(self) -> list[Run]:
         """What has to be done before, in the order in which it was trained."""
         if self.options:
-            return [Run(self.config, self.seed)]
-        stages = STAGES.get(load(self.config).model.type, ())
-        return [Run(stage, self.seed) for stage in stages]
+            return [self._replace(options=())]
+        stages = STAGES.get(self.loaded.model.type, ())
+        return [self._replace(config=stage) for stage in stages]
 
     @property
     def depth(self) -> int:
@@ -177,7 +216,7 @@ def list_runs(names: Sequence[str], num_seeds: int) -> list[Run]:
     found: dict[Run, None] = {}
     for seed, name in itertools.product(range(num_seeds), names):
         for row in TABLES[name]['Rows']:
-            found |= dict.fromkeys(list_stages(row_run(row, seed)))
+            found |= dict.fromkeys(list_stages(row_run(name, row, seed)))
     return sorted(found, key=lambda run: run.depth)
 
 
@@ -186,14 +225,22 @@ def list_stages(run: Run) -> list[Run]:
     return [x for parent in run.parents for x in list_stages(parent)] + [run]
 
 
-def row_run(row: dict, seed: int) -> Run:
-    return Run(row['Config'], seed, tuple(row.get('Options', {}).items()))
+def row_run(name: str, row: dict, seed: int) -> Run:
+    """Return the run of a row of a table with a seed."""
+    options = tuple(row.get('Options', {}).items())
+    return Run(row['Config'], seed, options, TABLES[name].get('Clip', VIT))
 
 
 class Lab:
-    """Runs runs, each in a folder named after all that its result depends on."""
+    """Runs runs, each in a folder named after all that its result depends on.
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    Args:
+        args: The command line.
+        cards: Folder with published results, if they count as done.
+    """
+
+    def __init__(self, args: argparse.Namespace, cards: Path | None = None) -> None:
+        self.cards = cards
         self.name, self.size = args.size, SIZES[args.size]
         self.iterations = args.iterations
         self.folder = args.work_dir.resolve() / args.size
@@ -208,7 +255,7 @@ class Lab:
 
     def key(self, run: Run) -> str:
         """Hash configs, iterations, pictures and packaged weights of a run."""
-        config = json.dumps(load(run.config).to_dict(), sort_keys=True, default=str)
+        config = dump(run.config, run.clip)
         clips = [
             hashlib.sha256(path.read_bytes()).hexdigest()
             for path in sorted(CLIPS.iterdir())
@@ -216,24 +263,27 @@ class Lab:
         ]
         data = [*self.size[:3], VERSION] if self.drawn else str(self.data)
         parents = [self.key(parent) for parent in run.parents]
-        content = [config, run, self.count_iterations(run), clips, data, parents]
+        named = [run.config, run.seed, run.options]
+        content = [config, named, self.count_iterations(run), clips, data, parents]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def path(self, run: Run) -> Path:
+        """Return the folder of a run."""
         key = self.key(run)[:10]
         name = Path(run.config).stem  # of a file or of a name
         return self.folder / 'runs' / f'{name}_seed{run.seed}_{key}'
 
     def config(self, run: Run) -> Path:
-        """Return the config file of a run; that of a variant is written."""
-        if run.config not in VARIANTS:
-            return Path(load(run.config).filename)
+        """Return the config file of a run; one with changes is written."""
+        changes = find_changes(run.config, run.clip)
+        if not changes:
+            return Path(run.loaded.filename)
         path = self.path(run) / 'config.py'
         lines = (
             f'"""Variant {run.config} of tables.yml."""\n',
-            f'_base_ = {load(run.config).filename!r}',
+            f'_base_ = {run.loaded.filename!r}',
             f'custom_imports = dict(imports=[{PARTS!r}])',
-            f'model = {VARIANTS[run.config]["Model"]!r}\n',
+            f'model = {changes!r}\n',
         )
         write_atomic(path, '\n'.join(lines))
         return path
@@ -241,12 +291,12 @@ class Lab:
     def checkpoint(self, run: Run) -> Path:
         if run.options:
             return self.checkpoint(run.parents[0])
-        if load(run.config).get('train_cfg') is None:
+        if run.loaded.get('train_cfg') is None:
             return self.path(run) / 'model.pth'
         return self.path(run) / f'train/iter_{self.count_iterations(run)}.pth'
 
     def count_iterations(self, run: Run) -> int:
-        return self.iterations or self.size.iterations[load(run.config).model.type]
+        return self.iterations or self.size.iterations[run.loaded.model.type]
 
     def draw(self) -> None:
         """Draw the pictures, unless there are such."""
@@ -279,7 +329,7 @@ class Lab:
 
     def train(self, run: Run, parents: Sequence[Path]) -> None:
         """Train a run from the checkpoints before it, or go on with it."""
-        cfg, path = load(run.config), self.path(run)
+        cfg, path = run.loaded, self.path(run)
         if cfg.get('train_cfg') is None:
             tool = 'tools/model_converters/assemble_stages.py'
             self.call(path, tool, self.config(run), self.checkpoint(run), *parents)
@@ -313,20 +363,20 @@ class Lab:
         self.call(self.path(run), 'tools/test.py', *arguments, *options)
         return read_json(folder / 'results.json')['metrics']
 
-    def finish(self, run: Run, parents: Sequence[Future]) -> Path:
-        """Do what is missing of a run once its parents are there."""
-        checkpoints = [parent.result() for parent in parents]
+    def finish(self, run: Run, parents: dict[Run, Future | None]) -> Path:
+        """Do what is missing of a run once its parents are there, all but None."""
+        checkpoints = [
+            future.result() if future else self.checkpoint(parent)
+            for parent, future in parents.items()
+        ]
         path, checkpoint = self.path(run), self.checkpoint(run)
-        if (path / 'results.json').is_file():
-            return checkpoint
         start = time.perf_counter()
         if not checkpoint.is_file():
             self.train(run, checkpoints)
+        if self.find_results(run) is not None:
+            return checkpoint
         seconds = [time.perf_counter() - start]
-        tested = load(run.config).model.type not in (
-            'PromptClassifier',
-            'ZeroShotMaskFormer',
-        )
+        tested = run.loaded.model.type not in STAGES_ALONE
         metrics = self.test(run) if tested else {}
         seconds.append(time.perf_counter() - start - seconds[0])
         results = dict(
@@ -340,15 +390,46 @@ class Lab:
         print(f'{path.name}: {seconds[0]:.0f} + {seconds[1]:.0f} s', flush=True)
         return checkpoint
 
+    def find_results(self, run: Run) -> Path | None:
+        """Return where the results of a run are: here, published or nowhere."""
+        path = self.path(run)
+        places = [path / 'results.json']
+        if self.cards is not None:
+            places.append(self.cards / self.name / f'{path.name}.json')
+        return next((place for place in places if place.is_file()), None)
+
+    def find_missing(self, runs: Sequence[Run]) -> list[Run]:
+        """Return what is not done, and what that starts from.
+
+        Args:
+            runs: Each after all that has to be done before it.
+        """
+        needed: set[Run] = set()
+        for run in reversed(runs):
+            if run in needed or self.find_results(run) is None:
+                missing = [x for x in run.parents if not self.checkpoint(x).is_file()]
+                needed |= {run, *missing}
+        return [run for run in runs if run in needed]
+
+    def publish(self, runs: Sequence[Run]) -> None:
+        """Keep the results of runs in the clone."""
+        for run in runs:
+            path = self.path(run) / 'results.json'
+            if path.is_file():
+                card = CARDS / self.name / f'{path.parent.name}.json'
+                write_atomic(card, path.read_bytes())
+
     def run_all(self, runs: Sequence[Run]) -> list[str]:
-        """Do all runs, however many fail; return what went wrong."""
+        """Do what is missing of runs, however many fail; return what went wrong."""
+        runs = self.find_missing(runs)
         done: dict[Run, Future] = {}
         with ThreadPoolExecutor(self.jobs) as pool:
             try:
                 # In this order no run waits for one that has not been started.
                 for run in runs:
-                    parents = [done[parent] for parent in run.parents]
-                    done[run] = pool.submit(self.finish, run, parents)
+                    done[run] = pool.submit(
+                        self.finish, run, {x: done.get(x) for x in run.parents}
+                    )
                 errors = [(run, future.exception()) for run, future in done.items()]
             except BaseException:  # Ctrl-C, SIGTERM
                 self.stopped = True
@@ -359,15 +440,16 @@ class Lab:
         return [f'{run.config}, seed {run.seed}: {e}' for run, e in errors if e]
 
     def read(self, run: Run) -> dict[str, float | None]:
-        path = self.path(run) / 'results.json'
-        return read_json(path)['metrics'] if path.is_file() else {}
+        """Return the metrics of a run, {} if it is not done."""
+        path = self.find_results(run)
+        return read_json(path)['metrics'] if path else {}
 
 
 def measure(lab: Lab, name: str, num_seeds: int) -> list[dict[str, Value]]:
     """Average what was measured, per row and by the name of the number."""
     rows = []
     for row in TABLES[name]['Rows']:
-        seeds = [lab.read(row_run(row, seed)) for seed in range(num_seeds)]
+        seeds = [lab.read(row_run(name, row, seed)) for seed in range(num_seeds)]
         rows.append({})
         for title, (key, factor) in METRICS[name.split('-')[0]].items():
             values = [x[key] * factor for x in seeds if x.get(key) is not None]
@@ -417,18 +499,19 @@ def main() -> None:
             print(f'{name}: {table["Title"]} ({table["Source"]})')
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    lab = Lab(args)
+    lab = Lab(args, CARDS)
     os.environ.pop('MMOVSEG_DATA', None)  # no part of a config's hash
     errors = []
     if not args.only_report:
         lab.draw()
         runs = list_runs(args.tables, args.seeds)
-        missing = sum(not (lab.path(run) / 'results.json').is_file() for run in runs)
+        missing = len(lab.find_missing(runs))
         print(f'{len(runs)} runs, {missing} to do, below {lab.folder}', flush=True)
         errors = lab.run_all(runs)
     write_report(lab.folder / 'ablations.md', lab.folder, args, lab)
     print(f'Report: {lab.folder / "ablations.md"}')
     if args.publish:
+        lab.publish(list_runs(args.tables, args.seeds))
         page = args.publish.resolve()
         write_report(page, page.parent / 'images', args, lab)
     if errors:

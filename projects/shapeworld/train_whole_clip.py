@@ -16,10 +16,12 @@ and the log) and NAME.safetensors, as train_clip makes them.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -28,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmovseg.shapeworld.drawing import STUFF, ShapeSample, draw_numbered
+from mmovseg.shapeworld.drawing import MAX_ZOOM, STUFF, ShapeSample, draw_numbered
 from mmovseg.vocabulary import Vocabulary
 
 from .captions import Captions
@@ -151,22 +153,31 @@ class Words:
         return tokens, torch.cat(matches, 1)
 
 
-def pick_size(sizes: Sequence[tuple[int, float]], share: float) -> int:
-    """Return the side of pictures when a share of the steps is done."""
-    for side, part in sizes:
-        if share < part:
-            return side
-        share -= part
-    return sizes[-1][0]
+class Stage(NamedTuple):
+    """Which pictures a share of the steps shows."""
+
+    side: int  # pixels
+    max_things: int
+    zoom: float  # factor of the things' sizes
+    share: float
+
+
+def pick_stage(stages: Sequence[Stage], share: float) -> Stage:
+    """Return the stage that runs when a share of all steps is done."""
+    for stage in stages:
+        if share < stage.share:
+            return stage
+        share -= stage.share
+    return stages[-1]
 
 
 def train_step(towers: Towers, words: Words, args, step: int) -> Tensor:
     """Return the loss of a batch that depends on seed and step alone."""
     rng = np.random.RandomState([args.seed, step])
-    side = pick_size(args.sizes, step / args.steps)
+    *look, _ = pick_stage(args.stages, step / args.steps)
     first = step * args.batch_size
     samples = [
-        draw_numbered(args.seed, 'clip', first + i, side)
+        draw_numbered(args.seed, 'clip', first + i, *look)
         for i in range(args.batch_size)
     ]
     pictures, labels = show(samples)
@@ -238,7 +249,7 @@ def train(args: argparse.Namespace) -> None:
         done = step + 1
         if done % args.log_every == 0 or done == args.steps:
             now = dict(step=done, seconds=round(time.perf_counter() - start, 1))
-            side = pick_size(args.sizes, step / args.steps)
+            side = pick_stage(args.stages, step / args.steps).side
             found = measure(towers, words, side)
             row = {**now, 'side': side, 'loss': round(float(np.mean(losses)), 4)}
             append(log, row | found)
@@ -248,20 +259,30 @@ def train(args: argparse.Namespace) -> None:
     export(towers, args.work_dir / f'{args.model}.safetensors')
 
 
-def read_sizes(text: str) -> list[tuple[int, float]]:
-    """Read ``64=0.5,96=0.5``: sides of pictures and their shares of the steps."""
-    pairs = [part.partition('=') for part in text.split(',')]
-    try:
-        sizes = [(int(side), float(share)) for side, _, share in pairs]
-    except ValueError:
-        sizes = []
-    if not sizes or any(side < 32 or side % 8 for side, _ in sizes):
-        raise argparse.ArgumentTypeError(
-            f'a side is a multiple of 8, at least 32, as in 64=0.5,96=0.5, got {text!r}'
-        )
-    if abs(sum(share for _, share in sizes) - 1) > 1e-6:
+def read_stages(text: str) -> list[Stage]:
+    """Read ``64:1:1.75=0.5,96:6:1=0.5``: sides, things, zooms and shares."""
+    stages = []
+    for part in text.split(','):
+        found = re.fullmatch(r'(\d+):(\d+):([\d.]+)=([\d.]+)', part)
+        try:
+            side, things, zoom, share = found.groups() if found else ()
+            stage = Stage(int(side), int(things), float(zoom), float(share))
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f'a stage is SIDE:THINGS:ZOOM=SHARE, as in 64:1:1.75=0.5, got {part!r}'
+            ) from None
+        if stage.side < 32 or stage.side % 8 or not stage.max_things:
+            raise argparse.ArgumentTypeError(
+                f'a side is a multiple of 8, at least 32, with 1 thing, got {part!r}'
+            )
+        if not 0 < stage.zoom <= MAX_ZOOM:
+            raise argparse.ArgumentTypeError(
+                f'a zoom is above 0 and at most {MAX_ZOOM}, got {part!r}'
+            )
+        stages.append(stage)
+    if abs(sum(stage.share for stage in stages) - 1) > 1e-6:
         raise argparse.ArgumentTypeError(f'the shares sum up to 1, got {text!r}')
-    return sizes
+    return stages
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -277,10 +298,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--steps', type=int, default=4000)
     parser.add_argument('--batch-size', type=int, default=64, help='pictures')
     parser.add_argument(
-        '--sizes',
-        type=read_sizes,
-        default='64=0.4,96=0.4,128=0.2',
-        help='sides of pictures and their shares of the steps [%(default)s]',
+        '--stages',
+        type=read_stages,
+        default='64:1:1.75=0.3,64:3:1.3=0.3,96:6:1=0.4',
+        help='sides of pictures, most things in one, zooms, shares [%(default)s]',
     )
     parser.add_argument('--lr', type=float, default=2e-3)
     parser.add_argument('--weight-decay', type=float, default=0.05)

@@ -126,6 +126,21 @@ def test_shapes_are_turned_and_come_in_all_sizes():
     assert min(squares) < 0.6 and max(squares) > 0.9  # on a corner, and upright
 
 
+def test_pictures_can_show_one_thing_and_show_it_near():
+    plain = [shapeworld.draw_numbered(0, 'clip', i, 64, 1) for i in range(30)]
+    near = [shapeworld.draw_numbered(0, 'clip', i, 64, 1, 1.75) for i in range(30)]
+    for sample in plain + near:
+        assert sum(label >= len(STUFF) for label in sample.labels) == 1
+    areas = [
+        np.mean([(x.segments == len(x.labels) - 1).sum() for x in samples])
+        for samples in (plain, near)
+    ]
+    assert areas[1] / areas[0] == pytest.approx(1.75**2, rel=0.1)
+    for wrong in (dict(max_things=0), dict(zoom=0), dict(zoom=1.8)):
+        with pytest.raises(ValueError, match='max_things must be at least 1 and zoom'):
+            shapeworld.draw_sample(np.random.RandomState(0), 64, **wrong)
+
+
 def test_all_classes_occur():
     found = {label for number in range(220) for label in draw(number, 64).labels}
     assert found == set(range(len(CLASSES)))

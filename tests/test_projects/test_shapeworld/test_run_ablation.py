@@ -3,6 +3,7 @@
 import copy
 import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -221,6 +222,39 @@ def test_a_run_that_was_trained_is_only_tested(tool, lab):
     assert [name for name, *_ in lab.calls] == ['test']
 
 
+def test_published_results_are_not_run_again(tool, lab, monkeypatch, tmp_path):
+    monkeypatch.setattr(tool, 'CARDS', tmp_path / 'cards')
+    lab.cards = tmp_path / 'cards'
+    runs = tool.list_runs(['eovseg-10'], 1)
+    lab.run_all(runs)
+    lab.publish(runs)
+    measured = tool.measure(lab, 'eovseg-10', 1)
+    shutil.rmtree(lab.folder)
+    assert lab.find_missing(runs) == []
+    assert tool.measure(lab, 'eovseg-10', 1) == measured
+    # One is lost: what it starts from is trained again, and nothing else.
+    lost = next(run for run in runs if run.options)
+    lab.find_results(lost).unlink()
+    assert lab.find_missing(runs) == [lost._replace(options=()), lost]
+    lab.calls.clear()
+    assert lab.run_all(runs) == []
+    assert [name for name, *_ in lab.calls] == ['train', 'test']
+    lab.cards = None
+    assert len(lab.find_missing(runs)) > 2
+
+
+def test_a_table_chooses_the_clip_of_all_its_stages(tool, lab):
+    runs = tool.list_runs(['deop-3', 'eovseg-3'], 1)
+    deop = [run for run in runs if 'eovseg' not in run.config]
+    assert {run.clip for run in deop} == {'tiny-vit-whole'}
+    assert {run.clip for run in runs if run not in deop} == {tool.VIT}
+    for run in deop:
+        text = str(run.loaded.model)
+        assert "'tiny-vit-whole'" in text and "'tiny-vit'" not in text
+        assert load_config(lab.config(run)).model == run.loaded.model
+        assert lab.key(run) != lab.key(run._replace(clip=tool.VIT))
+
+
 def test_options_are_evaluations_of_one_training(tool, lab):
     assert lab.run_all(tool.list_runs(['eovseg-10'], 1)) == []
     names = [name for name, *_ in lab.calls]
@@ -360,7 +394,7 @@ def run_main(tool, monkeypatch, *arguments):
 def test_the_command_reports_and_fails_at_the_end(tool, lab, monkeypatch, tmp_path):
     lab.broken = {'eovseg-last-block'}
     monkeypatch.setattr(lab, 'draw', lambda: None)
-    monkeypatch.setattr(tool, 'Lab', lambda args: lab)
+    monkeypatch.setattr(tool, 'Lab', lambda *_: lab)
     with pytest.raises(SystemExit, match='eovseg-last-block, seed 0'):
         run_main(tool, monkeypatch, 'eovseg-3', '--seeds', '1')
     page = tmp_path / 'tiny/ablations.md'

@@ -89,17 +89,22 @@ def test_the_loss_compares_each_match_with_what_is_none(tool):
     assert tool.match_loss(logits, everything) == 0
 
 
-def test_sizes_follow_the_share_that_is_done(tool, capsys):
-    sizes = tool.read_sizes('64=0.5,96=0.3,128=0.2')
+def test_stages_follow_the_share_that_is_done(tool, capsys):
+    stages = tool.read_stages('64:1:1.75=0.5,96:3:1.3=0.3,128:6:1=0.2')
     shares = (0, 0.49, 0.51, 0.79, 0.81, 1.0)
-    assert [tool.pick_size(sizes, x) for x in shares] == [64, 64, 96, 96, 128, 128]
+    found = [tool.pick_stage(stages, x) for x in shares]
+    assert [stage.side for stage in found] == [64, 64, 96, 96, 128, 128]
+    assert found[2] == (96, 3, 1.3, 0.3)
     for wrong, message in (
-        ('64=0.5', 'shares sum up to 1'),
-        ('60=1', 'multiple of 8'),
-        ('a', 'multiple of 8'),
+        ('64:1:1=0.5', 'shares sum up to 1'),
+        ('60:1:1=1', 'multiple of 8'),
+        ('64:0:1=1', 'with 1 thing'),
+        ('64:1:2=1', 'a zoom is above 0 and at most 1.75'),
+        ('a', 'SIDE:THINGS:ZOOM=SHARE'),
+        ('64:1:1..=1', 'SIDE:THINGS:ZOOM=SHARE'),
     ):
         with pytest.raises(SystemExit):
-            tool.parse_args(['--sizes', wrong])
+            tool.parse_args(['--stages', wrong])
         assert message in capsys.readouterr().err
     with pytest.raises(SystemExit):
         tool.parse_args(['--steps', '0'])
@@ -118,7 +123,7 @@ def test_a_stopped_training_goes_on_as_if_it_were_not(tool, monkeypatch, tmp_pat
 
     def train(folder, stop_at=None):
         arguments = ['--work-dir', str(folder), '--steps', '4', '--batch-size', '4']
-        arguments += ['--log-every', '2', '--sizes', '32=0.5,40=0.5']
+        arguments += ['--log-every', '2', '--stages', '32:1:1.75=0.5,40:6:1=0.5']
         arguments += ['--text-steps', '2']
         monkeypatch.setattr(sys, 'argv', ['train_whole_clip.py', *arguments])
 
