@@ -199,7 +199,7 @@ def _erode(mask: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def _draw_shape(
-    rng: np.random.RandomState, name: str, size: int, zoom: float
+    rng: np.random.RandomState, name: str, size: int, zoom: float = 1.0
 ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
     """Draw a shape; return its place, its mask and its pixels there."""
     radius = draw_integers(rng, size * 13 // 128, size * 27 // 128)
