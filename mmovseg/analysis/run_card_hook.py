@@ -55,6 +55,7 @@ class RunCardHook(Hook):
         self.checkpoint = checkpoint
         self.config = dict(name=config, options=options or {}, sha256=config_hash)
         self._images, self._seconds, self._skipped = 0, 0.0, 0
+        self._processor = self._batch_processor = 0.0
         self._first_runs, self._is_first = 0, False
         self._start = self._batch_start = self._batch_seconds = 0.0
         self._handles: list[Any] = []
@@ -64,6 +65,7 @@ class RunCardHook(Hook):
         """Start the clocks."""
         model = _unwrap(runner)
         self._images, self._seconds, self._skipped = 0, 0.0, 0
+        self._processor = 0.0
         self._handles = [
             model.data_preprocessor.register_forward_pre_hook(self._begin),
             model.register_forward_hook(self._end),
@@ -72,9 +74,11 @@ class RunCardHook(Hook):
 
     def _begin(self, *_: Any) -> None:
         self._batch_start = _clock()
+        self._batch_processor = -time.process_time()
 
     def _end(self, model: Any, *_: Any) -> None:
         self._batch_seconds = _clock() - self._batch_start
+        self._batch_processor += time.process_time()
         before, self._first_runs = self._first_runs, count_first_runs(model)
         self._is_first = self._first_runs > before
 
@@ -91,6 +95,7 @@ class RunCardHook(Hook):
             return
         self._images += len(outputs or ())
         self._seconds += self._batch_seconds
+        self._processor += self._batch_processor
 
     def after_test_epoch(
         self, runner: Runner, metrics: Mapping[str, float] | None = None
@@ -99,7 +104,7 @@ class RunCardHook(Hook):
         seconds = time.perf_counter() - self._start
         for handle in self._handles:
             handle.remove()
-        counts = all_gather_object((self._images, self._seconds))
+        counts = all_gather_object((self._images, self._seconds, self._processor))
         if not is_main_process():
             return
         metrics = dict(metrics or {})
@@ -142,9 +147,9 @@ class RunCardHook(Hook):
         )
 
     def _describe_speed(
-        self, runner: Runner, counts: Sequence[tuple[int, float]]
+        self, runner: Runner, counts: Sequence[tuple[int, float, float]]
     ) -> dict[str, Any]:
-        images, seconds = (sum(column) for column in zip(*counts, strict=True))
+        images, seconds, processor = map(sum, zip(*counts, strict=True))
         parameter = next(_unwrap(runner).parameters())
         dtype = str(parameter.dtype).removeprefix('torch.')
         if getattr(runner.test_loop, 'fp16', False):
@@ -157,6 +162,8 @@ class RunCardHook(Hook):
         batch_size = loader.batch_size or loader.batch_sampler.batch_size
         return dict(
             images_per_second=images / seconds if seconds else float('nan'),
+            # Other work on the machine does not change it.
+            processor_ms_per_image=1000 * processor / images if images else None,
             images=images,
             warmup_batches=self._skipped,
             batch_size=batch_size,

@@ -61,13 +61,14 @@ def mix_rows(
     weight: Tensor,
     class_ids: Tensor,
     seen: Sequence[Sequence[tuple[Tensor, Tensor]]],
+    margin: float = MARGIN,
 ) -> Tensor:
     """Move the rows of classes towards their examples, as far as these need it.
 
     Embeddings of images have a part in common that names do not have, so a row moves
     along the difference of the examples and of all else that their images show, without
     the part that all of it shares. It moves until the mean example is nearer to its
-    class than to any other, void included, by ``0.1 n / (n + 1)``: many examples are
+    class than to any other, void included, by ``margin n / (n + 1)``: many examples are
     trusted more than one. A class whose examples are named rightly by far stays as it
     is.
 
@@ -76,6 +77,7 @@ def mix_rows(
         class_ids: Class of each row, ``[V + 1]``.
         seen: Of every class and example, the embedding of the object and those of the
             rest; see :class:`RegionEmbeds`.
+        margin: Lead in cosine that many examples give.
 
     Returns:
         Rows ``[V + 1, D]``; those that have moved are no longer of unit length, so that
@@ -104,7 +106,7 @@ def mix_rows(
         common = torch.cat(others).mean(0)
         rows = class_ids == label
         lead = (weight[rows] @ mean).max() - (weight[~rows] @ mean).max()
-        missing = (MARGIN * len(group) / (len(group) + PRIOR) - lead).clamp(min=0)
+        missing = (margin * len(group) / (len(group) + PRIOR) - lead).clamp(min=0)
         way = mean - common
         shared = F.normalize(common, dim=0)
         way = way - (way @ shared) * shared

@@ -2,7 +2,8 @@
 
     python -m projects.shapeworld.calibrate_void eovseg_tiny_shapeworld shapeworld
 
-Pictures show seen classes only, and none of a data set. To choose CLIP's weight for
+Pictures show seen classes only, and none of a data set, and no name of another class
+is asked for. To choose CLIP's weight for
 unseen classes, every second class counts as unseen, though the model has been trained
 on it: what is chosen for them trusts CLIP too little. One number after the other takes
 the value of the best panoptic quality, and the table, in Markdown, has all that were
@@ -49,20 +50,25 @@ class Seen(NamedTuple):
     features: Tensor
 
 
-def look(model: EOVSeg, text: TextEmbeddings, picture: ShapeSample) -> Seen:
-    """Run the network on a picture."""
+def extract(model: EOVSeg, picture: ShapeSample) -> Any:
+    """Return a picture's features, which do not depend on names."""
     image = torch.from_numpy(np.ascontiguousarray(picture.image[..., ::-1]))
     size = picture.segments.shape
     sample = BaseDataElement(metainfo=dict(img_shape=size, ori_shape=size))
     data = dict(inputs=[image.permute(2, 0, 1)], data_samples=[sample])
-    inputs = model.data_preprocessor(data, False)['inputs']
-    features = model.extract_feat(inputs)
+    return model.extract_feat(model.data_preprocessor(data, False)['inputs'])
+
+
+def look(
+    model: EOVSeg, text: TextEmbeddings, picture: ShapeSample, features: Any
+) -> Seen:
+    """Run the network on the features of a picture."""
     return Seen(picture, model.decode(features, text, text)[-1], features[0][-1])
 
 
-def measure(model: EOVSeg, text: TextEmbeddings, seen: Sequence[Seen]) -> float:
-    """Return panoptic quality, in percent, over the classes that occur."""
-    iou, weight = np.zeros(len(CLASSES)), np.zeros(len(CLASSES))
+def measure(model: EOVSeg, text: TextEmbeddings, seen: Sequence[Seen]) -> np.ndarray:
+    """Return panoptic quality, in percent, per seen class; NaN if it does not occur."""
+    iou, weight = np.zeros(len(SEEN)), np.zeros(len(SEEN))
     for picture, prediction, features in seen:
         mixed = model.mix_zero_shot(prediction, features, text)
         size = picture.segments.shape
@@ -73,7 +79,7 @@ def measure(model: EOVSeg, text: TextEmbeddings, seen: Sequence[Seen]) -> float:
         divisor = done.pred_panoptic_seg.label_divisor
         ids = np.unique(codes[codes >= divisor])
         guess = SegmentTable(ids, ids % divisor, np.zeros(len(ids), bool))
-        labels = np.array(picture.labels)
+        labels = np.array([SEEN.index(CLASSES[x]) for x in picture.labels])
         numbers = np.arange(1, len(labels) + 1)
         truth = SegmentTable(numbers, labels, np.zeros(len(labels), bool))
         pairs = count_overlaps(picture.segments + 1, codes)
@@ -81,8 +87,9 @@ def measure(model: EOVSeg, text: TextEmbeddings, seen: Sequence[Seen]) -> float:
         np.add.at(iou, labels, found)
         np.add.at(weight, labels, np.where(missed, 0.5, 1.0))
         np.add.at(weight, guess.labels, np.where(wrong, 0.5, 0.0))
-    occurs = weight > 0
-    return 100 * float((iou[occurs] / weight[occurs]).mean())
+    return 100 * np.divide(
+        iou, weight, out=np.full(len(SEEN), np.nan), where=weight > 0
+    )
 
 
 @torch.no_grad()
@@ -92,19 +99,18 @@ def calibrate(
     """Choose the numbers of an ensemble one after the other; the model has them then.
 
     Args:
-        model: With a ``GeometricEnsemble``; the vocabulary is ShapeWorld's.
+        model: With a ``GeometricEnsemble``; it gets the vocabulary of seen classes.
         pictures: Of seen classes.
         grid: Values by name of an attribute of the ensemble.
 
     Returns:
         What was chosen, and every number that was tried with its panoptic quality.
     """
+    model.set_vocabulary('shapeworld_seen')
     text = model.encode_vocabulary(model.vocabulary)
-    every_second = torch.tensor(
-        [name in SEEN and SEEN.index(name) % 2 == 0 for name in CLASSES]
-    )
+    every_second = torch.arange(len(SEEN)) % 2 == 0
     text = text._replace(seen=every_second.to(text.weight.device))
-    seen = [look(model, text, picture) for picture in pictures]
+    seen = [look(model, text, x, extract(model, x)) for x in pictures]
     ensemble: Any = model.ensemble
     chosen, tried = {}, []
     with Progress(sum(map(len, grid.values())), 'Calibration', 'value') as progress:
@@ -112,7 +118,7 @@ def calibrate(
             found = {}
             for value in values:
                 setattr(ensemble, name, value)
-                found[value] = measure(model, text, seen)
+                found[value] = float(np.nanmean(measure(model, text, seen)))
                 tried.append((name, value, found[value]))
                 progress.update()
             chosen[name] = max(found, key=lambda x: found[x])
@@ -140,19 +146,29 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def check(model: Any, config: str) -> None:
+    """Raise a ValueError if a model is none that can be calibrated."""
+    if getattr(model, 'ensemble', None) is None or len(model.vocabulary) != 58:
+        raise ValueError(
+            f'{config} has no ensemble, or not the 58 classes of ShapeWorld.'
+        )
+
+
+def draw(args: argparse.Namespace) -> list[ShapeSample]:
+    """Draw pictures of seen classes, other ones than any data set has."""
+    return [
+        draw_numbered(args.seed, 'train', number, args.image_size)
+        for number in range(args.num_pictures)
+    ]
+
+
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Calibrate, print and return what was chosen."""
     args = parse_args(argv)
     with exit_on_error(TypeError):
         model = init_model(args.config, args.checkpoint, args.device)
-        if getattr(model, 'ensemble', None) is None or len(model.vocabulary) != 58:
-            raise ValueError(
-                f'{args.config} has no ensemble, or not the 58 classes of ShapeWorld.'
-            )
-        pictures = [
-            draw_numbered(args.seed, 'train', number, args.image_size)
-            for number in range(args.num_pictures)
-        ]
+        check(model, args.config)
+        pictures = draw(args)
         chosen, tried = calibrate(model, pictures, GRID)
     print('| number | value | PQ of seen classes |\n|---|--:|--:|')
     for name, value, quality in tried:

@@ -38,14 +38,26 @@ class ClosedVocabularyNetwork(BaseModel):
         super().__init__(data_preprocessor)
         self.train_vocabulary = Vocabulary.load(train_vocabulary)
         names = dict(enumerate(self.train_vocabulary.names))
-        proposals = TransformersProposals(
+        # Named as in the models that take its masks, so that its weights fit them.
+        self.proposals = TransformersProposals(
             None,
             architecture=dict(architecture, id2label=names),
             backbone_architecture=backbone_architecture,
             class_names=self.train_vocabulary,
         )
-        # Proposals stay frozen in eval mode; the network alone is what trains.
-        self.network = proposals.network.requires_grad_(True).train()
+        self.network.requires_grad_(True)
+        self.train()
+
+    @property
+    def network(self) -> Any:
+        """What trains."""
+        return self.proposals.network
+
+    def train(self, mode: bool = True) -> ClosedVocabularyNetwork:
+        """Train the network, though proposals stay in eval mode otherwise."""
+        super().train(mode)
+        self.network.train(mode)
+        return self
 
     def forward(
         self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor'

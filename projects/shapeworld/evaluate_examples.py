@@ -39,7 +39,7 @@ MAX_DRAWINGS = 20000
 
 
 def draw_examples(
-    names: Sequence[str], count: int, *, seed: int, size: int
+    names: Sequence[str], count: int, *, seed: int, size: int, split: str = 'val'
 ) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
     """Draw pictures until there are so many examples of every class.
 
@@ -48,6 +48,7 @@ def draw_examples(
         count: Examples of each.
         seed: Of the drawings, other than that of the test set.
         size: Of the pictures.
+        split: ``'train'`` draws pictures of seen classes alone.
 
     Returns:
         Images (BGR) and masks, by class.
@@ -59,7 +60,7 @@ def draw_examples(
             return found
         if number == MAX_DRAWINGS:
             raise ValueError(f'{MAX_DRAWINGS} drawings have no {count} examples each.')
-        picture = draw_numbered(seed, 'val', number, size)
+        picture = draw_numbered(seed, split, number, size)
         for index, label in enumerate(picture.labels):
             group = found.get(CLASSES[label])
             mask = picture.segments == index

@@ -13,7 +13,9 @@ name and config to projects/shapeworld/configs/leaderboard.yml, and run --rows N
 from __future__ import annotations
 
 import argparse
+import functools
 import io
+import resource
 import signal
 import statistics
 import sys
@@ -35,6 +37,7 @@ from .run_ablation import ROOT, SIZES, Lab, Run, list_stages
 
 ROWS = Path(__file__).parent / 'configs/leaderboard.yml'
 CARDS = ROOT / 'results/shapeworld'
+PROCESSOR = 'train_processor.json'
 PAGE = ROOT / 'docs/shapeworld_leaderboard.md'
 # Column: name in the card, factor.
 QUALITY = {
@@ -46,6 +49,7 @@ QUALITY = {
     'mIoU unseen': ('semantic/mIoU_unseen', 1),
     'mIoU h': ('semantic/hIoU', 1),
 }
+MARKERS = 'os^Dv*P'  # 7 and 10 colors: 70 rows look different
 # The control: what the names of other classes find.
 CONTROL = {
     'PQ': ('exchanged/panoptic/PQ', 1),
@@ -95,14 +99,80 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def read_rows() -> list[dict[str, str]]:
-    """Return the rows: name and config."""
+def read_rows() -> list[dict[str, Any]]:
+    """Return the rows: name, config, and what else leaderboard.yml explains."""
     return yaml.safe_load(ROWS.read_text(encoding='utf-8'))['Rows']
 
 
 def find_config(text: str) -> str:
     """Return a packaged name, or the full path of a file of the clone."""
     return str(ROOT / text) if text.endswith('.py') else text
+
+
+@functools.cache
+def read_stages() -> dict[str, tuple[str, ...]]:
+    """Return the earlier stages that leaderboard.yml names, by config of a row."""
+    return {
+        find_config(row['Config']): tuple(find_config(x) for x in row['Stages'])
+        for row in read_rows()
+        if 'Stages' in row
+    }
+
+
+def count_seconds() -> float:
+    """Return the time of the processor of all processes that were started and ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+class RowRun(Run):
+    """A run whose earlier stages may stand in leaderboard.yml."""
+
+    @property
+    def parents(self) -> list[Run]:
+        """What has to be done before; see :attr:`Run.parents`."""
+        stages = read_stages().get(self.config)
+        if self.options or stages is None:
+            return super().parents
+        return [self._replace(config=stage) for stage in stages]
+
+
+class Board(Lab):
+    """A lab for models of any kind."""
+
+    def count_iterations(self, run: Run) -> int:
+        """Give a model of a kind that --size does not know those of EOV-Seg."""
+        known = self.size.iterations
+        return self.iterations or known.get(run.loaded.model.type, known['EOVSeg'])
+
+    def train(self, run: Run, parents: Sequence[Path]) -> None:
+        """Train a run, and note the processor's time where it is that of one run."""
+        path, start = self.path(run) / PROCESSOR, count_seconds()
+        before = read_json(path)['seconds'] if path.is_file() else 0.0
+        try:
+            super().train(run, parents)
+        finally:
+            if self.jobs == 1:
+                write_card(path, dict(seconds=before + count_seconds() - start))
+
+    def count_minutes(self, run: Run) -> float:
+        """Return what a run and its stages took to train.
+
+        It is the time of the processor, which other work does not change; of runs side
+        by side that of a clock.
+        """
+        seconds = 0.0
+        for stage in list_stages(run):
+            own, whole = self.path(stage) / PROCESSOR, self.path(stage) / 'results.json'
+            if own.is_file():
+                seconds += read_json(own)['seconds']
+            else:
+                seconds += read_json(whole)['seconds']['train']
+        return round(seconds / 60, 1)
+
+    def test(self, run: Run) -> dict[str, Any]:
+        """Evaluate a run, unless it is a stage that finds nothing alone."""
+        return super().test(run) if run.loaded.get('test_cfg') else {}
 
 
 def write_exchanged_names(path: Path) -> None:
@@ -120,17 +190,19 @@ def list_runs(configs: Iterable[str], seeds: int, control: Path) -> list[Run]:
     found: dict[Run, None] = {}
     for config in configs:
         for seed in range(seeds):
-            run = Run(config, seed)
+            run = RowRun(config, seed)
             found |= dict.fromkeys(list_stages(run))
-            found[Run(config, seed, (('model.test_vocabulary', str(control)),))] = None
+            found[RowRun(config, seed, (('model.test_vocabulary', str(control)),))] = (
+                None
+            )
     return sorted(found, key=lambda run: run.depth)
 
 
-def make_card(lab: Lab, name: str, config: str, seed: int, control: Path) -> dict:
+def make_card(lab: Board, name: str, config: str, seed: int, control: Path) -> dict:
     """Put what a run and its stages measured into one card; {} if it is not done."""
-    run = Run(config, seed)
+    run = RowRun(config, seed)
     test = lab.path(run) / 'test/results.json'
-    other = Run(config, seed, (('model.test_vocabulary', str(control)),))
+    other = RowRun(config, seed, (('model.test_vocabulary', str(control)),))
     exchanged = lab.path(other) / 'results.json'
     if not (test.is_file() and exchanged.is_file()):
         return {}
@@ -139,10 +211,8 @@ def make_card(lab: Lab, name: str, config: str, seed: int, control: Path) -> dic
         f'exchanged/{key}': value
         for key, value in read_json(exchanged)['metrics'].items()
     }
-    seconds = [
-        read_json(lab.path(stage) / 'results.json')['seconds']['train']
-        for stage in list_stages(run)
-    ]
+    speed = card['fps']
+    ms = speed.get('processor_ms_per_image') or 1000 / speed['images_per_second']
     return dict(
         name=name,
         config=Path(config).stem,
@@ -150,9 +220,9 @@ def make_card(lab: Lab, name: str, config: str, seed: int, control: Path) -> dic
         size=lab.name,
         iterations=lab.count_iterations(run),
         metrics=metrics,
-        minutes=round(sum(seconds) / 60, 1),
+        minutes=lab.count_minutes(run),
         parameters=card['model']['parameters'],
-        ms_per_image=round(1000 / card['fps']['images_per_second'], 1),
+        ms_per_image=round(ms, 1),
         **{key: card[key] for key in ('date', 'git', 'hardware', 'versions')},
     )
 
@@ -241,6 +311,13 @@ def render(cards: Sequence[dict]) -> str:
             numbers += [f'{row["minutes"]:.0f}', str(row['seeds'])]
             lines.append([row['name'], *cells, *numbers])
         parts += [f'| {" | ".join(line)} |' for line in lines]
+        names = {card['name'] for card in chosen}
+        notes = [
+            f'- {row["Name"]}: {row["Note"]}'
+            for row in read_rows()
+            if row['Name'] in names and 'Note' in row
+        ]
+        parts += ['', *notes] if notes else []
         parts.append(
             f'\n![unseen quality against time](images/shapeworld_{size}.png)\n'
         )
@@ -253,19 +330,38 @@ def describe_budget(cards: Sequence[dict]) -> str:
     return ', '.join(f'{name} {count:,}' for name, count in sorted(found.items()))
 
 
-def draw(cards: Sequence[dict]) -> bytes:
-    """Draw the quality on unseen classes against the time of an image, as PNG."""
-    figure = Figure(figsize=(6, 3.5), layout='constrained')
+def plot(cards: Sequence[dict]) -> Figure:
+    """Plot the quality on unseen classes against the time of an image.
+
+    Names stand beside the plot, so that rows of the same values stay readable.
+    """
+    rows = summarize(cards)
+    figure = Figure(figsize=(7, max(3.5, 0.25 * len(rows))), layout='constrained')
     axes = figure.subplots()
-    for row in summarize(cards):
+    for index, row in enumerate(rows):
         value = row['columns']['mIoU unseen', 'quality']
         if value:
-            axes.errorbar(row['ms'], value.mean, yerr=value.std, marker='o')
-            axes.annotate(row['name'], (row['ms'], value.mean))
+            axes.errorbar(
+                row['ms'],
+                value.mean,
+                yerr=value.std,
+                color=f'C{index % 10}',
+                marker=MARKERS[index % len(MARKERS)],
+                linestyle='none',
+                label=row['name'],
+            )
     axes.set_xlabel('ms per image')
     axes.set_ylabel('mIoU of unseen classes')
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    figure.legend(loc='outside right upper', frameon=False)
+    return figure
+
+
+def draw(cards: Sequence[dict]) -> bytes:
+    """Draw :func:`plot` as PNG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=90, metadata={'Software': None})
+    plot(cards).savefig(buffer, format='png', dpi=90, metadata={'Software': None})
     return buffer.getvalue()
 
 
@@ -290,7 +386,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f'Page: {PAGE}')
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    lab = Lab(args)
+    lab = Board(args)
     lab.folder.mkdir(parents=True, exist_ok=True)
     control = lab.folder / 'exchanged_names.txt'
     write_exchanged_names(control)
@@ -298,7 +394,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     configs = {row['Name']: find_config(row['Config']) for row in rows}
     lab.draw()
     runs = list_runs(configs.values(), args.seeds, control)
-    missing = sum(not (lab.path(run) / 'results.json').is_file() for run in runs)
+    missing = len(lab.find_missing(runs))
     print(f'{len(runs)} runs, {missing} to do, below {lab.folder}', flush=True)
     errors = lab.run_all(runs)
     folder = CARDS if args.publish else lab.folder / 'cards'

@@ -79,12 +79,14 @@ def evaluate(tmp_path, clock, batches, metrics):
     return json.loads((tmp_path / 'work' / 'results.json').read_text())
 
 
-def test_model_time_is_without_warmup_reading_and_metrics(tmp_path, clock):
+def test_model_time_is_without_warmup_reading_and_metrics(tmp_path, clock, monkeypatch):
+    monkeypatch.setattr(run_card_hook.time, 'process_time', lambda: 2 * clock.now)
     batches = [[0, 1]] * 5 + [[0, 1], [0, 1], [0]]
     metrics = {'semantic/mIoU': 12.5, 'semantic/hIoU': float('nan')}
     card = evaluate(tmp_path, clock, batches, metrics)
     assert card['fps'] == {
         'images_per_second': pytest.approx(5 / 9),
+        'processor_ms_per_image': pytest.approx(2 * 9000 / 5),
         'images': 5,
         'warmup_batches': 5,
         'batch_size': 2,

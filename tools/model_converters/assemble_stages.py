@@ -4,8 +4,9 @@ Usage:
     python tools/model_converters/assemble_stages.py CONFIG DST SRC [SRC ...]
 
 For models without a stage of their own: SimBaseline and DeOP's baseline have the prompt
-of stage 1 and the proposals of stage 2. What no file holds stays as the model is built:
-CLIP's towers from their pretrained weights.
+of stage 1 and the proposals of stage 2, a training-free model has its proposals alone.
+What no file holds stays as the model is built: CLIP's towers from their pretrained
+weights.
 """
 
 from __future__ import annotations
@@ -68,6 +69,9 @@ def main() -> None:
         weights, report = find_shared_weights(model, args.src)
     print(report)
     known = (*pretrained_parts(config.model), *args.allow_missing)
+    if getattr(model, 'needs_no_training', False):
+        # Such a model finds void by its proposals, and never reads this row.
+        known += ('text_classifier.void_embedding',)
     missing = [
         name
         for name in model.state_dict()

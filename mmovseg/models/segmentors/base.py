@@ -253,7 +253,7 @@ class OVSegmentor(BaseModel):
         known = self.__dict__.setdefault('_example_rows', {})
         if key not in known:
             seen = [
-                [self._see_example(x, text) for x in group]
+                [self.see_example(x, text) for x in group]
                 for group in vocabulary.examples
             ]
             rows = [
@@ -273,7 +273,8 @@ class OVSegmentor(BaseModel):
         weight, clip = known[key]
         return text._replace(weight=weight, clip=clip)
 
-    def _see_example(self, example: Example, text: TextEmbeddings) -> RegionEmbeds:
+    def see_example(self, example: Example, text: TextEmbeddings) -> RegionEmbeds:
+        """Embed an example, resized as photos are; see :meth:`embed_example`."""
         image, mask = decode_example(example)
         if self.resize_example is not None:
             image = self.resize_example(image.permute(1, 2, 0).numpy())

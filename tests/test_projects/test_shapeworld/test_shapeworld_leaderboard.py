@@ -1,5 +1,6 @@
 """ShapeWorld's leaderboard: what is run of it, and the page that is made of cards."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from golden_utils import ROOT
 
 from mmovseg.vocabulary import Vocabulary
 from projects.shapeworld import leaderboard
-from projects.shapeworld.run_ablation import Lab, Run, load
+from projects.shapeworld.leaderboard import Board, RowRun
+from projects.shapeworld.run_ablation import load
 
 CARD = dict(
     model=dict(parameters=2_500_000),
@@ -24,7 +26,7 @@ CARD = dict(
 def lab(monkeypatch, tmp_path):
     """A lab whose tools write what the real ones would."""
     monkeypatch.delenv('MMOVSEG_DATA', raising=False)
-    lab = Lab(leaderboard.parse_args(['--size', 'tiny', '--work-dir', str(tmp_path)]))
+    lab = Board(leaderboard.parse_args(['--size', 'tiny', '--work-dir', str(tmp_path)]))
     lab.calls = []
 
     def call(folder, name, *arguments):
@@ -67,6 +69,67 @@ def test_stages_come_first_and_every_row_gets_its_control(tmp_path):
         assert max(order[:2]) < order[2] < names.index(('deop', seed, True))
 
 
+def test_a_stage_of_the_file_of_rows_is_trained_once_and_tested_by_its_rows(lab):
+    rows = [row for row in leaderboard.read_rows() if 'Stages' in row]
+    assert {row['Name'] for row in rows} == {'Training-free', 'Mask2Former (closed)'}
+    configs = [leaderboard.find_config(row['Config']) for row in rows]
+    [stage] = {leaderboard.find_config(x) for row in rows for x in row['Stages']}
+    runs = leaderboard.list_runs(configs, 1, lab.folder / 'x.txt')
+    assert runs[0][:2] == (stage, 0) and len(runs) == 5
+    assert lab.run_all(runs) == []
+    tools = [name for name, *_ in lab.calls]
+    assert tools.count('train') == 1 and tools.count('assemble_stages') == 2
+    assert tools.count('test') == 4  # both rows and their controls, not the stage
+    trained = next(words for name, _, words in lab.calls if name == 'train')
+    assert 'train_cfg.max_iters=250' in trained  # as many as EOV-Seg
+    checkpoint = str(lab.checkpoint(runs[0]))
+    assembled = [words for name, _, words in lab.calls if name == 'assemble_stages']
+    assert all(words[-1] == checkpoint for words in assembled)
+
+
+def test_minutes_are_those_of_the_processor_where_they_are_known(lab, monkeypatch):
+    seconds = iter([10.0, 130.0, 200.0, 260.0])
+    monkeypatch.setattr(leaderboard, 'count_seconds', lambda: next(seconds))
+    run = RowRun('eovseg_tiny_shapeworld', 0)
+    lab.run_all([run])
+    assert lab.count_minutes(run) == 2.0
+    # What was stopped and goes on adds up.
+    (lab.path(run) / 'results.json').unlink()
+    lab.checkpoint(run).unlink()
+    lab.run_all([run])
+    assert lab.count_minutes(run) == 3.0
+
+
+def test_names_of_the_chart_do_not_overlap():
+    cards = [
+        dict(
+            name=f'A method {index}',
+            metrics={'semantic/mIoU_unseen': 0.0},
+            parameters=1,
+            ms_per_image=20.0,
+            minutes=1,
+        )
+        for index in range(20)
+    ]
+    figure = leaderboard.plot(cards)
+    figure.draw_without_rendering()
+    [legend] = figure.legends
+    boxes = [text.get_window_extent() for text in legend.get_texts()]
+    assert len(boxes) == 20
+    for a, b in itertools.pairwise(boxes):
+        assert not a.overlaps(b)
+    for box in boxes:
+        assert figure.bbox.fully_containsx(box.x1) and figure.bbox.fully_containsy(
+            box.y0
+        )
+        assert not box.overlaps(figure.axes[0].get_window_extent())
+    looks = {
+        (x.lines[0].get_color(), x.lines[0].get_marker())
+        for x in figure.axes[0].containers
+    }
+    assert len(looks) == 20
+
+
 def test_exchanged_names_are_a_vocabulary_of_other_names(tmp_path):
     path = tmp_path / 'names.txt'
     leaderboard.write_exchanged_names(path)
@@ -105,7 +168,7 @@ def test_what_is_not_done_has_no_card(lab, tmp_path):
 def test_a_file_of_the_clone_is_a_config(lab):
     path = leaderboard.find_config('configs/deop/deop_tiny_shapeworld-zs.py')
     assert path == str(ROOT / 'configs/deop/deop_tiny_shapeworld-zs.py')
-    assert lab.path(Run(path, 0)).name.startswith('deop_tiny_shapeworld-zs_seed0_')
+    assert lab.path(RowRun(path, 0)).name.startswith('deop_tiny_shapeworld-zs_seed0_')
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Train and compose: see projects/shapeworld/evaluate_training_free.py
 """
 
 _base_ = [
+    '../_base_/mask2former_tiny_network.py',
     '../../../../configs/_base_/datasets/shapeworld.py',
     '../../../../configs/_base_/schedules/adamw_tiny.py',
     '../../../../configs/_base_/default_runtime.py',
@@ -21,28 +22,8 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
     ),
-    architecture=dict(
-        model_type='mask2former',
-        feature_size=64,
-        mask_feature_size=64,
-        hidden_dim=64,
-        num_attention_heads=4,
-        encoder_layers=2,
-        encoder_feedforward_dim=128,
-        decoder_layers=4,  # three, and the queries' own prediction
-        dim_feedforward=128,
-        num_queries=20,
-        train_num_points=1024,
-        no_object_weight=0.02,  # as in the tiny EOV-Seg
-    ),
-    backbone_architecture=dict(
-        model_type='resnet',
-        embedding_size=24,
-        hidden_sizes=[24, 48, 96, 128],
-        depths=[1, 1, 1, 1],
-        layer_type='basic',
-        out_features=['stage1', 'stage2', 'stage3', 'stage4'],
-    ),
+    architecture=_base_.architecture,
+    backbone_architecture=_base_.backbone_architecture,
     train_vocabulary=_base_.train_vocabulary,
 )
 train_pipeline = [
