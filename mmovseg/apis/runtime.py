@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +23,7 @@ from .config import RUNNER_KEYS, load_config, parse_options
 __all__ = [
     'adapt_to_device',
     'is_first_process',
+    'keep_freed_memory',
     'leave_process_group',
     'load_run_config',
     'parse_options',
@@ -66,6 +69,20 @@ def load_run_config(
         'mmdet.datasets', 'mmseg.datasets', need='Training and evaluation need'
     )
     return cfg
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep freed memory for its next tensors, with glibc on a CPU.
+
+    A training step frees large tensors and makes others of the same sizes. By default
+    glibc gives these back to the system each time, which then clears every page anew.
+    Does nothing where there is an accelerator, or another C library.
+    """
+    if get_device() != 'cpu' or platform.libc_ver()[0] != 'glibc':
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD: take more than that from the system
+    libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: keep this much
 
 
 def adapt_to_device(cfg: Config) -> None:

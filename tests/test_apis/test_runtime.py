@@ -1,6 +1,9 @@
 """Configs with mistakes, machines without a GPU, checkpoints with code."""
 
 import os
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -25,6 +28,26 @@ def test_options_override_values(config):
 def test_option_of_unknown_key_is_refused(config):
     with pytest.raises(ValueError, match=r"modle\.width.* Did you mean 'model'"):
         load_run_config(config, {'modle.width': 3})
+
+
+FAULTS = """
+import resource, torch
+from mmovseg.apis.runtime import keep_freed_memory
+keep_freed_memory()
+torch.ones(2 ** 24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(8):
+    torch.ones(2 ** 24)  # 16384 pages
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='of glibc alone')
+@pytest.mark.skipif(torch.cuda.is_available(), reason='of a CPU alone')
+def test_freed_memory_serves_the_next_tensors():
+    program = [sys.executable, '-c', FAULTS]
+    found = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert int(found.stdout) <= 2 * 16384  # 8 * 16384 without it
 
 
 class Code:

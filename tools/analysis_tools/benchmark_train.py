@@ -90,6 +90,7 @@ from mmovseg.analysis.profiling import (
     wait_passively,
 )
 from mmovseg.analysis.run_card import describe_place, write_card
+from mmovseg.apis.runtime import keep_freed_memory
 
 
 def build(dtype, args):
@@ -291,6 +292,7 @@ def measure_all(args):
 def main():
     args = parse_args()
     wait_passively()
+    keep_freed_memory()  # as tools/train.py does
     if args.threads:
         torch.set_num_threads(args.threads)
     args.dtype = list(dict.fromkeys(args.dtype))

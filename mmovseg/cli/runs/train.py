@@ -23,6 +23,7 @@ from ...apis.init_from import (
 from ...apis.runtime import (
     adapt_to_device,
     is_first_process,
+    keep_freed_memory,
     leave_process_group,
     load_run_config,
 )
@@ -95,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
 def train(args: argparse.Namespace) -> dict[str, Any] | None:
     """Train; return where it has ended, in the first process."""
     start = time.perf_counter()
+    keep_freed_memory()
     with exit_on_error(WorkDirError):
         cfg = build_config(args)
         if is_first_process(args.launcher):

@@ -131,12 +131,12 @@ class LiteDecoder(BaseModule):
 
         Args:
             spatial: ``[B, S, h / 4, w / 4]``, or None.
-            once: They are only pooled, by one head: no map is needed as a whole.
+            once: They are pooled by one head alone.
         """
         upsample = self.spatial_upsample
         if spatial is None or upsample is None:
             return None
-        return upsample.for_pooling(spatial) if once else upsample(spatial)
+        return upsample.for_pooling(spatial, once=once)
 
     def first_masks(self, mask_features: Tensor) -> tuple[Tensor, Tensor]:
         """Return object kernels ``[B, N, C]`` and mask logits ``[B, N, h, w]``."""
@@ -292,11 +292,12 @@ class SpatialUpsample(nn.Sequential):
             layers.append(nn.GELU())
         super().__init__(*layers)
 
-    def for_pooling(self, x: Tensor) -> Tensor | MapToPool:
+    def for_pooling(self, x: Tensor, *, once: bool = True) -> Tensor | MapToPool:
         """Prepare the result for ``mask_pool``, which needs no more of it than sums.
 
         Args:
             x: ``[B, S, h, w]``.
+            once: It is pooled by one set of masks; see :func:`upsample_to_pool`.
 
         Returns:
             What stands for ``self(x)`` there.
@@ -305,7 +306,7 @@ class SpatialUpsample(nn.Sequential):
             layer.normalize if isinstance(layer, ChannelLayerNorm) else layer
             for layer in self
         ]
-        return upsample_to_pool(x, self, layers)
+        return upsample_to_pool(x, self, layers, once=once)
 
 
 class ChannelLayerNorm(nn.Module):

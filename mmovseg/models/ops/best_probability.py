@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from .conv_norm import conv_norm, fold_norm
 from .dispatch import takes_fast
@@ -43,7 +44,11 @@ def _without_softmax(
     if takes_fast(features, with_gradients=False, norm=embed):
         best = _stream(features, names, embed)
     else:
-        best = _largest(_to_rows(embed(features)), names)
+        rows = _to_rows(embed(features))
+        if takes_fast(features) and rows.requires_grad:
+            best = _LargestOfAll.apply(to_autocast(rows), to_autocast(names))
+        else:
+            best = _largest(rows, names)
     return best.view(-1, 1, *features.shape[-2:])
 
 
@@ -85,3 +90,48 @@ def _largest(image: Tensor, names: Tensor) -> Tensor:
     if scores.requires_grad:  # a gradient needs the scores again
         return (scores - peak).exp().sum(0).reciprocal()
     return scores.sub_(peak).exp_().sum(0).reciprocal()
+
+
+class _LargestOfAll(torch.autograd.Function):
+    """Do what :func:`_largest` does, with a gradient in one pass.
+
+    Some positions come after the others, so that what is made of their scores stays in
+    a cache. The largest of a softmax is ``p = 1 / sum(exp(s - peak))``, its gradient
+    for the scores ``p * (1 - p)`` for the best name and ``-p * softmax`` for others.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, names: Tensor) -> Tensor:
+        parts, best = [], []
+        for some in rows.split(CHUNK):
+            scores = at_least_float32(F.linear(names, some))  # [V, p]
+            parts.append(scores.sub_(scores.amax(0)).exp_())
+            best.append(scores.sum(0).reciprocal_())
+        largest = torch.cat(best)
+        ctx.save_for_backward(rows, names, largest, *parts)
+        return largest
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        rows, names, largest, *parts = ctx.saved_tensors
+        row_grads = torch.empty_like(rows, memory_format=torch.contiguous_format)
+        name_grads = at_least_float32(torch.zeros_like(names))
+        slope = grad * largest
+        step = parts[0].shape[1]
+        for some, made, share, probability, part in zip(
+            rows.split(step),
+            row_grads.split(step),
+            slope.split(step),
+            largest.split(step),
+            parts,
+            strict=True,
+        ):
+            scores = (part == 1).to(part.dtype)  # the best names
+            scores.mul_(share / scores.sum(0)).addcmul_(
+                part, share * probability, value=-1
+            )
+            scores = scores.to(rows.dtype)
+            torch.mm(scores.T, names, out=made)
+            name_grads += scores @ some
+        return row_grads, name_grads.to(names.dtype)

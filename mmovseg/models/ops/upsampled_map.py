@@ -17,7 +17,7 @@ Layer = Callable[[Tensor], Tensor]
 
 
 def upsample_to_pool(
-    x: Tensor, upsample: nn.Module, layers: Sequence[Layer]
+    x: Tensor, upsample: nn.Module, layers: Sequence[Layer], *, once: bool = True
 ) -> Tensor | MapToPool:
     """Upsample a map for :func:`mask_pool`, which needs no more of it than sums.
 
@@ -26,12 +26,16 @@ def upsample_to_pool(
         upsample: From this to ``[B, S, H, W]``.
         layers: The same in steps: transposed convolutions with kernels as wide as
             their stride of 2, and what treats each position of ``[..., S]`` alone.
+        once: It is pooled by one set of masks. Otherwise, or for gradients, it is kept.
 
     Returns:
         The map, or what stands for it there.
     """
-    if takes_fast(x) and layers:
-        return _UpsampledMap(x, layers)
+    if layers:
+        if once and takes_fast(x):
+            return _UpsampledMap(x, layers)
+        if not once and takes_fast(x, on='cpu'):
+            return _UpsampledRows(x, layers)
     return upsample(x)
 
 
@@ -51,23 +55,23 @@ class _UpsampledMap(MapToPool):
 
     def mask_sum(self, masks: Tensor) -> Tensor:
         """Sum the map inside masks, bool ``[B, N, *size]``, to ``[B, N, S]``."""
-        batch, channels = self.x.shape[:2]
-        rows = self.x.flatten(2).transpose(1, 2).contiguous()  # [B, h * w, S]
+        rows, layers = self._prepare()
         masks = self._in_blocks(masks)
-        layers = [_for_rows(layer) for layer in self.layers]
         block = 4**self.steps
-        step = max(1, CHUNK // (block * channels))
+        step = max(1, CHUNK // (block * self.x.shape[1]))
         total = torch.zeros((), device=rows.device)
         for some, inside in zip(
             rows.split(step, 1), masks.split(block * step, 2), strict=True
         ):
-            fine = some
-            for layer in layers:
-                fine = layer(fine).view(batch, -1, channels)
+            fine = _run(layers, some)
             with without_autocast(rows.device):
                 fine = at_least_float32(fine)
                 total = total + inside.to(fine.dtype) @ fine
         return total
+
+    def _prepare(self) -> tuple[Tensor, list[Layer]]:
+        rows = self.x.flatten(2).transpose(1, 2).contiguous()  # [B, h * w, S]
+        return rows, [_for_rows(layer) for layer in self.layers]
 
     def _in_blocks(self, masks: Tensor) -> Tensor:
         """Put the positions that come from one together, ``[B, N, h * w * block]``."""
@@ -78,6 +82,34 @@ class _UpsampledMap(MapToPool):
         axes = [2 + i for i in range(self.steps + 1)]
         pairs = [axis for i in axes for axis in (i, i + self.steps + 1)]
         return masks.permute(0, 1, *pairs).flatten(2)
+
+
+class _UpsampledRows(_UpsampledMap):
+    """The upsampled map as rows of channels, for several sets of masks and gradients.
+
+    A gradient of sums has the channels of a position side by side, as these rows do.
+    With maps of another layout the layers before would be many times slower.
+    """
+
+    def __init__(self, x: Tensor, layers: Sequence[Layer]) -> None:
+        super().__init__(x, layers)
+        rows, prepared = self._prepare()
+        rows = _run(prepared, rows)
+        self.dtype = rows.dtype
+        self.rows = at_least_float32(rows)  # [B, H * W, S], once for all masks
+
+    def mask_sum(self, masks: Tensor) -> Tensor:
+        """Sum the map inside masks, bool ``[B, N, *size]``, to ``[B, N, S]``."""
+        with without_autocast(self.rows.device):
+            return self._in_blocks(masks).to(self.rows.dtype) @ self.rows
+
+
+def _run(layers: Sequence[Layer], rows: Tensor) -> Tensor:
+    """Take rows ``[B, p, S]`` through all layers, ``[B, 4 ** steps * p, S]``."""
+    batch, _, channels = rows.shape
+    for layer in layers:
+        rows = layer(rows).view(batch, -1, channels)
+    return rows
 
 
 def _for_rows(layer: Layer) -> Layer:

@@ -19,3 +19,13 @@ def test_a_mask_is_the_product_of_kernel_and_position(seed):
     for b, n, y, x in ((0, 0, 0, 0), (1, 4, 3, 5), (1, 2, 0, 4)):
         expected = kernels[b, n] @ features[b, :, y, x]
         torch.testing.assert_close(masks[b, n, y, x], expected)
+
+
+def test_masks_outside_of_the_loss_need_no_products(seed, assert_plain_agrees):
+    kernels, features = torch.randn(2, 5, 3), torch.randn(2, 3, 4, 6)
+
+    def run(kernels, features):
+        return make_masks(kernels, features)[[0, 0, 1], [4, 1, 2]]
+
+    assert_plain_agrees(run, kernels, features)
+    assert_plain_agrees(lambda *x: make_masks(*x)[:0], kernels, features)
