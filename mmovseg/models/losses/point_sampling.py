@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Pixels per point up to which masks are sampled as float maps, which is faster there.
+DENSE = 32
+
 
 def sample_maps(maps: Tensor, points: Tensor) -> Tensor:
     """Sample maps bilinearly (corners not aligned, zero outside).
@@ -25,7 +28,8 @@ def sample_masks(masks: Tensor, points: Tensor, rows: Tensor) -> Tensor:
     """Sample binary masks as :func:`sample_maps` would, without a float copy of them.
 
     Full-resolution masks in float32 take four times their memory for a few thousand
-    points; here only the four neighbors of every point are read.
+    points; here only the four neighbors of every point are read, unless masks are
+    small.
 
     Args:
         masks: Bool, ``[m, H, W]``.
@@ -36,6 +40,10 @@ def sample_masks(masks: Tensor, points: Tensor, rows: Tensor) -> Tensor:
         Values in [0, 1], float32, ``[n, P]``.
     """
     height, width = masks.shape[-2:]
+    if len(rows) and height * width <= DENSE * points.shape[1]:
+        if len(points) == 1:
+            return sample_maps(masks[None].to(points.dtype), points)[0][rows]
+        return sample_maps(masks[rows][:, None].to(points.dtype), points)[:, 0]
     x = points[..., 0] * width - 0.5  # [n, P]
     y = points[..., 1] * height - 0.5
     left, top = x.floor(), y.floor()

@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from mmovseg.models.losses import point_sampling
 from mmovseg.models.losses.point_sampling import (
     draw_uncertain_points,
     sample_maps,
@@ -38,7 +39,9 @@ def test_center_of_four_pixels_is_their_mean():
 
 
 @pytest.mark.parametrize('shared_points', [False, True])
-def test_sample_masks_equals_grid_sample(seed, shared_points):
+@pytest.mark.parametrize('dense', [0, 32])
+def test_sample_masks_equals_grid_sample(seed, shared_points, dense, monkeypatch):
+    monkeypatch.setattr(point_sampling, 'DENSE', dense)
     masks = torch.rand(4, 17, 23) > 0.5
     rows = torch.tensor([3, 0, 0])
     points = torch.rand(1 if shared_points else 3, 500, 2)
