@@ -158,7 +158,7 @@ def load(name: str, clip: str = VIT) -> Config:
     """
     base = VARIANTS[name]['Config'] if name in VARIANTS else name
     importlib.import_module(PARTS)
-    return load_config(base, dict(model=find_changes(name, clip)))
+    return load_config(base, find_changes(name, clip))
 
 
 @functools.cache
@@ -168,7 +168,7 @@ def dump(name: str, clip: str) -> str:
 
 
 def find_changes(name: str, clip: str) -> dict[str, Any]:
-    """Return what the model of a run has that the config of its file has not."""
+    """Return what a run has that the config of its file has not."""
 
     def swap(part: Any, changes: dict[str, Any]) -> dict[str, Any]:
         """Add the names of CLIPs that change in a part."""
@@ -181,8 +181,18 @@ def find_changes(name: str, clip: str) -> dict[str, Any]:
                 found |= {key: inner} if inner else {}
         return found
 
-    changes = VARIANTS[name]['Model'] if name in VARIANTS else {}
-    return changes if clip == VIT else swap(load(name).model, changes)
+    changes = dict(model=VARIANTS[name]['Model']) if name in VARIANTS else {}
+    if clip == VIT:
+        return changes
+    config = load(name)
+    changes = dict(model=swap(config.model, changes.get('model', {})))
+    dataset = (config.get('train_dataloader') or {}).get('dataset', {})
+    pipeline = [dict(step) for step in dataset.get('pipeline', ())]
+    for step in pipeline:
+        if step['type'] == 'CropClass':  # to the size that the CLIP is made for
+            step['size'] = read_json(CLIPS / f'{clip}.json')['vision_cfg']['image_size']
+            changes['train_dataloader'] = dict(dataset=dict(pipeline=pipeline))
+    return changes
 
 
 class Run(NamedTuple):
@@ -283,7 +293,8 @@ class Lab:
             f'"""Variant {run.config} of tables.yml."""\n',
             f'_base_ = {run.loaded.filename!r}',
             f'custom_imports = dict(imports=[{PARTS!r}])',
-            f'model = {changes!r}\n',
+            *(f'{key} = {value!r}' for key, value in changes.items()),
+            '',
         )
         write_atomic(path, '\n'.join(lines))
         return path

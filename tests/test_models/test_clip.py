@@ -80,7 +80,7 @@ def test_a_pickle_with_code_is_refused(tiny_clip, tmp_path):
     assert not witness.exists()
 
 
-@pytest.mark.parametrize('name', ['tiny-rn', 'tiny-vit'])
+@pytest.mark.parametrize('name', ['tiny-rn', 'tiny-vit', 'tiny-vit-whole'])
 def test_packaged_weights_know_the_words_of_shapeworld(name):
     """Captions are named, of any form; so the towers are not random."""
     clip = create_clip(name, 'shapeworld')
@@ -93,7 +93,7 @@ def test_packaged_weights_know_the_words_of_shapeworld(name):
         for texts in (captions, [*plain, 'grass'])
     )
     assert (one @ two.T).argmax(1).tolist() == list(range(len(names)))
-    assert sum(p.stat().st_size for p in TINY_CLIP_DIR.iterdir()) < 12e6
+    assert sum(p.stat().st_size for p in TINY_CLIP_DIR.iterdir()) < 18e6
 
 
 def test_a_tiny_clip_without_packaged_weights_says_so():

@@ -251,8 +251,19 @@ def test_a_table_chooses_the_clip_of_all_its_stages(tool, lab):
     for run in deop:
         text = str(run.loaded.model)
         assert "'tiny-vit-whole'" in text and "'tiny-vit'" not in text
-        assert load_config(lab.config(run)).model == run.loaded.model
+        written = load_config(lab.config(run))
+        for part in ('model', 'train_dataloader'):
+            assert written.get(part) == run.loaded.get(part)
         assert lab.key(run) != lab.key(run._replace(clip=tool.VIT))
+    sizes = {
+        step.size
+        for clip in ('tiny-vit', 'tiny-vit-whole')
+        for step in tool.load(
+            'prompt_tiny_shapeworld-zs', clip
+        ).train_dataloader.dataset.pipeline
+        if step.type == 'CropClass'
+    }
+    assert sizes == {64, 96}
 
 
 def test_options_are_evaluations_of_one_training(tool, lab):

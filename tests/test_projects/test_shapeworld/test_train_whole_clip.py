@@ -13,6 +13,8 @@ import torch
 from mmovseg.models.clip import create_clip
 from mmovseg.shapeworld.drawing import CLASSES, STUFF
 from mmovseg.vocabulary import Vocabulary
+from projects.shapeworld import evaluate_patches
+from projects.shapeworld.train_clip import Towers
 
 SHAPEWORLD = Vocabulary.load('shapeworld')
 
@@ -115,6 +117,20 @@ def test_it_sees_no_boxes_and_no_crops(tool):
     source = inspect.getsource(tool)
     for word in ('encode_boxes', 'CropSource', 'segments', 'draw_whole', 'regions['):
         assert word not in source
+
+
+def test_the_packaged_clip_names_pictures_but_not_patches(tool, words, monkeypatch):
+    monkeypatch.setattr(tool, 'HELD_OUT', 60)
+    towers = Towers(create_clip('tiny-vit-whole', 'shapeworld'))
+    found = tool.measure(towers, words, 96)
+    assert found['captions'] > 0.9 and found['stuff'] > 0.9 and found['things'] > 0.35
+    patches = evaluate_patches.main(
+        ['tiny-vit-whole', '--weights', 'shapeworld', '--num-pictures', '12']
+    )
+    whole, severed = patches['severed_0'], patches['severed_1']
+    assert whole['stuff'] < 60 and whole['things'] < 3
+    assert severed['stuff'] > whole['stuff'] + 5
+    assert severed['things'] > whole['things'] + 2
 
 
 @pytest.mark.slow
