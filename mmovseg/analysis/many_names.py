@@ -162,6 +162,34 @@ def pick_metrics(metrics: Sequence[dict]) -> list[dict]:
     return [*kept, dict(type='PresenceMetric', **source)]
 
 
+def split_keeps(
+    model: OVSegmentor, keeps: Sequence[int | None]
+) -> tuple[list[int | None], str]:
+    """Take out the presence filters that a model cannot have.
+
+    Args:
+        model: A segmentor.
+        keeps: Names that the filter keeps; None for no filter.
+
+    Returns:
+        Those that work, and why the others do not; empty if all of them do.
+
+    Raises:
+        ValueError: If none of them works.
+    """
+    possible = [x for x in keeps if x is None or model.embeds_parts]
+    if len(possible) == len(keeps):
+        return possible, ''
+    numbers = ' '.join(str(x) for x in keeps if x is not None)
+    reason = (
+        f'--keep {numbers} is impossible: no CLIP of {type(model).__name__} sees the '
+        'image before the names are read, so none can be left out.'
+    )
+    if not possible:
+        raise ValueError(f'{reason} Take --keep all.')
+    return possible, reason
+
+
 @contextmanager
 def filtered(model: OVSegmentor, keep: int | None) -> Iterator[None]:
     """Let a model keep so many names per image inside; None keeps all."""
@@ -283,6 +311,9 @@ def time_names(
     Returns:
         A row per count and filter: ``names``, ``keep``, ``ms`` (median; of the
         processor on a CPU) and ``MB``, the peak above what was in memory before.
+
+    Raises:
+        ValueError: If the model cannot leave out names; see :func:`split_keeps`.
     """
     rows: list[dict[str, Any]] = []
     before, nothing = model.vocabulary, Vocabulary((('nothing',),), (True,))
@@ -291,8 +322,6 @@ def time_names(
         model.set_vocabulary(Vocabulary(tuple((x,) for x in names), (True,) * count))
         text = random_text(model)
         for keep in keeps:
-            if keep is not None and not model.embeds_parts:
-                continue
             with filtered(model, keep):
                 data = dict(inputs=inputs, data_samples=None)
                 _segment(model, data, text, model.vocabulary)

@@ -12,6 +12,7 @@ from mmovseg.analysis.many_names import (
     make_distractors,
     make_table,
     pick_metrics,
+    split_keeps,
     time_names,
 )
 from mmovseg.analysis.profiling import build_model
@@ -105,3 +106,15 @@ def test_time_of_random_names():
     ]
     assert all(math.isfinite(x['ms']) for x in rows)
     assert model.vocabulary == before
+
+
+def test_filters_that_a_model_cannot_have_are_named():
+    crops = build_model('simbaseline_tiny_shapeworld-zs')
+    keeps, reason = split_keeps(crops, [None, 8, 20])
+    assert keeps == [None]
+    assert '--keep 8 20 is impossible: no CLIP of SimBaseline sees' in reason
+    with pytest.raises(ValueError, match=r'SimBaseline .* Take --keep all'):
+        split_keeps(crops, [8])
+    with pytest.raises(ValueError, match='SimBaseline cannot leave out names'):
+        time_names(crops, torch.randn(1, 3, 64, 64), [60], keeps=[8], repeat=1)
+    assert split_keeps(build_model('deop_tiny_shapeworld-zs'), [8]) == ([8], '')

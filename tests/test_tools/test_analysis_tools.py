@@ -83,6 +83,31 @@ def test_impossible_masks_are_refused(run, config, count, message):
         run('benchmark', '--valid-masks', count, '--repeat', '1', config=config)
 
 
+def test_rows_of_a_filter_that_cannot_be_are_left_out_aloud(monkeypatch, capsys):
+    arguments = ['--names', '60', '--keep', 'all', '8', '--time-only', '64', '64']
+    arguments += ['--repeat', '1', '--device', 'cpu']
+    name = 'simbaseline_tiny_shapeworld-zs'
+    monkeypatch.setattr(sys, 'argv', ['x', name, *arguments, '--valid-masks', '3'])
+    runpy.run_path(str(TOOLS / 'many_names.py'))['main']()
+    table, notes = capsys.readouterr()
+    assert [x[:13] for x in table.splitlines()[2:]] == ['| 60 | all | ']
+    assert 'note: --keep 8 is impossible: no CLIP of SimBaseline sees' in notes
+
+
+def test_as_many_masks_are_timed_as_asked_for(monkeypatch):
+    name = 'simbaseline_tiny_shapeworld-zs'
+    arguments = ['--names', '60', '--time-only', '64', '64', '--repeat', '1']
+    tool = runpy.run_path(str(TOOLS / 'many_names.py'))
+    sizes = []
+    monkeypatch.setattr(
+        'mmovseg.models.backbones.DenseCLIPViT.encode_image',
+        lambda self, crops: sizes.append(len(crops)) or crops.new_ones(len(crops), 1),
+    )
+    monkeypatch.setattr(sys, 'argv', ['x', name, *arguments, '--valid-masks', '3'])
+    tool['measure'](tool['parse_args']())
+    assert sizes == [3, 3]  # a run that is not counted, and one that is
+
+
 @pytest.mark.parametrize('name', ['get_flops', 'benchmark', 'profile_model'])
 def test_impossible_shape_is_refused(run, name, capsys):
     with pytest.raises(SystemExit):

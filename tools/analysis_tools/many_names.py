@@ -9,10 +9,13 @@ The names of the data set stay, and others are added that no picture shows: of d
 shapes, or those of --distractors. A pixel or segment with such a name is wrong. --keep
 runs the model with a presence filter that keeps so many names of each image; the table
 has the recall of the names that the image shows. With --time-only the model has random
-weights and the names random embeddings; nothing is evaluated. The table is Markdown.
+weights and the names random embeddings; nothing is evaluated. Where no CLIP sees the
+image before the names are read, there is no filter, and only rows of "all" are made.
+The table is Markdown.
 """
 
 import argparse
+import sys
 
 from mmovseg.command_line import (
     exit_on_error,
@@ -59,6 +62,12 @@ def parse_args():
         metavar=('HEIGHT', 'WIDTH'),
         help='time random weights on an image of this size',
     )
+    parser.add_argument(
+        '--valid-masks',
+        type=int,
+        metavar='N',
+        help='draw N masks where --time-only has proposals [whatever they are]',
+    )
     parser.add_argument('--repeat', type=int, default=3, help='runs of --time-only [3]')
     parser.add_argument('--out', type=output_file, help='write all metrics as JSON')
     parser.add_argument('--device', help='[cuda, or cpu without a GPU]')
@@ -83,6 +92,8 @@ def parse_args():
         parser.error(f'--time-only takes multiples of 32, got {args.time_only}.')
     if args.time_only and args.distractors:
         parser.error('--distractors needs a data set; leave --time-only out.')
+    if args.valid_masks is not None and not args.time_only:
+        parser.error('--valid-masks is for the random weights of --time-only.')
     args.device = pick_device(args.device)
     return args
 
@@ -93,12 +104,25 @@ if __name__ == '__main__':
 import torch
 from mmengine.runner import Runner
 
-from mmovseg.analysis.many_names import evaluate_names, make_table, time_names
-from mmovseg.analysis.profiling import build_model
+from mmovseg.analysis.many_names import (
+    evaluate_names,
+    make_table,
+    split_keeps,
+    time_names,
+)
+from mmovseg.analysis.profiling import build_model, draw_masks
 from mmovseg.analysis.run_card import describe_place, write_card
 from mmovseg.apis import init_model
 from mmovseg.apis.runtime import load_run_config, parse_options
 from mmovseg.vocabulary import Vocabulary
+
+
+def possible_keeps(model, keeps):
+    """Return the filters that a model can have; say why it cannot have the others."""
+    keeps, reason = split_keeps(model, keeps)
+    if reason:
+        print(f'note: {reason} Those rows are left out.', file=sys.stderr)
+    return keeps
 
 
 def measure(args):
@@ -106,12 +130,14 @@ def measure(args):
     if args.time_only:
         options = parse_options(args.cfg_options) if args.cfg_options else None
         model = build_model(args.config, options, device=args.device)
+        if args.valid_masks is not None:
+            draw_masks(model, args.valid_masks)
+        keeps = possible_keeps(model, args.keep)
         inputs = torch.randn(1, 3, *args.time_only, device=args.device)
-        return time_names(
-            model, inputs, args.names, keeps=args.keep, repeat=args.repeat
-        )
+        return time_names(model, inputs, args.names, keeps=keeps, repeat=args.repeat)
     config = load_run_config(args.config, args.cfg_options)
     model = init_model(config, args.checkpoint, args.device)
+    keeps = possible_keeps(model, args.keep)
     loader = config.test_dataloader
     loader.update(num_workers=0, persistent_workers=False, batch_size=1)
     if args.num_images is not None:
@@ -123,7 +149,7 @@ def measure(args):
         Runner.build_dataloader(loader),
         metrics if isinstance(metrics, (list, tuple)) else [metrics],
         args.names,
-        keeps=args.keep,
+        keeps=keeps,
         others=others,
     )
 
