@@ -19,6 +19,7 @@ class Value(NamedTuple):
     mean: float
     std: float
     count: int
+    each: tuple[float, ...] = ()  # seed by seed
 
     def __str__(self) -> str:
         return f'{self.mean:.1f}' + (f' ± {self.std:.1f}' if self.count > 1 else '')
@@ -48,8 +49,14 @@ def compare_order(labels: Sequence[str], ours: Sequence, paper: Sequence) -> str
     total = agree + close + len(swapped)
     if not total:
         return 'nothing to compare yet.'
-    tau = kendalltau([ours[i].mean for i in known], [paper[i] for i in known]).statistic
-    text = f"{agree} of {total} pairs as in the paper (Kendall's tau {tau:.2f})"
+    expected = [paper[i] for i in known]
+    tau = kendalltau([ours[i].mean for i in known], expected).statistic
+    text = f"{agree} of {total} pairs as in the paper (Kendall's tau {tau:.2f}"
+    seeds = [*zip(*(ours[i].each for i in known), strict=False)]
+    if len(seeds) > 1 and all(len(ours[i].each) == len(seeds) for i in known):
+        taus = [kendalltau(values, expected).statistic for values in seeds]
+        text += f'; seed by seed {", ".join(f"{x:.2f}" for x in taus)}'
+    text += ')'
     if close:
         text += f', {close} not so but within one standard deviation'
     if swapped:

@@ -466,7 +466,8 @@ def measure(lab: Lab, name: str, num_seeds: int) -> list[dict[str, Value]]:
             values = [x[key] * factor for x in seeds if x.get(key) is not None]
             if values:
                 std = statistics.stdev(values) if len(values) > 1 else 0.0
-                rows[-1][title] = Value(statistics.mean(values), std, len(values))
+                mean = statistics.mean(values)
+                rows[-1][title] = Value(mean, std, len(values), tuple(values))
     return rows
 
 

@@ -334,8 +334,8 @@ def test_numbers_are_means_over_the_seeds_that_are_there(tool, lab, monkeypatch)
     values = {0: {'panoptic/PQ': 1.0, 'instance/segm_mAP': 0.5}, 1: {'panoptic/PQ': 3}}
     monkeypatch.setattr(lab, 'read', lambda run: values.get(run.seed, {}))
     row = tool.measure(lab, 'eovseg-3', 3)[0]
-    assert row['PQ'] == (2.0, 2**0.5, 2)
-    assert row['AP'] == (50.0, 0.0, 1)
+    assert row['PQ'] == (2.0, 2**0.5, 2, (1.0, 3))
+    assert row['AP'] == (50.0, 0.0, 1, (50.0,))
     assert str(row['PQ']) == '2.0 ± 1.4'
     assert str(row['AP']) == '50.0'
     assert 'PQ seen' not in row
@@ -357,6 +357,11 @@ def test_orders_are_compared_by_pairs(report, monkeypatch):
     same = report.compare_order(labels, [value(x) for x in paper], paper)
     assert same == "5 of 5 pairs as in the paper (Kendall's tau 1.00)."
     assert report.compare_order(labels, [None] * 4, paper).startswith('nothing')
+    each = [report.Value(x, 0.1, 2, (x, -x)) for x in paper]
+    text = report.compare_order(labels, each, paper)
+    assert "(Kendall's tau 1.00; seed by seed 1.00, -1.00)." in text
+    each[0] = each[0]._replace(each=(1.0,))  # a row lacks a seed
+    assert 'seed by seed' not in report.compare_order(labels, each, paper)
 
 
 def test_a_table_has_ours_the_papers_and_their_order(tool, report):
