@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import functools
 import io
+import re
 import resource
 import signal
 import statistics
@@ -402,7 +403,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         for seed in range(args.seeds):
             card = make_card(lab, name, config, seed, control)
             if card:
-                stem = f'{name.lower().replace(" ", "-")}_seed{seed}'
+                words = re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')
+                stem = f'{words}_seed{seed}'
                 write_card(folder / args.size / f'{stem}.json', card)
     page = PAGE if args.publish else lab.folder / 'leaderboard.md'
     cards = load_cards(folder)

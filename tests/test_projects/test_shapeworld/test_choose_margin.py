@@ -30,4 +30,4 @@ def test_margins_are_measured_on_stand_ins_and_others(monkeypatch, capsys):
     assert float(named[2][4]) < float(named[1][4])  # others
     # Without examples such a word finds nothing.
     assert float(named[0][3]) > 10 > float(unnamed[0][3])
-    assert rows[-1] == ['Chosen: 0.05; the default of mix_rows is 0.1.']
+    assert rows[-1] == ['Chosen: 0.05; the default of mix_rows is 0.05.']

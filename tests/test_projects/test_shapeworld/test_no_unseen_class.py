@@ -37,7 +37,7 @@ TRAINED = {
     'configs/eovseg/eovseg_tiny_shapeworld.py': FILES,
     'configs/fcclip/fcclip_tiny_shapeworld.py': FILES,
     'projects/shapeworld/configs/deop-text_tiny_shapeworld-zs.py': FILES,
-    'projects/shapeworld/configs/mmseg/san_tiny-vit.py': FILES,
+    'projects/shapeworld/configs/mmseg/san_tiny-vit-whole.py': FILES,
     'projects/shapeworld/configs/training_free/mask2former_tiny.py': FILES,
     'projects/shapeworld/configs/training_free/mask2former_tiny_leaderboard.py': FILES,
     'projects/shapeworld/recipes/fcclip_tiny.py': DRAWN,

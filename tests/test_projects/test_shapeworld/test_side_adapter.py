@@ -11,7 +11,7 @@ from mmovseg.apis import load_config
 from mmovseg.models.clip import create_visual_transformer
 from mmovseg.registry import MODELS
 
-CONFIG = ROOT / 'projects/shapeworld/configs/mmseg/san_tiny-vit.py'
+CONFIG = ROOT / 'projects/shapeworld/configs/mmseg/san_tiny-vit-whole.py'
 
 
 @pytest.fixture(scope='module')
@@ -29,7 +29,7 @@ def model(config):
 
 def test_the_frozen_blocks_are_the_rest_of_clip(model):
     """A query that looks at everything is what CLIP makes of its class token."""
-    tower = create_visual_transformer('tiny-vit', 'shapeworld').eval()
+    tower = create_visual_transformer('tiny-vit-whole', 'shapeworld').eval()
     torch.manual_seed(1)
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():

@@ -25,4 +25,8 @@ model = dict(
     train_vocabulary=_base_.train_vocabulary,
     test_vocabulary=_base_.vocabulary,
 )
+# Nothing to train here.
+train_dataloader = None
+val_dataloader = None
+val_evaluator = None
 test_cfg = dict(type='TestLoop')

@@ -1,4 +1,4 @@
-"""SAN of mmseg, tiny, with the packaged CLIP tiny-vit.
+"""SAN of mmseg, tiny, with a packaged CLIP whose class token has learned.
 
 Widths are those of projects/mixing/configs/_base_/san.py, losses those of mmseg's SAN.
 Train and test: python tools/leaderboard.py --benchmark shapeworld --rows SAN
@@ -10,7 +10,7 @@ _base_ = [
     '../../../../configs/_base_/default_runtime.py',
 ]
 custom_imports = dict(imports='projects.shapeworld.side_adapter')
-clip = dict(model_name='tiny-vit', pretrained='shapeworld')
+clip = dict(model_name='tiny-vit-whole', pretrained='shapeworld')
 num_seen, num_queries = 47, 20
 
 model = dict(
@@ -30,6 +30,7 @@ model = dict(
         output_cls_token=True,
         **clip,
     ),
+    resolution=0.75,  # 96 pixels of 128, the size that CLIP learned with
     head=dict(
         num_classes=num_seen,
         deep_supervision_idxs=[3],
