@@ -488,11 +488,14 @@ def write_report(page: Path, images: Path, args: argparse.Namespace, lab: Lab) -
     for name in args.tables:
         rows = measure(lab, name, args.seeds)
         table = TABLES[name]
+        parts.append(f'### {name}: {table["Title"]}\n')
+        if not any(rows):
+            parts.append('Not run yet at this size.\n')
+            continue
         image = images / f'ablation_{name}.png'
         write_atomic(image, draw_table(table, rows))
         link = Path(os.path.relpath(image, page.parent)).as_posix()
         titles = list(METRICS[name.split('-')[0]])
-        parts.append(f'### {name}: {table["Title"]}\n')
         parts.append(render_table(table, rows, titles=titles, image=link))
     block = '\n'.join([BEGIN, '', *parts, END])
     text = page.read_text(encoding='utf-8') if page.is_file() else '# Ablations\n'

@@ -398,6 +398,7 @@ def test_a_page_keeps_what_others_wrote(tool, lab, tmp_path):
     args = tool.parse_args(['eovseg-3', '--iterations', '3', '--data', str(tmp_path)])
     tool.write_report(page, tmp_path, args, tool.Lab(args))
     assert '--seeds 3 --iterations 3`: pictures of --data;' in page.read_text()
+    assert 'Not run yet at this size.' in page.read_text()
     assert str(tmp_path) not in page.read_text()
 
 
