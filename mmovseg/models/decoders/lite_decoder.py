@@ -133,10 +133,9 @@ class LiteDecoder(BaseModule):
             spatial: ``[B, S, h / 4, w / 4]``, or None.
             once: They are pooled by one head alone.
         """
-        upsample = self.spatial_upsample
-        if spatial is None or upsample is None:
+        if spatial is None or self.spatial_upsample is None:
             return None
-        return upsample.for_pooling(spatial, once=once)
+        return self.spatial_upsample.for_pooling(spatial, once=once)
 
     def first_masks(self, mask_features: Tensor) -> tuple[Tensor, Tensor]:
         """Return object kernels ``[B, N, C]`` and mask logits ``[B, N, h, w]``."""
