@@ -29,27 +29,33 @@ def make_masks(kernels: Tensor, mask_features: Tensor) -> Tensor:
     """
     if takes_fast(mask_features, on='cpu'):
         kernels, mask_features = to_autocast(kernels), to_autocast(mask_features)
+        if torch.jit.is_tracing():  # tools that count operations see these
+            return _make_each(kernels, mask_features)
         return _MakeEach.apply(kernels, mask_features)
     return torch.einsum('bnc,bchw->bnhw', kernels, mask_features)
 
 
-class _MakeEach(torch.autograd.Function):
+def _make_each(kernels: Tensor, mask_features: Tensor) -> Tensor:
     """Take one image after the other.
 
-    Batched products of half precision copy what is not contiguous, at length. The loss
-    compares masks of matched queries alone, so the gradients of the others are zeros,
-    and need no products.
+    Batched products of half precision copy what is not contiguous, at length.
+    """
+    pairs = zip(kernels, mask_features.flatten(2), strict=True)
+    masks = torch.stack([a @ b for a, b in pairs])
+    return masks.unflatten(2, mask_features.shape[-2:])
+
+
+class _MakeEach(torch.autograd.Function):
+    """Do what :func:`_make_each` does, with a gradient of fewer products.
+
+    The loss compares masks of matched queries alone, so the gradients of the others are
+    zeros, and need no products.
     """
 
     @staticmethod
     def forward(ctx: Any, kernels: Tensor, mask_features: Tensor) -> Tensor:
         ctx.save_for_backward(kernels, mask_features)
-        positions = mask_features.flatten(2)
-        batch, queries = kernels.shape[:2]
-        masks = kernels.new_empty(batch, queries, positions.shape[2])
-        for image, some in enumerate(kernels):
-            torch.mm(some, positions[image], out=masks[image])
-        return masks.unflatten(2, mask_features.shape[-2:])
+        return _make_each(kernels, mask_features)
 
     @staticmethod
     @once_differentiable
