@@ -45,9 +45,7 @@ def _without_softmax(
         best = _stream(features, names, embed)
     else:
         rows = _to_rows(embed(features))
-        # Tools that count operations trace a model, and see none inside a function.
-        whole = rows.requires_grad and not torch.jit.is_tracing()
-        if takes_fast(features) and whole:
+        if takes_fast(features, in_traces=False) and rows.requires_grad:
             best = _LargestOfAll.apply(to_autocast(rows), to_autocast(names))
         else:
             best = _largest(rows, names)

@@ -46,6 +46,7 @@ def takes_fast(
     on: str | None = None,
     in_graphs: bool = False,
     with_gradients: bool = True,
+    in_traces: bool = True,
     norm: nn.Module | None = None,
 ) -> bool:
     """Decide whether an operation takes its fast form now.
@@ -55,6 +56,8 @@ def takes_fast(
         on: The kind of device that the fast form is for; None for all.
         in_graphs: Whether the fast form can be part of a graph for all sizes.
         with_gradients: Whether the fast form is for code that may need gradients.
+        in_traces: Whether tools that count the operations of a traced model see those
+            of the fast form; not of one with its own gradient.
         norm: A norm that the fast form takes as a constant: not while its statistics
             are those of the batch.
     """
@@ -64,6 +67,8 @@ def takes_fast(
     elif _PLAIN.get():
         return False
     if not with_gradients and torch.is_grad_enabled():
+        return False
+    if not in_traces and torch.jit.is_tracing():
         return False
     if norm is not None and norm.training:
         return False

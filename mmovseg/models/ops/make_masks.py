@@ -29,9 +29,9 @@ def make_masks(kernels: Tensor, mask_features: Tensor) -> Tensor:
     """
     if takes_fast(mask_features, on='cpu'):
         kernels, mask_features = to_autocast(kernels), to_autocast(mask_features)
-        if torch.jit.is_tracing():  # tools that count operations see these
-            return _make_each(kernels, mask_features)
-        return _MakeEach.apply(kernels, mask_features)
+        own = takes_fast(mask_features, in_traces=False)
+        make = _MakeEach.apply if own else _make_each
+        return make(kernels, mask_features)
     return torch.einsum('bnc,bchw->bnhw', kernels, mask_features)
 
 
