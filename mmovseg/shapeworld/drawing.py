@@ -276,7 +276,7 @@ def draw_sample(
         size: Height and width in pixels, at least 32 (patterns show from 96 on).
         classes: Names of the classes that may be in the picture, of stuff and things.
         max_things: How many shapes are drawn at most, at least 1.
-        zoom: Factor of the shapes' radii, more than 0 and at most ``MAX_ZOOM``.
+        zoom: Factor of the shapes' radii, from 1 to ``MAX_ZOOM``.
 
     Returns:
         The picture. Every segment has at least one pixel, every shape keeps at
@@ -289,9 +289,9 @@ def draw_sample(
     """
     if size < 32:
         raise ValueError(f'size must be at least 32, got {size}.')
-    if max_things < 1 or not 0 < zoom <= MAX_ZOOM:
+    if max_things < 1 or not 1 <= zoom <= MAX_ZOOM:
         raise ValueError(
-            f'max_things must be at least 1 and zoom above 0, at most {MAX_ZOOM}, '
+            f'max_things must be at least 1 and zoom from 1 to {MAX_ZOOM}, '
             f'got {max_things} and {zoom}.'
         )
     unknown = set(classes) - set(CLASSES)

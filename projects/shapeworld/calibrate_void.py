@@ -3,11 +3,10 @@
     python -m projects.shapeworld.calibrate_void eovseg_tiny_shapeworld shapeworld
 
 Pictures show seen classes only, and none of a data set, and no name of another class
-is asked for. To choose CLIP's weight for
-unseen classes, every second class counts as unseen, though the model has been trained
-on it: what is chosen for them trusts CLIP too little. One number after the other takes
-the value of the best panoptic quality, and the table, in Markdown, has all that were
-tried.
+is asked for. To choose CLIP's weight for unseen classes, every second class counts as
+unseen, though the model has been trained on it: what is chosen for them trusts CLIP too
+little. One number after the other takes the value of the best panoptic quality, and the
+table, in Markdown, has all that were tried.
 """
 
 from __future__ import annotations

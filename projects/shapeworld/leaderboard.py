@@ -213,7 +213,8 @@ def make_card(lab: Board, name: str, config: str, seed: int, control: Path) -> d
         for key, value in read_json(exchanged)['metrics'].items()
     }
     speed = card['fps']
-    ms = speed.get('processor_ms_per_image') or 1000 / speed['images_per_second']
+    processor = speed.get('processor_ms_per_image')
+    ms = processor or 1000 / speed['images_per_second']
     return dict(
         name=name,
         config=Path(config).stem,
@@ -224,6 +225,7 @@ def make_card(lab: Board, name: str, config: str, seed: int, control: Path) -> d
         minutes=lab.count_minutes(run),
         parameters=card['model']['parameters'],
         ms_per_image=round(ms, 1),
+        clock='processor' if processor else 'wall',
         **{key: card[key] for key in ('date', 'git', 'hardware', 'versions')},
     )
 
@@ -318,6 +320,13 @@ def render(cards: Sequence[dict]) -> str:
             for row in read_rows()
             if row['Name'] in names and 'Note' in row
         ]
+        walls = {x['name'] for x in chosen if x.get('clock') != 'processor'}
+        if walls:
+            notes.append(
+                f'- "ms per image" of {", ".join(sorted(walls))} is that of a clock, '
+                'which other work on the machine lengthens; of all others it is the '
+                "processor's."
+            )
         parts += ['', *notes] if notes else []
         parts.append(
             f'\n![unseen quality against time](images/shapeworld_{size}.png)\n'

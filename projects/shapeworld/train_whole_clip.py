@@ -231,6 +231,7 @@ def train(args: argparse.Namespace) -> None:
     before = dict(step=0, seconds=0.0)
     if last.exists():
         before = restore(last, parts)
+        print(f'{last} has {before["step"]} steps. The rest has the options given now.')
     else:
         log.unlink(missing_ok=True)
         if args.text_from is None:
@@ -275,9 +276,9 @@ def read_stages(text: str) -> list[Stage]:
             raise argparse.ArgumentTypeError(
                 f'a side is a multiple of 8, at least 32, with 1 thing, got {part!r}'
             )
-        if not 0 < stage.zoom <= MAX_ZOOM:
+        if not 1 <= stage.zoom <= MAX_ZOOM:
             raise argparse.ArgumentTypeError(
-                f'a zoom is above 0 and at most {MAX_ZOOM}, got {part!r}'
+                f'a zoom is from 1 to {MAX_ZOOM}, got {part!r}'
             )
         stages.append(stage)
     if abs(sum(stage.share for stage in stages) - 1) > 1e-6:

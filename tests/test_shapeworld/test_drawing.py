@@ -136,7 +136,7 @@ def test_pictures_can_show_one_thing_and_show_it_near():
         for samples in (plain, near)
     ]
     assert areas[1] / areas[0] == pytest.approx(1.75**2, rel=0.1)
-    for wrong in (dict(max_things=0), dict(zoom=0), dict(zoom=1.8)):
+    for wrong in (dict(max_things=0), dict(zoom=0.9), dict(zoom=1.8)):
         with pytest.raises(ValueError, match='max_things must be at least 1 and zoom'):
             shapeworld.draw_sample(np.random.RandomState(0), 64, **wrong)
 

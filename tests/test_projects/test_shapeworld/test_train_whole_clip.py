@@ -101,7 +101,8 @@ def test_stages_follow_the_share_that_is_done(tool, capsys):
         ('64:1:1=0.5', 'shares sum up to 1'),
         ('60:1:1=1', 'multiple of 8'),
         ('64:0:1=1', 'with 1 thing'),
-        ('64:1:2=1', 'a zoom is above 0 and at most 1.75'),
+        ('64:1:2=1', 'a zoom is from 1 to 1.75'),
+        ('64:1:0.1=1', 'a zoom is from 1 to 1.75'),
         ('a', 'SIDE:THINGS:ZOOM=SHARE'),
         ('64:1:1..=1', 'SIDE:THINGS:ZOOM=SHARE'),
     ):
