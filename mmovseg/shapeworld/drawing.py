@@ -323,6 +323,7 @@ def draw_numbered(
     size: int = 128,
     max_things: int = 6,
     zoom: float = 1.0,
+    classes: Collection[str] | None = None,
 ) -> ShapeSample:
     """Draw a picture of a split; it depends on these arguments alone.
 
@@ -333,13 +334,20 @@ def draw_numbered(
         size: Height and width in pixels.
         max_things: See :func:`draw_sample`.
         zoom: See :func:`draw_sample`.
+        classes: Of the split, those that may be in the picture, by default all.
 
     Returns:
         See :func:`draw_sample`.
 
     Raises:
         KeyError: If there is no such split.
+        ValueError: If ``classes`` has one that the split does not show, and as
+            :func:`draw_sample`.
     """
-    stream, classes = SPLITS[split]
+    stream, shown = SPLITS[split]
+    if classes is None:
+        classes = shown
+    elif others := set(classes) - set(shown):
+        raise ValueError(f'The split {split!r} does not show {sorted(others)}.')
     rng = np.random.RandomState([seed, stream, number])
     return draw_sample(rng, size, classes, max_things, zoom)

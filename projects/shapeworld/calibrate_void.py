@@ -1,12 +1,14 @@
-"""Choose void and the weights of CLIP on seen classes alone.
+"""Choose void, the weights of CLIP and the overlap on seen classes alone.
 
-    python -m projects.shapeworld.calibrate_void eovseg_tiny_shapeworld shapeworld
+    python -m projects.shapeworld.calibrate_void \\
+        projects/shapeworld/recipes/eovseg_tiny_hold_out.py work_dirs/hold_out/iter_2000.pth
 
 Pictures show seen classes only, and none of a data set, and no name of another class
-is asked for. To choose CLIP's weight for unseen classes, every second class counts as
-unseen, though the model has been trained on it: what is chosen for them trusts CLIP too
-little. One number after the other takes the value of the best panoptic quality, and the
-table, in Markdown, has all that were tried.
+is asked for. Seen classes that the model was not trained on, as those of the recipe
+above, take the place of unseen ones. If it was trained on all, every second one counts
+as unseen: what is chosen for them then trusts CLIP too little. One number after the
+other takes the value of the best panoptic quality, and the table, in Markdown, has all
+that were tried, and the quality of trained classes and of the others.
 """
 
 from __future__ import annotations
@@ -32,13 +34,24 @@ from mmovseg.models.structures import MaskPrediction, TextEmbeddings
 from mmovseg.progress import Progress
 from mmovseg.shapeworld.drawing import CLASSES, SEEN, ShapeSample, draw_numbered
 
-# In the order in which they are chosen.
+# In the order in which they are chosen; names as in a config of a model.
 GRID = {
-    'void_scale': (0.1, 0.25, 0.5, 1.0, 2.0),
-    'void_gamma': (0.0, 0.25, 0.5, 1.0),
-    'alpha': (0.2, 0.4, 0.6, 0.8),
-    'beta': (0.4, 0.6, 0.8, 1.0),
+    'ensemble.void_scale': (0.1, 0.25, 0.5, 1.0, 2.0),
+    'ensemble.void_gamma': (0.0, 0.25, 0.5, 1.0),
+    'ensemble.alpha': (0.2, 0.4, 0.6, 0.8),
+    'ensemble.beta': (0.4, 0.6, 0.8, 1.0),
+    'fusion.iou_thr': (0.5, 0.6, 0.7, 0.8),
 }
+
+
+class Tried(NamedTuple):
+    """What a value of a number gave: panoptic quality, in percent."""
+
+    number: str
+    value: float
+    quality: float
+    trained: float
+    held_out: float
 
 
 class Seen(NamedTuple):
@@ -94,34 +107,37 @@ def measure(model: EOVSeg, text: TextEmbeddings, seen: Sequence[Seen]) -> np.nda
 @torch.no_grad()
 def calibrate(
     model: EOVSeg, pictures: Sequence[ShapeSample], grid: dict[str, Sequence[float]]
-) -> tuple[dict[str, float], list[tuple[str, float, float]]]:
-    """Choose the numbers of an ensemble one after the other; the model has them then.
+) -> tuple[dict[str, float], list[Tried]]:
+    """Choose numbers of a model one after the other; it has them then.
 
     Args:
         model: With a ``GeometricEnsemble``; it gets the vocabulary of seen classes.
         pictures: Of seen classes.
-        grid: Values by name of an attribute of the ensemble.
+        grid: Values by name of a number, such as ``'ensemble.alpha'``.
 
     Returns:
-        What was chosen, and every number that was tried with its panoptic quality.
+        What was chosen, and every number that was tried.
     """
     model.set_vocabulary('shapeworld_seen')
     text = model.encode_vocabulary(model.vocabulary)
-    every_second = torch.arange(len(SEEN)) % 2 == 0
-    text = text._replace(seen=every_second.to(text.weight.device))
+    if text.seen.all():
+        every_second = torch.arange(len(SEEN)) % 2 == 0
+        text = text._replace(seen=every_second.to(text.weight.device))
+    trained = text.seen.cpu().numpy()
     seen = [look(model, text, x, extract(model, x)) for x in pictures]
-    ensemble: Any = model.ensemble
     chosen, tried = {}, []
     with Progress(sum(map(len, grid.values())), 'Calibration', 'value') as progress:
-        for name, values in grid.items():
-            found = {}
+        for number, values in grid.items():
+            part, name = number.split('.')
             for value in values:
-                setattr(ensemble, name, value)
-                found[value] = float(np.nanmean(measure(model, text, seen)))
-                tried.append((name, value, found[value]))
+                setattr(getattr(model, part), name, value)
+                quality = measure(model, text, seen)
+                groups = quality, quality[trained], quality[~trained]
+                tried.append(Tried(number, value, *(float(np.nanmean(x)) for x in groups)))
                 progress.update()
-            chosen[name] = max(found, key=lambda x: found[x])
-            setattr(ensemble, name, chosen[name])
+            best = max(tried[-len(values) :], key=lambda x: x.quality)
+            chosen[number] = best.value
+            setattr(getattr(model, part), name, best.value)
     return chosen, tried
 
 
@@ -147,9 +163,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def check(model: Any, config: str) -> None:
     """Raise a ValueError if a model is none that can be calibrated."""
-    if getattr(model, 'ensemble', None) is None or len(model.vocabulary) != 58:
+    has_all = set(SEEN) <= set(model.vocabulary.names)
+    if getattr(model, 'ensemble', None) is None or not has_all:
         raise ValueError(
-            f'{config} has no ensemble, or not the 58 classes of ShapeWorld.'
+            f'{config} has no ensemble, or not all classes of shapeworld_seen.'
         )
 
 
@@ -169,11 +186,12 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         check(model, args.config)
         pictures = draw(args)
         chosen, tried = calibrate(model, pictures, GRID)
-    print('| number | value | PQ of seen classes |\n|---|--:|--:|')
-    for name, value, quality in tried:
-        mark = ' (chosen)' if chosen[name] == value else ''
-        print(f'| {name}{mark} | {value:g} | {quality:.1f} |')
-    options = ' '.join(f'model.ensemble.{k}={v:g}' for k, v in chosen.items())
+    print('| number | value | PQ | PQ trained | PQ held out |\n|---|--:|--:|--:|--:|')
+    for number, value, *quality in tried:
+        mark = ' (chosen)' if chosen[number] == value else ''
+        numbers = ' | '.join(f'{x:.1f}' for x in quality)
+        print(f'| {number}{mark} | {value:g} | {numbers} |')
+    options = ' '.join(f'model.{k}={v:g}' for k, v in chosen.items())
     print(f'\n--cfg-options {options}')
     return chosen
 

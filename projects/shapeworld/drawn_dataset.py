@@ -14,7 +14,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch.utils.data import Dataset
 
 from mmovseg.registry import DATASETS
-from mmovseg.shapeworld.drawing import CLASSES, SEEN, STUFF, draw_numbered
+from mmovseg.shapeworld.drawing import CLASSES, STUFF, draw_numbered
 from mmovseg.vocabulary import Vocabulary
 
 IGNORED = 255  # in the label map, where a thing is
@@ -44,21 +44,20 @@ class DrawnDataset(Dataset):
     Args:
         stages: ``(count, drawn, shown)`` of each :class:`Stage`, in order.
         seed: Of the pictures; another one than those of all evaluations.
+        vocabulary: Of the classes that pictures show, seen ones alone.
     """
 
     def __init__(
-        self, stages: Sequence[tuple[int, Sequence[int], int]], seed: int
+        self,
+        stages: Sequence[tuple[int, Sequence[int], int]],
+        seed: int,
+        vocabulary: str = 'shapeworld_seen',
     ) -> None:
         self.stages = [Stage(*stage) for stage in stages]
         self.ends = list(itertools.accumulate(stage.count for stage in self.stages))
         self.seed = seed
-        vocabulary = Vocabulary.load('shapeworld_seen')
-        self.labels = [
-            vocabulary.names.index(name) if name in SEEN else -1 for name in CLASSES
-        ]
-        self.metainfo = dict(
-            classes=vocabulary.names, vocabulary='shapeworld_seen', seed=seed
-        )
+        self.classes = Vocabulary.load(vocabulary).names
+        self.metainfo = dict(classes=self.classes, vocabulary=vocabulary, seed=seed)
 
     def __len__(self) -> int:
         return self.ends[-1]
@@ -67,13 +66,13 @@ class DrawnDataset(Dataset):
         """Return a picture, BGR, and its annotation."""
         stage = self.stages[bisect.bisect_right(self.ends, index)]
         drawn = stage.drawn[index % len(stage.drawn)]
-        sample = draw_numbered(self.seed, 'train', index, drawn)
+        sample = draw_numbered(self.seed, 'train', index, drawn, classes=self.classes)
         size = stage.shown, stage.shown
         image = cv2.resize(sample.image, size, interpolation=cv2.INTER_LINEAR)
         segments = cv2.resize(
             sample.segments.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
         )
-        labels = [self.labels[label] for label in sample.labels]
+        labels = [self.classes.index(CLASSES[label]) for label in sample.labels]
         is_thing = [label >= len(STUFF) for label in sample.labels]
         things = [number for number, thing in enumerate(is_thing) if thing]
         table = np.array(
