@@ -1,7 +1,8 @@
 """Choose void, the weights of CLIP and the overlap on seen classes alone.
 
     python -m projects.shapeworld.calibrate_void \\
-        projects/shapeworld/recipes/eovseg_tiny_hold_out.py work_dirs/hold_out/iter_2000.pth
+        projects/shapeworld/recipes/eovseg_tiny_hold_out.py \\
+        work_dirs/hold_out/iter_2000.pth
 
 Pictures show seen classes only, and none of a data set, and no name of another class
 is asked for. Seen classes that the model was not trained on, as those of the recipe
@@ -133,7 +134,9 @@ def calibrate(
                 setattr(getattr(model, part), name, value)
                 quality = measure(model, text, seen)
                 groups = quality, quality[trained], quality[~trained]
-                tried.append(Tried(number, value, *(float(np.nanmean(x)) for x in groups)))
+                tried.append(
+                    Tried(number, value, *(float(np.nanmean(x)) for x in groups))
+                )
                 progress.update()
             best = max(tried[-len(values) :], key=lambda x: x.quality)
             chosen[number] = best.value

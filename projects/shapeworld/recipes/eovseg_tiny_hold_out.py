@@ -1,4 +1,4 @@
-"""Train the tiny EOV-Seg on 38 of the 47 seen classes, on pictures that are drawn meanwhile.
+"""Train the tiny EOV-Seg on 38 of the 47 seen classes, on pictures drawn meanwhile.
 
 calibrate_void.py then chooses with the other nine in the place of unseen classes.
 

@@ -40,6 +40,7 @@ TRAINED = {
     'projects/shapeworld/configs/mmseg/san_tiny-vit-whole.py': FILES,
     'projects/shapeworld/configs/training_free/mask2former_tiny.py': FILES,
     'projects/shapeworld/configs/training_free/mask2former_tiny_leaderboard.py': FILES,
+    'projects/shapeworld/recipes/eovseg_tiny_hold_out.py': DRAWN,
     'projects/shapeworld/recipes/fcclip_tiny.py': DRAWN,
     'projects/shapeworld/recipes/fcclip_tiny_end.py': DRAWN,
 }
@@ -124,11 +125,14 @@ def test_every_config_for_these_pictures_is_listed():
 @pytest.mark.parametrize('path', TRAINED)
 def test_a_training_knows_the_seen_classes_alone(path):
     config = Config.fromfile(ROOT / path)
-    assert config.model.train_vocabulary == 'shapeworld_seen'
+    known = config.model.train_vocabulary
     dataset = innermost(config.train_dataloader.dataset)
     if TRAINED[path] == DRAWN:
         assert dataset.type == 'DrawnDataset'
+        assert known == dataset.get('vocabulary', 'shapeworld_seen')
+        assert set(Vocabulary.load(known).names) <= set(SEEN)
         return  # see the test of its pictures
+    assert known == 'shapeworld_seen'
     assert dataset.type == 'PanopticDataset'
     assert dataset.ann_file == 'annotations/panoptic_train.json'
     assert dataset.metainfo.vocabulary == 'shapeworld_seen'
@@ -206,6 +210,12 @@ def test_choices_ask_for_seen_classes_alone(monkeypatch):
     choose_margin.draw_stand_ins(32, 24, count=1)
     assert set(splits) == {'train'}
     assert set(choose_margin.STAND_INS) < set(SEEN)
+
+
+def test_what_stands_in_for_unseen_classes_is_held_out_of_its_training():
+    path = 'projects/shapeworld/recipes/eovseg_tiny_hold_out.py'
+    known = Vocabulary.load(Config.fromfile(ROOT / path).train_vocabulary).names
+    assert set(known) == set(SEEN) - set(choose_margin.STAND_INS)
 
 
 def test_every_module_of_the_project_is_listed():
