@@ -61,7 +61,9 @@ def compare_order(labels: Sequence[str], ours: Sequence, paper: Sequence) -> str
         text += f', {close} not so but within one standard deviation'
     if swapped:
         widest = [words for _, words in sorted(swapped)[:NAMED]]
-        text += f', {len(swapped)} not so and beyond it: {"; ".join(widest)}'
+        single = max(ours[i].count for i in known) == 1
+        beyond = '' if single else ' and beyond it'  # one seed has no deviation
+        text += f', {len(swapped)} not so{beyond}: {"; ".join(widest)}'
         more = len(swapped) - len(widest)
         text += f' and, with smaller gaps, {more} more' if more else ''
     return f'{text}.'

@@ -202,6 +202,7 @@ class Run(NamedTuple):
     seed: int
     options: tuple[tuple[str, Any], ...] = ()
     clip: str = VIT
+    iterations: int | None = None  # of the last training, if not by the size
 
     @property
     def loaded(self) -> Config:
@@ -214,7 +215,7 @@ class Run(NamedTuple):
         if self.options:
             return [self._replace(options=())]
         stages = STAGES.get(self.loaded.model.type, ())
-        return [self._replace(config=stage) for stage in stages]
+        return [self._replace(config=stage, iterations=None) for stage in stages]
 
     @property
     def depth(self) -> int:
@@ -225,6 +226,8 @@ def list_runs(names: Sequence[str], num_seeds: int) -> list[Run]:
     """List the runs of tables and all before them, each once, earlier stages first."""
     found: dict[Run, None] = {}
     for seed, name in itertools.product(range(num_seeds), names):
+        if seed not in list_seeds(name, num_seeds):
+            continue
         for row in TABLES[name]['Rows']:
             found |= dict.fromkeys(list_stages(row_run(name, row, seed)))
     return sorted(found, key=lambda run: run.depth)
@@ -238,7 +241,14 @@ def list_stages(run: Run) -> list[Run]:
 def row_run(name: str, row: dict, seed: int) -> Run:
     """Return the run of a row of a table with a seed."""
     options = tuple(row.get('Options', {}).items())
-    return Run(row['Config'], seed, options, TABLES[name].get('Clip', VIT))
+    table = TABLES[name]
+    clip, iterations = table.get('Clip', VIT), table.get('Iterations')
+    return Run(row['Config'], seed, options, clip, iterations)
+
+
+def list_seeds(name: str, num_seeds: int) -> range:
+    """Return the seeds of a table, which may have fewer than the others."""
+    return range(min(num_seeds, TABLES[name].get('Seeds', num_seeds)))
 
 
 class Lab:
@@ -307,7 +317,8 @@ class Lab:
         return self.path(run) / f'train/iter_{self.count_iterations(run)}.pth'
 
     def count_iterations(self, run: Run) -> int:
-        return self.iterations or self.size.iterations[run.loaded.model.type]
+        model = run.loaded.model.type
+        return self.iterations or run.iterations or self.size.iterations[model]
 
     def draw(self) -> None:
         """Draw the pictures, unless there are such."""
@@ -392,8 +403,9 @@ class Lab:
         seconds.append(time.perf_counter() - start - seconds[0])
         results = dict(
             key=self.key(run),
-            **run._replace(options=dict(run.options))._asdict(),
-            iterations=self.count_iterations(run),
+            **run._replace(
+                options=dict(run.options), iterations=self.count_iterations(run)
+            )._asdict(),
             seconds=dict(zip(('train', 'test'), seconds, strict=True)),
             metrics=metrics,
         )
@@ -460,7 +472,9 @@ def measure(lab: Lab, name: str, num_seeds: int) -> list[dict[str, Value]]:
     """Average what was measured, per row and by the name of the number."""
     rows = []
     for row in TABLES[name]['Rows']:
-        seeds = [lab.read(row_run(name, row, seed)) for seed in range(num_seeds)]
+        seeds = [
+            lab.read(row_run(name, row, seed)) for seed in list_seeds(name, num_seeds)
+        ]
         rows.append({})
         for title, (key, factor) in METRICS[name.split('-')[0]].items():
             values = [x[key] * factor for x in seeds if x.get(key) is not None]
@@ -483,8 +497,6 @@ def write_report(page: Path, images: Path, args: argparse.Namespace, lab: Lab) -
         f'{pictures if lab.drawn else "pictures of --data"}; ours are means ± '
         'standard deviations over the seeds.\n'
     ]
-    if args.seeds == 1:
-        parts.append('One seed has no deviation: every other order is beyond it.\n')
     for name in args.tables:
         rows = measure(lab, name, args.seeds)
         table = TABLES[name]

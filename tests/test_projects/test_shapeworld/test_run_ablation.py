@@ -85,10 +85,11 @@ def print_of_papers():
 
 def test_figures_of_papers_are_those_of_the_metafiles(tool):
     printed = print_of_papers()
-    assert set(tool.TABLES) - set(printed) == {'deop-7'}  # of the supplement
+    # Table 7 is in the supplement, and one has rows of another.
+    assert set(tool.TABLES) - set(printed) == {'deop-7', 'eovseg-5-long'}
     for name, table in tool.TABLES.items():
         assert table['Order'] in table['Paper']
-        if name in ('deop-7', 'eovseg-10'):
+        if name in ('deop-7', 'eovseg-5-long', 'eovseg-10'):
             continue
         columns = [
             column['Name'].removeprefix('COCO-Stuff ').lower()
@@ -185,7 +186,7 @@ def test_shared_runs_are_listed_once_and_after_their_stages(tool):
         assert set(run.parents) <= set(runs[:index])
     assert sum(run.config == 'deop_tiny_shapeworld-zs' for run in runs) == 2
     full = [run for run in runs if run.config == 'eovseg_tiny_shapeworld']
-    assert len(full) == 2 * (1 + 14)
+    assert len(full) == 2 * (1 + 14) + 1
     assert {run.config for run in runs if run.depth == 0 and 'zs' in run.config} == {
         'prompt_tiny_shapeworld-zs'
     }
@@ -264,6 +265,23 @@ def test_a_table_chooses_the_clip_of_all_its_stages(tool, lab):
         if step.type == 'CropClass'
     }
     assert sizes == {64, 96}
+
+
+def test_a_table_chooses_its_iterations_and_seeds(tool, lab):
+    long = tool.list_runs(['eovseg-5-long'], 3)
+    assert {(run.seed, run.iterations) for run in long} == {(0, 6000)}
+    tables = tool.TABLES
+    assert all(
+        row in tables['eovseg-5']['Rows'] for row in tables['eovseg-5-long']['Rows']
+    )
+    usual = tool.list_runs(['eovseg-5'], 1)
+    assert not {lab.path(run) for run in long} & {lab.path(run) for run in usual}
+    assert lab.run_all(long) == []
+    steps = [words for name, _, words in lab.calls if name == 'train']
+    assert all('train_cfg.max_iters=6000' in words for words in steps)
+    assert len(steps) == len(tool.measure(lab, 'eovseg-5-long', 3)) == 3
+    lab.iterations = 3
+    assert lab.count_iterations(long[0]) == 3
 
 
 def test_options_are_evaluations_of_one_training(tool, lab):
@@ -351,6 +369,9 @@ def test_orders_are_compared_by_pairs(report, monkeypatch):
         "2 of 5 pairs as in the paper (Kendall's tau -0.18), 1 not so but within one "
         'standard deviation, 2 not so and beyond it: b above d; a above d.'
     )
+    single = [value._replace(std=0.0, count=1) for value in ours]
+    text = report.compare_order(labels, single, paper)
+    assert text.endswith('), 3 not so: b above d; a above d; b above c.')
     monkeypatch.setattr(report, 'NAMED', 1)
     text = report.compare_order(labels, ours, paper)
     assert text.endswith('it: b above d and, with smaller gaps, 1 more.')
