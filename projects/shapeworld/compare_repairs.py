@@ -4,8 +4,9 @@
 
 Every row changes the attention of the last blocks and trains nothing: patch severance
 of DeOP (GPS by its degrees in the last blocks; MPS, which is given the true masks),
-SCLIP, ClearCLIP, NACLIP and MaskCLIP's value path. Those with "in a whole block" keep
-the residual sum and the feed-forward network that the methods leave out. Of pictures
+SCLIP, ClearCLIP, NACLIP, MaskCLIP's value path and PEARL's rotation of keys. Those with
+"in a whole block" keep the residual sum and the feed-forward network that the methods
+leave out; the rotation "alone" leaves them out, which its paper may not. Of pictures
 that no training has seen, patches and true masks, whose patches are averaged, are
 compared with all 58 classes and their synonyms. The table is Markdown: per cent named
 rightly.
@@ -38,6 +39,7 @@ KINDS = {'textures': STUFF, 'solid': SOLID, 'patterned': PATTERNED}
 SURE = 20.0  # mask logit of a probability of one
 REPAIR = 'AttentionRepairLayer'
 WHOLE = dict(residual_scale=1.0, feed_forward=True)
+ALONE = dict(residual_scale=0.0, feed_forward=False)
 
 
 def _gps(*alphas: float) -> list[dict]:
@@ -64,6 +66,8 @@ ROWS = {
     'ClearCLIP': _repair('clearclip'),
     'NACLIP': _repair('naclip'),
     "MaskCLIP's values": _repair('maskclip'),
+    "PEARL's rotation": _repair('pearl'),
+    "PEARL's rotation alone": _repair('pearl', **ALONE),
     'ClearCLIP in a whole block': _repair('clearclip', **WHOLE),
     'NACLIP in a whole block': _repair('naclip', **WHOLE),
     'SCLIP behind GPS, 1': [*_gps(1, 1)[:1], *_repair('sclip')],

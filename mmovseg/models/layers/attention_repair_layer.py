@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmovseg.registry import MODELS
 
-from ..ops import attend
+from ..ops import at_least_float32, attend, without_autocast
 from .vit_blocks import read_attention
 
 
@@ -18,6 +18,7 @@ class _Mode(NamedTuple):
     pairs: tuple[str, ...]  # what is compared with itself; nothing: values alone
     plain: bool  # no residual sum, no feed-forward network
     near: bool = False  # neighbors count more
+    turned: bool = False  # queries are compared with keys that are turned to them
 
 
 MODES = {
@@ -25,6 +26,7 @@ MODES = {
     'clearclip': _Mode(('query',), plain=True),
     'naclip': _Mode(('key',), plain=True, near=True),
     'maskclip': _Mode((), plain=True),
+    'pearl': _Mode((), plain=False, turned=True),
 }
 
 
@@ -47,9 +49,14 @@ class AttentionRepairLayer(nn.Module):
     * ``'maskclip'``: ``v``, and the block ends likewise. Source: MaskCLIP, arXiv
       2112.01071, section 3.2, whose formula is of values and projections alone. With
       the residual sum and the network it is ``PatchSeveranceLayer(alpha=1)``.
+    * ``'pearl'``: ``softmax(q (k r)ᵀ / √c) v``, in a block that is as it was otherwise.
+      ``r`` is the rotation that brings the keys of a head nearest to its queries; see
+      :func:`turn_keys`. Source: the abstract of PEARL, arXiv 2603.21528, and the
+      closed form of orthogonal Procrustes problems. The second step of PEARL, which
+      smooths the scores of classes, is no part of a CLIP and is not here.
 
     Args:
-        mode: One of the four.
+        mode: One of the five.
         residual_scale: Factor of the block's input in the residual sum; None is that
             of the mode.
         feed_forward: Whether the block goes on with its feed-forward network; None is
@@ -118,6 +125,11 @@ class AttentionRepairLayer(nn.Module):
         if self.needs_grid:
             assert grid is not None
             near = gaussian_nearness(grid, self.gaussian_std).to(values)[None]
+        if self._form.turned:
+            key = turn_keys(compared['query'], compared['key'], parts.num_heads)
+            return parts.project(
+                attend(compared['query'], key, values, parts.num_heads)
+            )
         if not self._form.pairs:
             return parts.project(values)
         mixed = [
@@ -125,6 +137,34 @@ class AttentionRepairLayer(nn.Module):
             for x in self._form.pairs
         ]
         return parts.project(sum(mixed[1:], mixed[0]))
+
+
+def turn_keys(query: Tensor, key: Tensor, num_heads: int) -> Tensor:
+    """Turn the keys of every head so that they are nearest to its queries.
+
+    Args:
+        query: Of all tokens, ``[B, L, C]``.
+        key: The same, ``[B, L, C]``.
+        num_heads: Parts of the channels, of c each.
+
+    Returns:
+        ``k r``, ``[B, L, C]``, where ``r`` is orthogonal, ``[c, c]``, and ``‖k r - q‖``
+        is least: ``u vᵀ`` of the singular value decomposition ``u s vᵀ = kᵀ q``.
+
+    Example:
+        >>> key = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])
+        >>> query = torch.tensor([[[0.0, 1.0], [-2.0, 0.0]]])  # turned by 90 degrees
+        >>> turn_keys(query, key, num_heads=1).round().tolist()
+        [[[0.0, 1.0], [-2.0, 0.0]]]
+    """
+    q, k = (
+        at_least_float32(x).unflatten(-1, (num_heads, -1)).transpose(1, 2)
+        for x in (query, key)
+    )
+    with without_autocast(k.device):
+        u, _, v = torch.linalg.svd(k.mT @ q)  # [B, heads, c, c]; v is transposed
+        turned = k @ u @ v
+    return turned.transpose(1, 2).flatten(2).to(key.dtype)
 
 
 def gaussian_nearness(grid: tuple[int, int], std: float) -> Tensor:

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from scipy.linalg import orthogonal_procrustes
 from torch import nn
 
 from mmovseg.models.backbones import DenseCLIPViT, SeveredViT
@@ -8,7 +9,11 @@ from mmovseg.models.layers import (
     PatchSeveranceLayer,
     run_severed,
 )
-from mmovseg.models.layers.attention_repair_layer import gaussian_nearness
+from mmovseg.models.layers.attention_repair_layer import (
+    MODES,
+    gaussian_nearness,
+    turn_keys,
+)
 
 CHANNELS, HEADS, GRID = 8, 2, (2, 3)
 
@@ -59,6 +64,32 @@ def test_formulas(attention, tokens, mode, kinds):
     torch.testing.assert_close(found, by_definition(attention, tokens, kinds, near))
 
 
+def test_keys_are_turned_head_by_head(attention, tokens):
+    weights = attention.in_proj_weight.view(3, CHANNELS, CHANNELS)
+    biases = attention.in_proj_bias.view(3, CHANNELS)
+    q, k, v = (tokens @ w.T + b for w, b in zip(weights, biases, strict=True))
+    width, mixed = CHANNELS // HEADS, []
+    for image in range(2):
+        heads = []
+        for head in range(HEADS):
+            part = slice(head * width, (head + 1) * width)
+            keys, queries = k[image, :, part], q[image, :, part]
+            turn, _ = orthogonal_procrustes(keys.detach(), queries.detach())
+            turned = keys @ torch.from_numpy(turn)
+            weight = (queries @ turned.T / width**0.5).softmax(-1)
+            heads.append(weight @ v[image, :, part])
+        mixed.append(torch.cat(heads, -1))
+    expected = attention.out_proj(torch.stack(mixed))
+    found = AttentionRepairLayer('pearl')(attention, tokens)
+    torch.testing.assert_close(found, expected)
+    half = q.bfloat16(), k.bfloat16()
+    with torch.autocast('cpu', torch.bfloat16):
+        turned = turn_keys(*half, HEADS)
+    assert turned.dtype == torch.bfloat16
+    expected = turn_keys(*(x.float() for x in half), HEADS)
+    torch.testing.assert_close(turned.float(), expected, atol=0.02, rtol=0.01)
+
+
 def test_values_alone_are_those_of_full_severance(attention, tokens):
     found = AttentionRepairLayer('maskclip')(attention, tokens)
     expected = PatchSeveranceLayer('generalized', 1.0)(attention, tokens, None)
@@ -93,7 +124,7 @@ def test_blocks_may_go_on_as_with_severance(block, seed):
     assert not torch.allclose(kept, expected)
 
 
-@pytest.mark.parametrize('mode', ['sclip', 'clearclip', 'naclip', 'maskclip'])
+@pytest.mark.parametrize('mode', MODES)
 def test_towers_take_them_by_name_with_and_without_prompts(mode, seed):
     entry = dict(block=-1, type='AttentionRepairLayer', mode=mode)
     images = torch.randn(1, 3, 32, 48)
