@@ -337,8 +337,11 @@ def _check_component(config: Any, path: str) -> Iterator[str]:
             if close:
                 yield f'{place}.type: {kind!r} is unknown; did you mean {close!r}?'
             continue
+        read_outside = {'type', '_scope_'}
+        if place.split('.')[-2:-1] == ['severance']:
+            read_outside.add('block')  # says where the layer goes
         for key in part:
-            if key in accepted or key in ('type', '_scope_'):
+            if key in accepted or key in read_outside:
                 continue
             close = closest(key, accepted)
             hint = f'did you mean {close!r}?' if close else f'known: {accepted}'

@@ -87,6 +87,17 @@ def test_foreign_parts_and_own_variables_are_left_alone():
     )
 
 
+@pytest.mark.parametrize('kind', ['PatchSeveranceLayer', 'AttentionRepairLayer'])
+def test_severed_blocks_may_name_their_layer(kind):
+    entry = dict(block=-1, type=kind, mode='sclip')
+    cfg = load_config('deop_tiny_shapeworld-zs')
+    cfg.model.backbone.severance = [entry]
+    check_config(cfg)
+    cfg.model.backbone.severance = [entry | dict(layer=1)]
+    with pytest.raises(ValueError, match=rf'severance\.0\.layer: {kind} has no such'):
+        check_config(cfg)
+
+
 def test_downloads_are_switched_off():
     model = dict(
         backbone=dict(model_name='RN50', pretrained='openai'),
