@@ -29,8 +29,8 @@ class PresenceFilter:
             pools. A part is at least a position of the map.
 
     Raises:
-        ValueError: If ``num_names`` is below 1, or ``grids`` is empty or has a number
-            below 1.
+        ValueError: If ``num_names`` is no whole number of at least 1, or ``grids`` is
+            empty or has another number.
 
     Example:
         >>> import torch
@@ -46,13 +46,19 @@ class PresenceFilter:
     def __init__(
         self, num_names: int = 64, grids: Sequence[int] = (1, 2, 4, 8)
     ) -> None:
-        if num_names < 1:
+        if not _is_count(num_names):
             raise ValueError(
-                f'presence_filter.num_names must be at least 1, got {num_names}.'
+                'presence_filter.num_names must be a whole number of at least 1, got '
+                f'{num_names!r}.'
             )
-        if not grids or min(grids) < 1:
+        if (
+            not isinstance(grids, Sequence)
+            or not grids
+            or not all(map(_is_count, grids))
+        ):
             raise ValueError(
-                f'presence_filter.grids are numbers of at least 1, got {grids}.'
+                'presence_filter.grids are whole numbers of at least 1, such as '
+                f'(1, 2, 4), got {grids!r}.'
             )
         self.num_names = num_names
         self.grids = tuple(grids)
@@ -106,6 +112,10 @@ class PresenceFilter:
         kept = torch.zeros_like(rating, dtype=torch.bool)
         kept[order[: self.num_names]] = True
         return kept
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _cut(length: int, count: int) -> list[tuple[int, int]]:

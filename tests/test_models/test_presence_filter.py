@@ -63,7 +63,13 @@ def test_parts_cover_the_map_and_shrink_to_a_position():
     assert len(masks.flatten(1).unique(dim=0)) == len(masks)
 
 
-@pytest.mark.parametrize('bad', [dict(num_names=0), dict(grids=()), dict(grids=(0,))])
+@pytest.mark.parametrize(
+    'bad',
+    [
+        *(dict(num_names=x) for x in (0, 2.5, '20', True, None)),
+        *(dict(grids=x) for x in ((), (0,), (1.5,), 4, ('a',))),
+    ],
+)
 def test_wrong_arguments(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         PresenceFilter(**bad)

@@ -90,6 +90,10 @@ class MaskFusion(BaseModule):
             rounding.
         init_cfg: Unused, there are no parameters.
 
+    Raises:
+        ValueError: If a threshold is outside [0, 1], or ``max_per_image`` or
+            ``max_pixels`` is below 1.
+
     Example:
         >>> import torch
         >>> from mmengine.structures import BaseDataElement
@@ -134,6 +138,11 @@ class MaskFusion(BaseModule):
                 'max_pixels and max_per_image must be at least 1, got '
                 f'{max_pixels} and {max_per_image}.'
             )
+        for name, value in dict(
+            object_mask_thr=object_mask_thr, iou_thr=iou_thr
+        ).items():
+            if not 0 <= value <= 1:
+                raise ValueError(f'fusion.{name} must be in [0, 1], got {value}.')
         self.panoptic = panoptic
         self.instance = instance
         self.semantic = semantic

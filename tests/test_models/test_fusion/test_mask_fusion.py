@@ -589,6 +589,13 @@ def test_can_be_built_by_name():
         MaskFusion(max_pixels=0)
 
 
+@pytest.mark.parametrize('name', ['iou_thr', 'object_mask_thr'])
+@pytest.mark.parametrize('value', [-0.1, 80, float('nan')])
+def test_shares_are_from_0_to_1(name, value):
+    with pytest.raises(ValueError, match=rf'fusion\.{name} must be in \[0, 1\]'):
+        MaskFusion(**{name: value})
+
+
 def test_disagreeing_input_is_refused():
     fusion = MaskFusion()
     prediction = MaskPrediction(torch.randn(2, 4, 4), torch.randn(2, 4, 8, 8))
