@@ -27,7 +27,7 @@ def add_example_files(vocabulary: Vocabulary, words: Iterable[str]) -> Vocabular
 
     Raises:
         ValueError: If a word is neither, a class or file does not exist, a photo has
-            no mask, or an example cannot be used.
+            no mask or a mask no photo, or an example cannot be used.
     """
     for word in words:
         for name, image, mask in _read_word(word):
@@ -68,6 +68,13 @@ def _read_folder(folder: Path) -> Sequence[tuple[str, str, str]]:
                     f'{path.stem}{MASK}.png next to it.'
                 )
             found.append((group.name, str(path), str(mask)))
+        used = {mask for _, _, mask in found}
+        for mask in masks.values():
+            if str(mask) not in used:
+                raise ValueError(
+                    f'--examples {printable(folder)}: {printable(mask)} has no photo '
+                    f'{mask.stem.removesuffix(MASK)}.jpg next to it.'
+                )
     if not found:
         raise ValueError(f'--examples {printable(folder)} has no example: {FORM}.')
     return found

@@ -49,7 +49,8 @@ def read_similarity(source: str, names: Sequence[str]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is another one, lacks a class, or the matrix is wrong.
+        ValueError: If the file is another one, lacks a class or has it twice, or the
+            matrix is wrong.
     """
     if source == WORDS:
         return compare_words(names)
@@ -57,13 +58,17 @@ def read_similarity(source: str, names: Sequence[str]) -> np.ndarray:
         raise ValueError(f'similarity is {WORDS!r} or a .json file, got {source!r}.')
     try:
         content = json.loads(Path(source).read_text(encoding='utf-8'))
-        known = {name_key(name): i for i, name in enumerate(content['names'])}
+        keys = [name_key(name) for name in content['names']]
+        known = {key: i for i, key in enumerate(keys)}
         matrix = np.array(content['similarity'], float)
     except (KeyError, TypeError, UnicodeDecodeError, ValueError) as error:
         raise ValueError(
             f'{source} must have "names" and "similarity", a matrix in their order '
             f'({type(error).__name__}: {error}).'
         ) from error
+    if len(known) < len(keys):
+        again = next(key for i, key in enumerate(keys) if key in keys[:i])
+        raise ValueError(f'{source} has {again!r} twice in "names".')
     missing = [name for name in names if name_key(name) not in known]
     if missing:
         raise ValueError(

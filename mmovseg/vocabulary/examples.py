@@ -40,7 +40,7 @@ def read_example(pair: Any, where: str) -> Example:
     Args:
         pair: Image and mask. An image is a path, an array (BGR, as everywhere in
             OpenMMLab) or a Pillow image; a mask too, of the same size, where all that
-            is not 0 is the object. Arrays of masks may be of bools.
+            is above 0 is the object. Arrays of masks may be of bools.
         where: What errors call it.
 
     Raises:

@@ -153,12 +153,15 @@ class Vocabulary:
         """Return the label of a class by any of its names.
 
         Raises:
+            TypeError: If the name is no string.
             ValueError: If there is no such class, or several have the name.
 
         Example:
             >>> Vocabulary.from_names(['dog; puppy', 'cat']).find('Puppy')
             0
         """
+        if not isinstance(name, str):
+            raise TypeError(f'The name of a class is a string, got {name!r}.')
         found = {
             label
             for key, label in zip(self.keys, self.class_ids, strict=True)
@@ -189,7 +192,8 @@ class Vocabulary:
                 :func:`~mmovseg.vocabulary.examples.read_example`.
 
         Raises:
-            TypeError: If it is no list of pairs, or a part is of another type.
+            TypeError: If the name is no string, the examples are no list of pairs, or
+                a part is of another type.
             ValueError: If there is no such class or no example, an image cannot be
                 read, or a mask is empty or of another size than its image.
 

@@ -57,6 +57,7 @@ def test_labels_with_other_examples_are_not_mixed(folder, tmp_path, capsys):
         ('snow=a.jpg,b.png', 'a.jpg does not exist'),
         ('{root}', 'has no example'),
         ('{root}/lonely', 'a.png has no mask a_mask.png next to it'),
+        ('{root}/mask', 'b_mask.png has no photo b.jpg next to it'),
     ],
 )
 def test_bad_examples(folder, word, message, capsys):
@@ -64,7 +65,10 @@ def test_bad_examples(folder, word, message, capsys):
     (folder / 'lonely' / 'snow' / 'a.png').touch()
     empty = folder / 'empty' / 'b'
     empty.mkdir(parents=True, exist_ok=True)
-    word = word.replace('{root}/lonely', str(folder / 'lonely'))
+    (folder / 'mask' / 'snow').mkdir(parents=True, exist_ok=True)
+    (folder / 'mask' / 'snow' / 'b_mask.png').touch()
+    for name in ('lonely', 'mask'):
+        word = word.replace(f'{{root}}/{name}', str(folder / name))
     word = word.replace('{root}', str(folder / 'empty'))
     with pytest.raises(SystemExit, match=message):
         main(['vocabulary', 'snow, sky', '--examples', word])

@@ -146,6 +146,9 @@ def test_a_matrix_from_a_file(tmp_path):
         path.write_text(json.dumps(content | change))
         with pytest.raises(ValueError, match='must be 4 x 4, symmetric'):
             read_similarity(str(path), names)
+    path.write_text(json.dumps(content | dict(names=['dog', 'cat', 'cat'])))
+    with pytest.raises(ValueError, match=r"has 'cat' twice"):
+        read_similarity(str(path), ['dog', 'cat'])
     path.write_text('{}')
     with pytest.raises(ValueError, match='must have "names" and "similarity"'):
         read_similarity(str(path), names)

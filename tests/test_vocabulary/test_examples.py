@@ -72,6 +72,11 @@ def test_what_is_no_list_of_pairs(bad):
         NAMES.add_examples('snow', bad)
 
 
+def test_a_class_is_chosen_by_name_alone(pair):
+    with pytest.raises(TypeError, match='name of a class is a string, got 0'):
+        NAMES.add_examples(0, [pair])
+
+
 def test_an_unknown_class_gets_a_hint(pair):
     with pytest.raises(ValueError, match=r"no class 'snwo'\. Did you mean 'snow'"):
         NAMES.add_examples('snwo', [pair])
