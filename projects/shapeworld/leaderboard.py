@@ -29,6 +29,7 @@ from matplotlib.figure import Figure
 
 from mmovseg.analysis.exchanged_names import shuffle_names
 from mmovseg.analysis.run_card import write_card
+from mmovseg.command_line import exit_on_error
 from mmovseg.datasets.preparation import read_json
 from mmovseg.fileio import did_you_mean, write_atomic
 from mmovseg.vocabulary import Vocabulary
@@ -89,7 +90,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error('--seeds and --jobs must be at least 1.')
     if args.iterations is not None and args.iterations < 2:
         parser.error(f'--iterations must be at least 2, got {args.iterations}.')
-    known = [row['Name'] for row in read_rows()]
+    with exit_on_error():
+        known = [row['Name'] for row in read_rows()]
     for name in args.rows or ():
         if name not in known:
             hint = did_you_mean(name, known)
@@ -101,8 +103,29 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def read_rows() -> list[dict[str, Any]]:
-    """Return the rows: name, config, and what else leaderboard.yml explains."""
-    return yaml.safe_load(ROWS.read_text(encoding='utf-8'))['Rows']
+    """Return the rows: name, config, and what else leaderboard.yml explains.
+
+    Raises:
+        ValueError: If the file is no YAML, or a row lacks something, has something
+            else or the name of another one.
+    """
+    try:
+        rows = yaml.safe_load(ROWS.read_text(encoding='utf-8'))['Rows']
+    except yaml.YAMLError as error:
+        raise ValueError(f'{ROWS.name} is no YAML: {error}') from error
+    names = set()
+    for row in rows:
+        if not {'Name', 'Config'} <= set(row) <= {'Name', 'Config', 'Stages', 'Note'}:
+            raise ValueError(
+                f'{ROWS.name}: a row has Name and Config, and Stages and Note if need '
+                f'be, got {row}.'
+            )
+        if row['Name'] in names:
+            raise ValueError(f'{ROWS.name} has two rows {row["Name"]!r}.')
+        names.add(row['Name'])
+        if not isinstance(row.get('Stages', []), list):
+            raise ValueError(f'{ROWS.name}: Stages of {row["Name"]} must be a list.')
+    return rows
 
 
 def find_config(text: str) -> str:
@@ -402,8 +425,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_exchanged_names(control)
     rows = [row for row in read_rows() if row['Name'] in (args.rows or [row['Name']])]
     configs = {row['Name']: find_config(row['Config']) for row in rows}
+    with exit_on_error():  # before anything is drawn
+        runs = list_runs(configs.values(), args.seeds, control)
     lab.draw()
-    runs = list_runs(configs.values(), args.seeds, control)
     missing = len(lab.find_missing(runs))
     print(f'{len(runs)} runs, {missing} to do, below {lab.folder}', flush=True)
     errors = lab.run_all(runs)

@@ -183,6 +183,29 @@ def test_wrong_options_are_named(words, capsys):
     assert words[0].removesuffix('s') in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ('rows', 'message'),
+    [
+        ('- Name: Mine', 'a row has Name and Config'),
+        (
+            '- {Name: Mine, Configs: fcclip_tiny_shapeworld}',
+            'a row has Name and Config',
+        ),
+        ('- {Name: Mine, Config: fcclip_tiny, Stages: b}', 'Stages of Mine must be'),
+        ('- {Name: Mine, Config: a}\n- {Name: Mine, Config: b}', "two rows 'Mine'"),
+        ('- Name: Mine\n Config: a', 'is no YAML'),
+        ('- {Name: Mine, Config: zzz}', "'zzz' is neither a file nor packaged"),
+    ],
+)
+def test_wrong_rows_are_named(rows, message, monkeypatch, tmp_path):
+    path = tmp_path / 'rows.yml'
+    path.write_text(f'Rows:\n{rows}\n')
+    monkeypatch.setattr(leaderboard, 'ROWS', path)
+    with pytest.raises(SystemExit, match=message):
+        leaderboard.main(['--rows', 'Mine', '--work-dir', str(tmp_path)])
+    assert not (tmp_path / 'small/data').exists()
+
+
 def test_the_page_of_the_clone_is_made_of_its_cards():
     cards = leaderboard.load_cards(leaderboard.CARDS)
     if cards:
