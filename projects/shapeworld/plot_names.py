@@ -1,6 +1,6 @@
 """Draw quality, recall and time against the number of names.
 
-    python -m projects.shapeworld.plot_names docs/images/many_names.png \
+    python -m projects.shapeworld.plot_names docs/images/many_names.png \\
         docs/measurements/names_tiny.json docs/measurements/names_tiny-eovseg.json
 
 The files are what tools/analysis_tools/many_names.py --out has written. There is a row
@@ -66,6 +66,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('picture', type=Path, help='file to write (.png)')
     parser.add_argument('cards', nargs='+', type=Path, help='of many_names.py --out')
     args = parser.parse_args(argv)
+    if args.picture.suffix.lower() != '.png':
+        # One who forgets the picture would lose the first card.
+        parser.error(f'the picture comes first and ends with .png, got {args.picture}.')
     cards = {}
     with exit_on_error():
         for path in args.cards:

@@ -26,6 +26,9 @@ def test_files(tmp_path):
     card.write_text(json.dumps(dict(rows=ROWS)))
     main([str(picture), str(card)])
     assert picture.read_bytes().startswith(b'\x89PNG')
+    with pytest.raises(SystemExit):
+        main([str(card), str(card)])  # which would lose the first card
+    assert json.loads(card.read_text()) == dict(rows=ROWS)
     card.write_text('[]')
     with pytest.raises(SystemExit, match='has no rows of names'):
         main([str(picture), str(card)])
