@@ -1,6 +1,6 @@
 """Choose the margin of examples on seen classes alone.
 
-    python -m projects.shapeworld.choose_margin eovseg_tiny_shapeworld shapeworld
+    python -m projects.shapeworld.choose_margin eovseg_tiny_shapeworld tiny-eovseg
 
 Every fifth seen class stands in for an unseen one: the ensemble takes it for unseen,
 and other pictures give examples of it. It has its name, which works, and then a word
@@ -142,7 +142,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='of an EOV-Seg, for ShapeWorld')
-    parser.add_argument('checkpoint', help="file, or 'shapeworld': packaged")
+    parser.add_argument('checkpoint', help='file, tiny or tiny-eovseg')
     parser.add_argument('--num-pictures', type=int, default=100)
     parser.add_argument('--image-size', type=int, default=192)
     parser.add_argument('--seed', type=int, default=23, help='of the pictures [23]')

@@ -1,6 +1,6 @@
 """Evaluate a model with 1, 5 and 20 examples of each class that it has not seen.
 
-    python -m projects.shapeworld.evaluate_examples eovseg_tiny_shapeworld shapeworld
+    python -m projects.shapeworld.evaluate_examples eovseg_tiny_shapeworld tiny-eovseg
 
 Examples are objects of other drawings with their true masks. One pass over the test set
 serves all numbers of examples. Examples make a class seen, so these figures are no
@@ -106,7 +106,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file, or the name of a packaged one')
-    parser.add_argument('checkpoint', help="file, or 'shapeworld': packaged")
+    parser.add_argument('checkpoint', help='file, tiny or tiny-eovseg')
     parser.add_argument('--counts', type=int, nargs='+', default=[0, 1, 5, 20])
     parser.add_argument('--seed', type=int, default=31, help='of examples [31]')
     parser.add_argument('--image-size', type=int, default=192, help='of examples [192]')

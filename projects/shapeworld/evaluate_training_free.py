@@ -2,7 +2,7 @@
 
     python tools/dataset_converters/make_shapeworld.py --size full --num-train 3000
     python tools/train.py projects/shapeworld/configs/training_free/mask2former_tiny.py
-    python -m projects.shapeworld.evaluate_training_free \
+    python -m projects.shapeworld.evaluate_training_free \\
         work_dirs/mask2former_tiny/iter_2400.pth
 
 The network knows the 47 seen classes by their numbers, CLIP has read all names. Nothing

@@ -1,6 +1,6 @@
 """Make a small file of a training's checkpoint: what was trained, in half precision.
 
-    python -m projects.shapeworld.export_checkpoint work_dirs/demo/train/iter_500.pth \
+    python -m projects.shapeworld.export_checkpoint work_dirs/demo/train/iter_500.pth \\
         mmovseg/models/tiny_eovseg/eovseg_tiny_shapeworld.safetensors
 
 Left out are the optimizer and the frozen weights that are packaged anyway, where the

@@ -19,7 +19,7 @@ def parse_args():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file, or the name of a packaged one')
-    parser.add_argument('checkpoint', help="file, or 'shapeworld': packaged")
+    parser.add_argument('checkpoint', help='file, tiny or tiny-eovseg')
     parser.add_argument('--num-images', type=int, default=100)
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument(

@@ -1,6 +1,6 @@
 """Show how quality, time and memory change as the list of names grows.
 
-    python tools/analysis_tools/many_names.py eovseg_tiny_shapeworld shapeworld \\
+    python tools/analysis_tools/many_names.py eovseg_tiny_shapeworld tiny-eovseg \\
         --names 58 200 500 1000 2000 --keep all 20 64
     python tools/analysis_tools/many_names.py eovseg_r50_coco \\
         --names 5000 20000 --keep all 64 --time-only 640 640
@@ -39,7 +39,7 @@ def parse_args():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file, or the name of a packaged one')
-    parser.add_argument('checkpoint', nargs='?', help="file, or 'shapeworld': packaged")
+    parser.add_argument('checkpoint', nargs='?', help='file, tiny or tiny-eovseg')
     parser.add_argument(
         '--names', type=int, nargs='+', required=True, help='numbers of names in all'
     )

@@ -1,6 +1,6 @@
 """Show where the error of a model is: what it would score if one part were right.
 
-    python tools/analysis_tools/oracle.py eovseg_tiny_shapeworld shapeworld
+    python tools/analysis_tools/oracle.py eovseg_tiny_shapeworld tiny-eovseg
 
 Every row changes one thing and keeps the rest: the true names on the predicted masks,
 void right too, the predicted names on the true masks, only the names that an image
@@ -9,7 +9,12 @@ shows, no void. One forward pass per image serves all rows. The table is Markdow
 
 import argparse
 
-from mmovseg.command_line import exit_on_error, output_file, pick_device
+from mmovseg.command_line import (
+    exit_on_error,
+    output_file,
+    pick_device,
+    without_log,
+)
 
 METRICS = ('panoptic/PQ', 'panoptic/PQ_seen', 'panoptic/PQ_unseen', 'semantic/mIoU')
 
@@ -19,7 +24,7 @@ def parse_args():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('config', help='config file, or the name of a packaged one')
-    parser.add_argument('checkpoint', help="file, or 'shapeworld': packaged")
+    parser.add_argument('checkpoint', help='file, tiny or tiny-eovseg')
     parser.add_argument('--num-images', type=int, help='the first ones only [all]')
     parser.add_argument(
         '--metrics', nargs='+', metavar='NAME', help=f'[{" ".join(METRICS)}]'
@@ -62,7 +67,7 @@ def evaluate(args):
 
 def main():
     args = parse_args()
-    with exit_on_error(TypeError):
+    with exit_on_error(TypeError), without_log():  # tables of six evaluations
         found = evaluate(args)
         known = next(iter(found.values()))
         unknown = [name for name in args.metrics or () if name not in known]

@@ -1,6 +1,6 @@
 """Export a model to torch.export (.pt2) and ONNX, and vocabularies to .npz.
 
-    tools/deployment/export.py CONFIG model.onnx model.pt2 --checkpoint C.pth \
+    tools/deployment/export.py CONFIG model.onnx model.pt2 --checkpoint C.pth \\
         --classes "cat, cup; mug, stuff: table"
     tools/deployment/export.py CONFIG model.onnx --checkpoint C.pth --text-input
     tools/deployment/export.py CONFIG words.npz --checkpoint C.pth --classes "dog, hat"
