@@ -326,7 +326,9 @@ def render(cards: Sequence[dict]) -> str:
         num_train, num_val, side, _ = SIZES[size]
         parts.append(
             f'## `--size {size}`\n\n{num_train:,} training and {num_val} other '
-            f'pictures of {side} pixels. Iterations: {describe_budget(chosen)}.\n'
+            f'pictures of {side} pixels. Iterations: {describe_budget(chosen)}. All '
+            f'trainings take {sum(card["minutes"] for card in chosen):.0f} minutes of '
+            'one core, if a stage that rows share is counted for each of them.\n'
         )
         titles = [*QUALITY, *(f'exchanged: {x}' for x in CONTROL)]
         head = ['method', *titles, 'parameters', 'ms per image', 'minutes', 'seeds']

@@ -154,7 +154,8 @@ def test_cards_hold_means_over_seeds_and_the_control(lab, tmp_path):
     assert (row['seeds'], row['parameters'], row['ms']) == (2, 2_500_000, 50.0)
     page = leaderboard.render(cards)
     assert '"ms per image" of DeOP is that of a clock' in page
-    timed = [card | dict(clock='processor') for card in cards]
+    timed = [card | dict(clock='processor', minutes=2.4) for card in cards]
+    assert 'All trainings take 5 minutes' in leaderboard.render(timed)
     assert 'of a clock' not in leaderboard.render(timed)
     assert '| DeOP |' in page and '40.5 ± 0.7' in page and '2.5 M' in page
     # Nothing is run twice.
