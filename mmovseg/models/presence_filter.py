@@ -48,7 +48,7 @@ class PresenceFilter:
     ) -> None:
         if not _is_count(num_names):
             raise ValueError(
-                'presence_filter.num_names must be a whole number of at least 1, got '
+                'presence_filter.num_names must be at least 1, a whole number, got '
                 f'{num_names!r}.'
             )
         if (
