@@ -53,7 +53,8 @@ def init_model(
     Raises:
         FileNotFoundError: If the config or the checkpoint does not exist.
         ValueError: If a config key is misspelt, or the checkpoint is unsafe, damaged,
-            or of another model; the message says which keys or weights.
+            or of another model; the message says which keys or weights. Or if the model
+            cannot have the presence filter of its config.
 
     Example:
         >>> model = init_model('eovseg_tiny_shapeworld', 'shapeworld')
@@ -80,6 +81,8 @@ def init_model(
         model = MODELS.build(without_downloads(cfg.model, keep=is_lacking))
         optional = (*allow_missing, *packaged_towers(cfg.model))
         load_state_dict(model, state, name=str(checkpoint), allow_missing=optional)
+    if getattr(model, 'presence_filter', None) is not None:
+        model.check_presence_filter()
     model = revert_sync_batchnorm(model)
     model.cfg = cfg
     model.plain = plain

@@ -40,7 +40,8 @@ def read_example(pair: Any, where: str) -> Example:
     Args:
         pair: Image and mask. An image is a path, an array (BGR, as everywhere in
             OpenMMLab) or a Pillow image; a mask too, of the same size, where all that
-            is above 0 is the object. Arrays of masks may be of bools.
+            is above 0 is the object. Arrays of masks may be of bools, and a palette
+            image counts by its indices.
         where: What errors call it.
 
     Raises:
@@ -94,22 +95,27 @@ def _to_image(source: Any, where: str) -> Any:
 
 
 def _to_mask(source: Any, where: str) -> Any:
-    """Return bools, ``[H, W]``."""
+    """Return bools, ``[H, W]``; a palette image is what its indices say."""
     array: Any
     import numpy as np
+    from PIL import Image, ImageOps
 
-    from ..formats.image_file import ImageError, read_file, read_image
+    from ..formats.image_file import ImageError, open_image, read_file
 
     if isinstance(source, (str, PathLike)):
         path = os.fspath(source)
         try:
             if not os.path.exists(path):
                 raise ImageError(f'Mask {printable(path)} does not exist.')
-            read_file(path)  # says what is wrong with it
-            array = read_image(path, flag='unchanged')
-        except (ImageError, OSError) as error:
+            source = open_image(read_file(path), path)
+            source.load()
+        except (ImageError, OSError, SyntaxError) as error:
             raise ValueError(f'{where}: {error}') from error
-    elif hasattr(source, '__array__') or hasattr(source, '__array_interface__'):
+    if isinstance(source, Image.Image):
+        source = ImageOps.exif_transpose(source)  # as its photo is turned
+        if source.mode in ('LA', 'La', 'PA', 'RGBa'):
+            source = source.convert('RGBA')
+    if hasattr(source, '__array__') or hasattr(source, '__array_interface__'):
         array = np.asarray(source)
     else:
         raise TypeError(
@@ -219,10 +225,16 @@ def unpack(path: Path) -> tuple[bytes, dict[int, tuple[Example, ...]]]:
 
 
 def _png_size(data: bytes, where: str) -> tuple[int, int]:
-    """Return width and height of a PNG from its first bytes."""
+    """Return width and height of a PNG, and check it."""
+    from ..formats.image_file import open_image
+
     if not data.startswith(_PNG) or len(data) < 24:
         raise ValueError(f'{where} is no PNG.')
     width, height = struct.unpack('>II', data[16:24])
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError(f'{where} has {width} x {height} pixels.')
+    try:
+        open_image(data, where).verify()  # its checksums; no pixel is decoded
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f'{where} is damaged: {error}') from error
     return width, height

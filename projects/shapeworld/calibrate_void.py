@@ -149,7 +149,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='of an EOV-Seg, for ShapeWorld')
+    parser.add_argument('config', help='of an EOV-Seg or FC-CLIP, for ShapeWorld')
     parser.add_argument('checkpoint', help='file, tiny or tiny-eovseg')
     parser.add_argument('--num-pictures', type=int, default=100)
     parser.add_argument('--image-size', type=int, default=192)

@@ -39,8 +39,22 @@ def test_images_and_masks_of_every_kind_are_the_same(pair, tmp_path):
     rgba = np.zeros((6, 9, 4), np.uint8)
     rgba[mask] = 255
     Image.fromarray(rgba).save(tmp_path / 'drawn.png')
+    palette = Image.fromarray(mask.astype(np.uint8) * 2)
+    palette.putpalette([255, 255, 255, 0, 0, 0, 0, 0, 0])  # its background is white
+    assert palette.mode == 'P'
+    palette.save(tmp_path / 'palette.png')
+    gray = np.stack([mask * 255, mask * 0 + 255], -1).astype(np.uint8)
+    Image.fromarray(gray, 'LA').save(tmp_path / 'opaque.png')
+    turned = Image.fromarray(mask.astype(np.uint8)).transpose(Image.Transpose.ROTATE_90)
+    exif = turned.getexif()
+    exif[0x0112] = 6  # shown turned by 90 degrees, as the mask is
+    turned.save(tmp_path / 'turned.png', exif=exif)
     expected = NAMES.add_examples('snow', [pair])
     for other in (
+        (image, palette),
+        (image, str(tmp_path / 'palette.png')),
+        (image, tmp_path / 'opaque.png'),
+        (image, tmp_path / 'turned.png'),
         (str(tmp_path / 'a.png'), tmp_path / 'm.png'),
         (Image.fromarray(image[..., ::-1]), Image.fromarray(mask)),
         (image, mask.astype(np.int64)),
@@ -119,9 +133,17 @@ def rewrite(path, change):
             archive.writestr(name, data)
 
 
+def damage(parts):
+    """Change a byte of the pixels of an example."""
+    data = bytearray(parts['examples/000001_000000.png'])
+    data[data.index(b'IDAT') + 8] ^= 1
+    parts['examples/000001_000000.png'] = bytes(data)
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
+        (damage, r'names\.zip, example 0 of class 2 is damaged'),
         (lambda x: x.pop('classes.txt'), 'no vocabulary with examples'),
         (lambda x: x.pop('examples/000001_000000_mask.png'), 'its mask is missing'),
         (lambda x: x.update({'examples/000001_000000.png': b'x'}), 'is no PNG'),

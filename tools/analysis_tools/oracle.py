@@ -69,6 +69,8 @@ def main():
     args = parse_args()
     with exit_on_error(TypeError), without_log():  # tables of six evaluations
         found = evaluate(args)
+        if args.out:
+            write_card(args.out, dict(**describe_place(), oracles=found))
         known = next(iter(found.values()))
         unknown = [name for name in args.metrics or () if name not in known]
         if unknown:
@@ -85,8 +87,6 @@ def main():
             f'{known["masks/above_50"]:.1f} and above 75 for '
             f'{known["masks/above_75"]:.1f} % of the segments.'
         )
-    if args.out:
-        write_card(args.out, dict(**describe_place(), oracles=found))
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -64,7 +65,8 @@ class AttentionRepairLayer(nn.Module):
         gaussian_std: Standard deviation of ``w``, in patches; of ``'naclip'`` only.
 
     Raises:
-        ValueError: If the mode is unknown, or ``gaussian_std`` is not above 0.
+        ValueError: If the mode is unknown, ``residual_scale`` is not finite, or
+            ``gaussian_std`` is not above 0.
     """
 
     needs_masks = False
@@ -87,6 +89,8 @@ class AttentionRepairLayer(nn.Module):
         self._form = form = MODES[mode]
         if residual_scale is None:
             residual_scale = 0.0 if form.plain else 1.0
+        if not math.isfinite(residual_scale):
+            raise ValueError(f'residual_scale must be finite, got {residual_scale}.')
         self.residual_scale = residual_scale
         self.feed_forward = not form.plain if feed_forward is None else feed_forward
         self.gaussian_std = gaussian_std
