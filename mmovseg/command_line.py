@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -38,6 +39,24 @@ def exit_on_error(*more: type[Exception]) -> Iterator[None]:
         if 'Traceback (most recent call last)' in text:  # of a data-loader worker
             text = text.splitlines()[-1].partition(': ')[2] or text
         sys.exit(f'error: {printable_lines(text)}')
+
+
+@contextmanager
+def exit_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise SystemExit inside, so that what is there can tidy up.
+
+    The handler of before is back afterwards. It must be: a process forked later would
+    go on in its parent's place if the signal came at once.
+    """
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -17,7 +17,6 @@ import functools
 import io
 import re
 import resource
-import signal
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
@@ -29,7 +28,7 @@ from matplotlib.figure import Figure
 
 from mmovseg.analysis.exchanged_names import shuffle_names
 from mmovseg.analysis.run_card import write_card
-from mmovseg.command_line import exit_on_error
+from mmovseg.command_line import exit_on_error, exit_on_sigterm
 from mmovseg.datasets.preparation import read_json
 from mmovseg.fileio import did_you_mean, write_atomic
 from mmovseg.vocabulary import Vocabulary
@@ -420,7 +419,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_page(PAGE, load_cards(CARDS))
         print(f'Page: {PAGE}')
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with exit_on_sigterm():
+        errors = run_rows(args)
+    if errors:
+        sys.exit('\n  '.join(['error: these failed:', *errors]))
+
+
+def run_rows(args: argparse.Namespace) -> list[str]:
+    """Run what is missing, and write cards and page; return what went wrong."""
     lab = Board(args)
     lab.folder.mkdir(parents=True, exist_ok=True)
     control = lab.folder / 'exchanged_names.txt'
@@ -445,5 +451,4 @@ def main(argv: Sequence[str] | None = None) -> None:
     cards = load_cards(folder)
     write_page(page, cards)
     print(f'Page: {page}')
-    if errors:
-        sys.exit('\n  '.join(['error: these failed:', *errors]))
+    return errors

@@ -21,7 +21,6 @@ import itertools
 import json
 import os
 import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from mmengine.config import Config
 
 from mmovseg.analysis.run_card import write_card
 from mmovseg.apis import load_config
+from mmovseg.command_line import exit_on_sigterm
 from mmovseg.datasets.preparation import read_json
 from mmovseg.datasets.shapeworld_files import VERSION
 from mmovseg.fileio import write_atomic
@@ -525,10 +525,17 @@ def main() -> None:
         for name, table in TABLES.items():
             print(f'{name}: {table["Title"]} ({table["Source"]})')
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with exit_on_sigterm():
+        errors = run_tables(args)
+    if errors:
+        sys.exit('\n  '.join(['error: these failed:', *errors]))
+
+
+def run_tables(args: argparse.Namespace) -> list[str]:
+    """Run what is missing, and write reports; return what went wrong."""
     lab = Lab(args, CARDS)
     os.environ.pop('MMOVSEG_DATA', None)  # no part of a config's hash
-    errors = []
+    errors: list[str] = []
     if not args.only_report:
         lab.draw()
         runs = list_runs(args.tables, args.seeds)
@@ -541,8 +548,7 @@ def main() -> None:
         lab.publish(list_runs(args.tables, args.seeds))
         page = args.publish.resolve()
         write_report(page, page.parent / 'images', args, lab)
-    if errors:
-        sys.exit('\n  '.join(['error: these failed:', *errors]))
+    return errors
 
 
 if __name__ == '__main__':

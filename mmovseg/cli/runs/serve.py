@@ -6,13 +6,12 @@ import argparse
 import errno
 import importlib.util
 import os
-import signal
 import socket
 import sys
 import tempfile
 from typing import TYPE_CHECKING
 
-from ...command_line import BAD_INPUT
+from ...command_line import BAD_INPUT, exit_on_sigterm
 from ...fileio import printable_lines
 from ...web.limits import Limits
 
@@ -33,8 +32,12 @@ def run(args: argparse.Namespace) -> int:
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         print(f'error: {printable_lines(str(error))}', file=sys.stderr)
         return BAD_INPUT
-    signal.signal(signal.SIGTERM, _end)
-    with listener, tempfile.TemporaryDirectory(prefix='mmovseg-web-') as scratch:
+    # By a signal, but not before the temporary folder is deleted.
+    with (
+        exit_on_sigterm(),
+        listener,
+        tempfile.TemporaryDirectory(prefix='mmovseg-web-') as scratch,
+    ):
         # Read when gradio is imported: what is sent to the page goes there.
         os.environ['GRADIO_TEMP_DIR'] = scratch
         os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
@@ -50,11 +53,6 @@ def run(args: argparse.Namespace) -> int:
         )
         uvicorn.Server(config).run(sockets=[listener])
     return 0
-
-
-def _end(number: int, _: object) -> None:
-    """End by a signal, but not before the temporary folder is deleted."""
-    sys.exit(128 + number)
 
 
 def listen(port: int) -> socket.socket:

@@ -425,7 +425,6 @@ def test_a_page_keeps_what_others_wrote(tool, lab, tmp_path):
 
 def run_main(tool, monkeypatch, *arguments):
     monkeypatch.setattr(sys, 'argv', ['run_ablation.py', *map(str, arguments)])
-    monkeypatch.setattr(tool.signal, 'signal', lambda *_: None)
     tool.main()
 
 
