@@ -17,16 +17,16 @@ from .vas_neck import VASNeck
 class LengthNormalizedVASNeck(VASNeck):
     """A :class:`VASNeck` for lists of names much longer than those of training.
 
-    Selection multiplies each position by the largest of V + 1 probabilities, which add
-    up to one. So the more names there are, the smaller are the features, and the masks
-    that are made of them, whatever the image shows. Here the probability is multiplied
-    by ``(V + 1) / num_names``. It takes the weights of the paper's neck, and is that
-    neck for a list of ``num_names``.
+    Selection multiplies each position by the largest of N probabilities that add up to
+    one. N is the number of names, with synonyms and void. So the longer the list, the
+    smaller are the features, and the masks made of them, whatever the image shows. Here
+    the probability is multiplied by ``N / num_names``. The neck takes the weights of
+    the paper's, and is the same for a list of ``num_names``.
 
     Args:
         in_channels: See :class:`VASNeck`.
         text_channels: See :class:`VASNeck`.
-        num_names: V + 1 of the list that the model is made for, void included.
+        num_names: N of the list that the model was trained with.
         hidden_channels: See :class:`VASNeck`.
         out_channels: See :class:`VASNeck`.
         foreign: See :class:`VASNeck`.
