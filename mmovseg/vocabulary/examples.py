@@ -109,7 +109,7 @@ def _to_mask(source: Any, where: str) -> Any:
                 raise ImageError(f'Mask {printable(path)} does not exist.')
             source = open_image(read_file(path), path)
             source.load()
-        except (ImageError, OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, ValueError) as error:  # an ImageError, too
             raise ValueError(f'{where}: {error}') from error
     if isinstance(source, Image.Image):
         source = ImageOps.exif_transpose(source)  # as its photo is turned

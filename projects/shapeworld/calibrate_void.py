@@ -166,8 +166,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def check(model: Any, config: str) -> None:
     """Raise a ValueError if a model is none that can be calibrated."""
-    has_all = set(SEEN) <= set(model.vocabulary.names)
-    if getattr(model, 'ensemble', None) is None or not has_all:
+    if getattr(model, 'ensemble', None) is None or not (
+        set(SEEN) <= set(model.vocabulary.names)
+    ):
         raise ValueError(
             f'{config} has no ensemble, or not all classes of shapeworld_seen.'
         )

@@ -51,7 +51,7 @@ class DrawnDataset(Dataset):
         self,
         stages: Sequence[tuple[int, Sequence[int], int]],
         seed: int,
-        vocabulary: str = 'shapeworld_seen',
+        vocabulary: str | Sequence[str] = 'shapeworld_seen',
     ) -> None:
         self.stages = [Stage(*stage) for stage in stages]
         self.ends = list(itertools.accumulate(stage.count for stage in self.stages))

@@ -108,13 +108,13 @@ def test_misspelt_key_is_named(tiny_config):
         init_model(tiny_config, cfg_options={'model.neck.hiden_channels': 32})
 
 
-@torch.no_grad()
 def test_a_filter_that_a_model_cannot_have_is_refused_at_once():
     options = {'model.presence_filter.num_names': 5}
     with pytest.raises(ValueError, match='SimBaseline cannot leave out names'):
         init_model('simbaseline_tiny_shapeworld-zs', cfg_options=options)
 
 
+@torch.no_grad()
 def test_a_plain_model_runs_formulas_in_its_own_calls_alone(tiny_config):
     model = init_model(tiny_config, plain=True)
     other = init_model(tiny_config)

@@ -32,7 +32,7 @@ class LengthNormalizedVASNeck(VASNeck):
         foreign: See :class:`VASNeck`.
 
     Raises:
-        ValueError: If ``num_names`` is below 1.
+        ValueError: If ``num_names`` is no whole number of at least 1.
 
     Source: ours; deviates from EOV-Seg's equation 3 for other lists.
     """
@@ -54,8 +54,10 @@ class LengthNormalizedVASNeck(VASNeck):
             out_channels=out_channels,
             **foreign,
         )
-        if num_names < 1:
-            raise ValueError(f'neck.num_names must be at least 1, got {num_names}.')
+        if not isinstance(num_names, int) or num_names < 1:
+            raise ValueError(
+                f'neck.num_names must be at least 1, a whole number, got {num_names!r}.'
+            )
         self.num_names = num_names
 
     def select(self, mask_features: Tensor, text: TextEmbeddings | None) -> Tensor:

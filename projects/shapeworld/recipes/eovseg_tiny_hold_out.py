@@ -27,15 +27,8 @@ train_dataloader = dict(
     ),
 )
 param_scheduler = [
-    dict(type='LinearLR', by_epoch=False, begin=0, end=50, start_factor=0.01),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=False,
-        begin=50,
-        end=max_iters,
-        T_max=max_iters - 50,
-        eta_min_ratio=0.01,
-    ),
+    _base_.param_scheduler[0],
+    dict(_base_.param_scheduler[1], end=max_iters, T_max=max_iters - 50),
 ]
 train_cfg = dict(max_iters=max_iters)
 val_cfg = val_dataloader = val_evaluator = None

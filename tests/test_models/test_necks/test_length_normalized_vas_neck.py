@@ -36,5 +36,6 @@ def test_without_names_and_wrong_numbers(seed):
     neck = LengthNormalizedVASNeck(CHANNELS, 6, num_names=3, **SIZES)
     with pytest.raises(ValueError, match='TextEmbeddings'):
         neck.select(torch.zeros(1, 7, 2, 2), None)
-    with pytest.raises(ValueError, match=r'neck\.num_names must be at least 1, got 0'):
-        LengthNormalizedVASNeck(CHANNELS, 6, num_names=0, **SIZES)
+    for bad in (0, 2.5, float('nan')):
+        with pytest.raises(ValueError, match=r'num_names must be .* whole number, got'):
+            LengthNormalizedVASNeck(CHANNELS, 6, num_names=bad, **SIZES)
