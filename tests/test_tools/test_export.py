@@ -146,6 +146,19 @@ def test_program_equals_eager_for_all_sizes(files, model, form):
 
 
 @pytest.mark.slow
+def test_the_factor_of_a_normalized_neck_follows_the_vocabulary(config):
+    options = {
+        'model.neck.type': 'LengthNormalizedVASNeck',
+        'model.neck.num_names': 90,
+    }
+    model = init_model(config, cfg_options=options)
+    program = export_program(model, text_input=True).module()
+    for images, text, expected in cases(model, 'text'):
+        for actual, value in zip(program(images, *text), expected, strict=True):
+            assert_near(actual, value)
+
+
+@pytest.mark.slow
 def test_program_of_a_convnext_takes_single_images(config):
     # Where VAS ordered the axes by their strides, one image did not pass the guards.
     options = {
