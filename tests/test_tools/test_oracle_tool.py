@@ -58,3 +58,14 @@ def test_the_table_and_the_best_masks(drawings, monkeypatch, tmp_path, capsys):
     assert found['masks/IoU'] == pytest.approx(expected.mean(), abs=3)
     assert any(f'IoU {found["masks/IoU"]:.1f} in the mean' in line for line in lines)
     assert 0 <= found['masks/above_75'] <= found['masks/above_50'] <= 100
+
+
+def test_a_wrong_metric_loses_no_result(monkeypatch, tmp_path):
+    out = tmp_path / 'found.json'
+    found = {'as it is': {'panoptic/PQ': 5.0}}
+    monkeypatch.setattr(oracle, 'evaluate', lambda args: found)
+    words = ['oracle.py', 'a', 'b', '--device', 'cpu', '--metrics', 'PQ']
+    monkeypatch.setattr(sys, 'argv', [*words, '--out', str(out)])
+    with pytest.raises(SystemExit, match=r"--metrics \['PQ'\]: there are"):
+        oracle.main()
+    assert json.loads(out.read_text())['oracles'] == found
