@@ -300,7 +300,8 @@ def find_config(name: str) -> Path:
             now = stem.replace(old, new, 1)
             raise FileNotFoundError(f'Config {name!r} is called {now!r} today.')
     hint = did_you_mean(stem, known, cutoff=0.5)
-    hint = hint or f' Packaged are {", ".join(sorted(known)) or "none"}.'
+    if not hint and known:
+        hint = f' {folders[0]} has all of them; `mmovseg models` lists models.'
     raise FileNotFoundError(f'Config {name!r} is neither a file nor packaged.{hint}')
 
 

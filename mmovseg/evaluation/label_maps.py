@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ..fileio import did_you_mean
@@ -174,6 +175,42 @@ class GroundTruthMaps:
         for mask, segment in zip(masks, image.segments, strict=True):
             labels[mask] = annotations.labels[segment['category_id']]
         return labels
+
+
+class LabelMapMetric(BaseMetric):
+    """Base of metrics against class maps; arguments as of :class:`.SemanticMetric`."""
+
+    def __init__(
+        self,
+        *ground_truth: Any,
+        seen: str | Sequence[str] | None,
+        collect_device: str,
+        prefix: str | None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        name = type(self).__name__
+        self.ground_truth = GroundTruthMaps(name, *ground_truth, **kwargs)
+        self.seen = seen
+
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """Take the class names, and check the split before anything is computed."""
+        BaseMetric.dataset_meta.fset(self, dataset_meta)
+        self.find_seen()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names, from the JSON or else from the dataset."""
+        return self.ground_truth.class_names(self.dataset_meta)
+
+    def find_seen(self) -> np.ndarray | None:
+        """Tell which classes are seen, ``[K]`` bool; None without ``seen``.
+
+        Raises:
+            ValueError: See :func:`find_seen`.
+        """
+        return None if self.seen is None else find_seen(self.seen, self.class_names)
 
 
 def check_prediction(

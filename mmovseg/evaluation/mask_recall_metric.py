@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from prettytable import PrettyTable
 
 from ..registry import METRICS
 from .label_maps import (
-    GroundTruthMaps,
+    LabelMapMetric,
     check_prediction,
     check_size,
-    find_seen,
 )
 from .samples import take, to_map
 
@@ -77,7 +75,7 @@ def count_hits(inter: np.ndarray, annotated: np.ndarray, threshold: float) -> tu
 
 
 @METRICS.register_module()
-class MaskRecallMetric(BaseMetric):
+class MaskRecallMetric(LabelMapMetric):
     """Share of annotated class masks that some proposal covers, in percent.
 
     The annotated masks of an image are its classes, one mask per class. For every
@@ -136,7 +134,15 @@ class MaskRecallMetric(BaseMetric):
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        super().__init__(
+            ann_file,
+            seg_prefix,
+            seen=seen,
+            ignore_index=ignore_index,
+            backend_args=backend_args,
+            collect_device=collect_device,
+            prefix=prefix,
+        )
         if not iou_thrs or not all(0 < thr < 1 for thr in iou_thrs):
             raise ValueError(f'iou_thrs must be in (0, 1), got {iou_thrs}.')
         if compatibility not in (None, 'deop'):
@@ -147,15 +153,7 @@ class MaskRecallMetric(BaseMetric):
             raise ValueError(
                 "compatibility='deop' tells seen from unseen classes: give `seen`."
             )
-        self.ground_truth = GroundTruthMaps(
-            type(self).__name__,
-            ann_file,
-            seg_prefix,
-            ignore_index=ignore_index,
-            backend_args=backend_args,
-        )
         self.iou_thrs = tuple(iou_thrs)
-        self.seen = seen
         self.compatibility = compatibility
 
     @property
@@ -170,18 +168,6 @@ class MaskRecallMetric(BaseMetric):
         deop = ('deop_AP', 'deop_Recall', 'deop_R_Seen', 'deop_R_Unseen')
         return names | dict.fromkeys(deop, released)
 
-    @BaseMetric.dataset_meta.setter
-    def dataset_meta(self, dataset_meta: dict) -> None:
-        """Take the class names, and check the split before anything is computed."""
-        BaseMetric.dataset_meta.fset(self, dataset_meta)
-        if self.seen is not None:
-            find_seen(self.seen, self.class_names)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Class names, from the JSON or else from the dataset."""
-        return self.ground_truth.class_names(self.dataset_meta)
-
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Compare the proposals of a batch with the annotation.
 
@@ -190,9 +176,7 @@ class MaskRecallMetric(BaseMetric):
             ValueError: If results do not fit the annotation in size or in number of
                 classes, or ``seen`` does not fit the class names.
         """
-        is_seen = None
-        if self.seen is not None:
-            is_seen = find_seen(self.seen, self.class_names)
+        is_seen = self.find_seen()
         for sample in data_samples:
             self.results.append(self._compare(sample, is_seen))
 
@@ -261,8 +245,9 @@ class MaskRecallMetric(BaseMetric):
         labels = np.concatenate([np.zeros(0, int), *(x.labels for x in images)])
         best_iou = np.concatenate([np.zeros(0), *(x.best_iou for x in images)])
         groups = {'': np.ones(len(labels), bool)}
-        if self.seen is not None:
-            is_seen = find_seen(self.seen, self.class_names)[labels]
+        is_seen = self.find_seen()
+        if is_seen is not None:
+            is_seen = is_seen[labels]
             groups |= {'_seen': is_seen, '_unseen': ~is_seen}
         metrics = {}
         for threshold in self.iou_thrs:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from ..registry import METRICS
-from .label_maps import GroundTruthMaps, find_seen
+from .label_maps import LabelMapMetric
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class ImagePresence:
 
 
 @METRICS.register_module()
-class PresenceMetric(BaseMetric):
+class PresenceMetric(LabelMapMetric):
     """Recall of a presence filter: annotated names that it keeps, in percent.
 
     * ``recall``: mean over images of the share of annotated classes that stay.
@@ -73,27 +72,15 @@ class PresenceMetric(BaseMetric):
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
-        self.ground_truth = GroundTruthMaps(
-            type(self).__name__,
+        super().__init__(
             ann_file,
             seg_prefix,
+            seen=seen,
             ignore_index=ignore_index,
             backend_args=backend_args,
+            collect_device=collect_device,
+            prefix=prefix,
         )
-        self.seen = seen
-
-    @BaseMetric.dataset_meta.setter
-    def dataset_meta(self, dataset_meta: dict) -> None:
-        """Take the class names, and check the split before anything is computed."""
-        BaseMetric.dataset_meta.fset(self, dataset_meta)
-        if self.seen is not None:
-            find_seen(self.seen, self.class_names)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Class names, from the JSON or else from the dataset."""
-        return self.ground_truth.class_names(self.dataset_meta)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Compare the names kept for the images of a batch with the annotation.
@@ -126,8 +113,8 @@ class PresenceMetric(BaseMetric):
         """
         images = self.ground_truth.one_per_image(results)
         groups = {'': np.ones(len(self.class_names), bool)}
-        if self.seen is not None:
-            is_seen = find_seen(self.seen, self.class_names)
+        is_seen = self.find_seen()
+        if is_seen is not None:
             groups |= {'_seen': is_seen, '_unseen': ~is_seen}
         metrics = {}
         for suffix, group in groups.items():

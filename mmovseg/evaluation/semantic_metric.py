@@ -8,15 +8,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from prettytable import PrettyTable
 
 from ..registry import METRICS
 from .label_maps import (
-    GroundTruthMaps,
+    LabelMapMetric,
     check_prediction,
-    find_seen,
     harmonic_mean,
 )
 from .name_similarity import read_similarity
@@ -82,7 +80,7 @@ def _share(correct: np.ndarray, annotated: np.ndarray) -> float:
 
 
 @METRICS.register_module()
-class SemanticMetric(BaseMetric):
+class SemanticMetric(LabelMapMetric):
     """Mean IoU and pixel accuracy, in percent, from exact integer sums.
 
     * ``mIoU``: mean over classes that are annotated somewhere. detectron2 since July
@@ -158,31 +156,24 @@ class SemanticMetric(BaseMetric):
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
-        self.ground_truth = GroundTruthMaps(
-            type(self).__name__,
+        super().__init__(
             ann_file,
             seg_prefix,
+            seen=seen,
             ignore_index=ignore_index,
             backend_args=backend_args,
+            collect_device=collect_device,
+            prefix=prefix,
         )
-        self.seen = seen
         self.similarity = similarity
         self.classwise = classwise
 
-    @BaseMetric.dataset_meta.setter
+    @LabelMapMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
-        """Take the class names, and check the split before anything is computed."""
-        BaseMetric.dataset_meta.fset(self, dataset_meta)
-        if self.seen is not None:
-            find_seen(self.seen, self.class_names)
+        """Take the class names, and check split and similarity."""
+        LabelMapMetric.dataset_meta.fset(self, dataset_meta)
         if self.similarity is not None:
             _read_similarity(self.similarity, tuple(self.class_names))
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Class names, from the JSON or else from the dataset."""
-        return self.ground_truth.class_names(self.dataset_meta)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the pixels of a batch.
@@ -257,8 +248,8 @@ class SemanticMetric(BaseMetric):
             'mAcc': _mean(accuracy, annotated > 0),
             'pAcc': _share(correct, annotated),
         }
-        if self.seen is not None:
-            is_seen = find_seen(self.seen, self.class_names)
+        is_seen = self.find_seen()
+        if is_seen is not None:
             groups = {'seen': is_seen, 'unseen': ~is_seen}
             for name, group in groups.items():
                 metrics[f'mIoU_{name}'] = _mean(iou, group & (union > 0))
@@ -281,8 +272,8 @@ class SemanticMetric(BaseMetric):
         with np.errstate(invalid='ignore'):
             iou = 100 * right / (annotated + wrong)
         groups = {'': annotated > 0}
-        if self.seen is not None:
-            is_seen = find_seen(self.seen, self.class_names)
+        is_seen = self.find_seen()
+        if is_seen is not None:
             groups |= {
                 '_seen': is_seen & (annotated > 0),
                 '_unseen': ~is_seen & (annotated > 0),

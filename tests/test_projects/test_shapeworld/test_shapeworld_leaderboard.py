@@ -195,7 +195,7 @@ def test_wrong_options_are_named(words, capsys):
         ('- {Name: Mine, Config: fcclip_tiny, Stages: b}', 'Stages of Mine must be'),
         ('- {Name: Mine, Config: a}\n- {Name: Mine, Config: b}', "two rows 'Mine'"),
         ('- Name: Mine\n Config: a', 'is no YAML'),
-        ('- {Name: Mine, Config: zzz}', "'zzz' is neither a file nor packaged"),
+        ('- {Name: Mine, Config: zzz}', "'zzz' is neither a file nor .*configs has"),
     ],
 )
 def test_wrong_rows_are_named(rows, message, monkeypatch, tmp_path):
