@@ -23,12 +23,12 @@ from torch import nn
 
 from .. import tar_files
 from ..fileio import did_you_mean, printable, write_atomic
-from ..labels import check_formats, write_labels
+from ..labels import FORMATS, check_formats, write_labels
 from ..labels.photo_labels import PhotoLabels
 from ..version import __version__
 from ..vocabulary import Vocabulary, name_key
 from .output_folder import OutputError, OutputFolder
-from .photo_list import ListedPhoto
+from .photo_list import RECORDS, RUN, ListedPhoto
 from .results import SCORE_THR, Result, check_min_area, least_pixels
 
 try:
@@ -36,7 +36,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-RECORDS, RUN, FAILED, LOCK = 'records', 'run.json', 'failed.json', '.lock'
+FAILED, LOCK = 'failed.json', '.lock'
 # Instances below this are not kept, as in COCO's results: there are very many.
 LEAST_SCORE = dict(SCORE_THR, instance=0.05)
 
@@ -143,8 +143,8 @@ class LabelRun:
             another work are refused. None takes what is there.
 
     Raises:
-        OutputError: If the folder cannot be written, holds another work, or the photos
-            are below it.
+        OutputError: If the folder cannot be written, holds another work or files of
+            others where labels go, or the photos are below it.
     """
 
     def __init__(
@@ -167,6 +167,8 @@ class LabelRun:
 
     def _check_run(self, about: Mapping[str, Any] | None) -> dict[str, Any]:
         path = self.folder / RUN
+        # Before the file is looked for: it is older than any label.
+        taken = sorted({RECORDS, FAILED, *FORMATS} & set(os.listdir(self.folder)))
         try:
             there = json.loads(path.read_bytes())
         except FileNotFoundError:
@@ -174,11 +176,18 @@ class LabelRun:
                 raise OutputError(
                     f'{printable(self.folder)} holds no labels: there is no {RUN}.'
                 ) from None
+            if taken:
+                raise OutputError(
+                    f'{printable(self.folder / taken[0])} is there, but not from this '
+                    'command, and would be replaced: take another folder.'
+                ) from None
             text = json.dumps(about, indent=1, ensure_ascii=False)
             write_atomic(path, f'{text}\n')
             return dict(about)
         except ValueError as error:
-            raise OutputError(f'{printable(path)} is damaged; remove it.') from error
+            raise OutputError(
+                f'{printable(path)} is damaged: take another folder.'
+            ) from error
         about = there if about is None else about
         differ = [key for key in about if there.get(key) != about[key]]
         if differ:
@@ -213,6 +222,14 @@ class LabelRun:
             labels = PhotoLabels.from_result(result, photo.name)
             self._write(photo, labels.to_dict())
 
+        for photo in photos:
+            if printable(photo.name) != photo.name:
+                message = (
+                    f'{printable(photo.name)} has characters that label files cannot '
+                    'have: rename it.'
+                )
+                self._write(photo, dict(photo=printable(photo.name), error=message))
+        photos = [photo for photo in photos if printable(photo.name) == photo.name]
         errors = for_each([photo.path for photo in photos], handle)
         by_path = {os.fsdecode(photo.path): photo for photo in photos}
         for error in errors:
@@ -225,7 +242,7 @@ class LabelRun:
         for photo in self.photos:
             record = self._read(photo)
             if record is not None and 'error' in record:
-                failed[photo.name] = record['error']
+                failed[printable(photo.name)] = record['error']
         return failed
 
     def write_labels(self, formats: Sequence[str], choice: LabelChoice) -> list[Path]:

@@ -12,6 +12,8 @@ from .. import tar_files
 from ..fileio import printable
 from .images import EXTENSIONS, ImageError
 
+RECORDS, RUN = 'records', 'run.json'  # in a folder of labels
+
 
 class ListedPhoto(NamedTuple):
     """A photo to work on.
@@ -90,10 +92,15 @@ def _find_root(
 
 
 def _walk(folder: Path) -> list[Path]:
-    """List the image files of a folder and its folders, but for hidden ones."""
+    """List the images in a folder and its folders, but for hidden ones and labels."""
     found = []
     for place, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = sorted(x for x in folders if not x.startswith('.'))
+        folders[:] = sorted(
+            x
+            for x in folders
+            if not x.startswith('.')
+            and not all(os.path.exists(Path(place, x, y)) for y in (RECORDS, RUN))
+        )
         found += [
             Path(place, name)
             for name in sorted(files)

@@ -26,7 +26,9 @@ def write(photos: Photos, vocabulary: Vocabulary, folder: Path, made_by: str) ->
     """Write the labels of all photos; see :func:`mmovseg.labels.write_labels`."""
     check_names(photos)
     for photo in photos:
-        write_atomic(folder / 'labels' / f'{photo.stem}.txt', _describe(photo))
+        # YOLO looks for it where the last folder "images" is called "labels".
+        start, _, end = f'/images/{photo.stem}.txt'.rpartition('/images/')
+        write_atomic(folder / f'{start}/labels/{end}'[1:], _describe(photo))
         if photo.source is not None:
             link_photo(photo.source, folder / 'images' / photo.file_name)
     # JSON strings are YAML too, whatever is in a name.

@@ -103,6 +103,7 @@ def test_killed_twice_and_split_makes_the_same_bytes(photos, tmp_path):
 
 def test_the_half_of_a_record_is_deleted_at_the_end(photos, tmp_path):
     half = tmp_path / 'out' / 'records' / 'sub' / '.0123456789ab.part'
+    LabelRun(tmp_path / 'out', photos, ABOUT)  # the first part begins
     half.parent.mkdir(parents=True)
     half.touch()
     os.utime(half, (1e9, 1e9))
@@ -177,6 +178,36 @@ def test_another_run_is_refused(photos, tmp_path):
 def test_labels_do_not_go_among_the_photos(photos, tmp_path):
     with pytest.raises(OutputError, match='is below it'):
         LabelRun(tmp_path / 'photos', photos, ABOUT)
+
+
+def test_labels_below_the_photos_are_no_photos(photos, tmp_path):
+    label(tmp_path / 'photos' / 'out', photos)
+    assert list_photos([tmp_path / 'photos']) == photos
+    (tmp_path / 'photos' / 'out' / 'run.json').unlink()  # no labels of ours
+    assert len(list_photos([tmp_path / 'photos'])) > len(photos)
+
+
+@pytest.mark.parametrize('name', ['coco', 'ade', 'records', 'failed.json'])
+def test_what_is_not_from_a_run_stays(photos, tmp_path, name):
+    (tmp_path / 'data' / name).mkdir(parents=True)
+    (tmp_path / 'data' / name / 'mine.txt').touch()
+    with pytest.raises(OutputError, match=f'{name} is there, but not from this'):
+        LabelRun(tmp_path / 'data', photos, ABOUT)
+    assert (tmp_path / 'data' / name / 'mine.txt').exists()
+    assert not (tmp_path / 'data' / 'run.json').exists()
+
+
+def test_names_that_labels_cannot_have_stop_no_other(photos, tmp_path):
+    for name in (b'not-\xff.png', b'bell-\x07.png'):
+        path = os.path.join(os.fsencode(tmp_path / 'photos'), name)
+        with open(path, 'wb') as file:
+            file.write(photos[0].path.read_bytes())
+    photos = list_photos([tmp_path / 'photos'])
+    model = label(tmp_path / 'out', photos)
+    assert len(model.done) == 9
+    failed = json.loads((tmp_path / 'out' / 'failed.json').read_text())
+    assert set(failed) == {'broken.png', 'not-\\udcff.png', 'bell-\\x07.png'}
+    assert 'characters that label files cannot have' in failed['bell-\\x07.png']
 
 
 def test_wrong_thresholds():

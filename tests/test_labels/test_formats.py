@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import cv2
@@ -128,6 +129,14 @@ def test_yolo_by_ultralytics(write, photos):
         ]
         labels = boxes[:, 0].astype(int).tolist()
         check_yolo(list(zip(labels, drawn, strict=True)), photo)
+
+
+def test_labels_are_where_yolo_looks_for_them(photos, vocabulary, tmp_path):
+    """It puts ``labels`` for the last folder ``images`` of a photo's path."""
+    photo = replace(photos[0], file_name='set/images/sub/images/a.b.jpg')
+    (folder,) = write_labels(['yolo'], [photo], vocabulary, tmp_path)
+    place = folder / 'images/set/images/sub/labels/a.b.txt'
+    check_yolo(list(read_yolo(place, photo)), photo)
 
 
 def test_single_pixels_are_no_boxes_for_yolo(photos, vocabulary, tmp_path):
