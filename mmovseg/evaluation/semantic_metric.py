@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -36,12 +35,6 @@ class ImageAreas:
         """The annotated classes with their pixels."""
         rows = np.stack([self.labels, self.areas[:, 2]], -1)
         return tuple(rows[rows[:, 1] > 0].ravel().tolist())
-
-
-@lru_cache(maxsize=8)
-def _read_similarity(source: str, names: tuple[str, ...]) -> np.ndarray:
-    """Read it once, not for every batch."""
-    return read_similarity(source, names)
 
 
 def count_near(
@@ -166,6 +159,7 @@ class SemanticMetric(LabelMapMetric):
             prefix=prefix,
         )
         self.similarity = similarity
+        self._near: np.ndarray | None = None  # read when the names are known
         self.classwise = classwise
 
     @LabelMapMetric.dataset_meta.setter
@@ -173,7 +167,7 @@ class SemanticMetric(LabelMapMetric):
         """Take the class names, and check split and similarity."""
         LabelMapMetric.dataset_meta.fset(self, dataset_meta)
         if self.similarity is not None:
-            _read_similarity(self.similarity, tuple(self.class_names))
+            self._near = read_similarity(self.similarity, self.class_names)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the pixels of a batch.
@@ -184,9 +178,8 @@ class SemanticMetric(LabelMapMetric):
                 number of classes, JSON and PNG disagree, or two photos have one id.
         """
         num_classes = len(self.class_names)
-        similarity = None
-        if self.similarity is not None:
-            similarity = _read_similarity(self.similarity, tuple(self.class_names))
+        if self.similarity is not None and self._near is None:
+            self._near = read_similarity(self.similarity, self.class_names)
         for sample in data_samples:
             image = self.ground_truth.image_of(sample)
             field = take(sample, 'pred_sem_seg', type(self).__name__)
@@ -194,8 +187,8 @@ class SemanticMetric(LabelMapMetric):
             annotated = self.ground_truth.read(sample, num_classes)
             check_prediction(sample, predicted, annotated, num_classes)
             areas = self._count(image, predicted, annotated, num_classes)
-            if similarity is not None:
-                near = count_near(predicted, annotated, similarity)
+            if self._near is not None:
+                near = count_near(predicted, annotated, self._near)
                 areas = replace(areas, near=near[areas.labels])
             self.results.append(areas)
 

@@ -156,3 +156,17 @@ def test_a_matrix_from_a_file(tmp_path):
         read_similarity('x', names)
     with pytest.raises(FileNotFoundError):
         read_similarity(str(tmp_path / 'no.json'), names)
+
+
+def test_a_changed_file_is_read_by_the_next_metric(tmp_path):
+    path = tmp_path / 'near.json'
+    content = dict(names=['cat', 'dog'])
+    for near in (0.0, 0.5):
+        matrix = [[1, near], [near, 1]]
+        path.write_text(json.dumps(content | dict(similarity=matrix)))
+        metric = SemanticMetric(similarity=str(path))
+        metric.dataset_meta = dict(classes=['cat', 'dog'])
+        gt, guess = (dict(sem_seg=torch.full((1, 2, 2), x)) for x in (0, 1))
+        sample = dict(img_id=1, gt_sem_seg=gt, pred_sem_seg=guess)
+        metric.process({}, [sample])
+        assert metric.evaluate(1)['semantic/open_mIoU'] == pytest.approx(100 * near)
