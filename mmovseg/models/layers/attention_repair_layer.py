@@ -65,8 +65,8 @@ class AttentionRepairLayer(nn.Module):
         gaussian_std: Standard deviation of ``w``, in patches; of ``'naclip'`` only.
 
     Raises:
-        ValueError: If the mode is unknown, ``residual_scale`` is not finite, or
-            ``gaussian_std`` is not above 0.
+        ValueError: If the mode is unknown, ``residual_scale`` is not finite,
+            ``feed_forward`` is no bool, or ``gaussian_std`` is not above 0.
     """
 
     needs_masks = False
@@ -81,7 +81,7 @@ class AttentionRepairLayer(nn.Module):
         gaussian_std: float = 5.0,
     ) -> None:
         super().__init__()
-        if mode not in MODES:
+        if mode not in tuple(MODES):
             raise ValueError(f'mode must be one of {tuple(MODES)}, got {mode!r}.')
         if not gaussian_std > 0:
             raise ValueError(f'gaussian_std must be above 0, got {gaussian_std}.')
@@ -92,6 +92,8 @@ class AttentionRepairLayer(nn.Module):
         if not math.isfinite(residual_scale):
             raise ValueError(f'residual_scale must be finite, got {residual_scale}.')
         self.residual_scale = residual_scale
+        if feed_forward not in (None, True, False):
+            raise ValueError(f'feed_forward is True or False, got {feed_forward!r}.')
         self.feed_forward = not form.plain if feed_forward is None else feed_forward
         self.gaussian_std = gaussian_std
 

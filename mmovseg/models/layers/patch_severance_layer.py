@@ -142,8 +142,15 @@ def build_severance(
         Layers by the number of their block.
 
     Raises:
+        TypeError: If it is no list of dicts, or a block is no number.
         ValueError: If an entry names no block, none that there is, or one twice.
     """
+    if isinstance(entries, (str, Mapping)) or not all(
+        isinstance(x, Mapping) for x in entries
+    ):
+        raise TypeError(
+            f'severance is a list such as [dict(block=-1, alpha=1.0)], got {entries!r}.'
+        )
     layers: dict[int, nn.Module] = {}
     for entry in entries:
         arguments = dict(entry)
@@ -152,6 +159,8 @@ def build_severance(
                 f'An entry of severance needs block, the number of a block: {entry}.'
             )
         block = arguments.pop('block')
+        if not isinstance(block, int):
+            raise TypeError(f'block is a whole number, got {block!r}: {entry}.')
         index = block + total if block < 0 else block
         if not 0 <= index < total:
             raise ValueError(

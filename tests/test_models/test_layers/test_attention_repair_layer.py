@@ -147,6 +147,10 @@ def test_a_vit_without_a_grid_refuses_what_needs_one():
 def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"mode must be one of .*'x'"):
         AttentionRepairLayer('x')
+    with pytest.raises(ValueError, match=r"mode must be one of .*\['sclip'\]"):
+        AttentionRepairLayer(['sclip'])
+    with pytest.raises(ValueError, match="feed_forward is True or False, got 'no'"):
+        AttentionRepairLayer('sclip', feed_forward='no')
     with pytest.raises(ValueError, match=r'gaussian_std must be above 0, got 0\.'):
         AttentionRepairLayer('naclip', gaussian_std=0)
     with pytest.raises(ValueError, match='residual_scale must be finite, got nan'):

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmovseg.models.layers import PatchSeveranceLayer, token_masks
+from mmovseg.models.layers import PatchSeveranceLayer, build_severance, token_masks
 
 CHANNELS, HEADS = 8, 2
 
@@ -122,3 +122,17 @@ def test_token_masks_resize_logits_before_the_sigmoid():
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         PatchSeveranceLayer(**arguments)
+
+
+@pytest.mark.parametrize(
+    ('entries', 'message'),
+    [
+        (dict(block=-1), r'severance is a list such as .*, got \{'),
+        ('gps', "severance is a list such as .*, got 'gps'"),
+        ([-1], r'severance is a list such as .*, got \[-1\]'),
+        ([dict(block='-1')], "block is a whole number, got '-1'"),
+    ],
+)
+def test_what_is_no_list_of_blocks(entries, message):
+    with pytest.raises(TypeError, match=message):
+        build_severance(entries, 6)
