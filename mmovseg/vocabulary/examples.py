@@ -115,6 +115,8 @@ def _to_mask(source: Any, where: str) -> Any:
         source = ImageOps.exif_transpose(source)  # as its photo is turned
         if source.mode in ('LA', 'La', 'PA', 'RGBa'):
             source = source.convert('RGBA')
+        elif source.mode in ('CMYK', 'YCbCr', 'LAB', 'HSV'):  # black is not 0 in these
+            source = source.convert('RGB')
     if hasattr(source, '__array__') or hasattr(source, '__array_interface__'):
         array = np.asarray(source)
     else:
@@ -127,9 +129,10 @@ def _to_mask(source: Any, where: str) -> Any:
         array = array[..., :3] if (array[..., 3] > 0).all() else array[..., 3]
     if array.ndim == 3:
         array = array.any(-1)
-    if array.ndim != 2:
+    if array.ndim != 2 or array.dtype.kind not in 'buif':
         raise ValueError(
-            f'{where}: a mask is [H, W], got an array of shape {array.shape}.'
+            f'{where}: a mask is [H, W], of numbers or bools, got an array of shape '
+            f'{array.shape} of {array.dtype}.'
         )
     return array.astype(bool) if array.dtype == bool else array > 0
 

@@ -49,8 +49,10 @@ def test_images_and_masks_of_every_kind_are_the_same(pair, tmp_path):
     exif = turned.getexif()
     exif[0x0112] = 6  # shown turned by 90 degrees, as the mask is
     turned.save(tmp_path / 'turned.png', exif=exif)
+    cmyk = Image.fromarray(np.repeat(mask[..., None], 3, -1) * np.uint8(255))
     expected = NAMES.add_examples('snow', [pair])
     for other in (
+        (image, cmyk.convert('CMYK')),
         (image, palette),
         (image, str(tmp_path / 'palette.png')),
         (image, tmp_path / 'opaque.png'),
@@ -73,6 +75,7 @@ def test_images_and_masks_of_every_kind_are_the_same(pair, tmp_path):
         (lambda x: [(x[0], 'no.png')], 'Mask no.png does not exist'),
         (lambda x: [(x[0].astype(float), x[1])], 'must be uint8'),
         (lambda x: [(x[0], np.zeros((2, 6, 9, 1)))], r'a mask is \[H, W\]'),
+        (lambda x: [(x[0], x[1].astype(str))], r'a mask is .* of <U5'),
     ],
 )
 def test_bad_examples_are_named(pair, change, message):
