@@ -8,8 +8,9 @@ Pictures show seen classes only, and none of a data set, and no name of another 
 is asked for. Seen classes that the model was not trained on, as those of the recipe
 above, take the place of unseen ones. If it was trained on all, every second one counts
 as unseen: what is chosen for them then trusts CLIP too little. One number after the
-other takes the value of the best panoptic quality, and the table, in Markdown, has all
-that were tried, and the quality of trained classes and of the others.
+other takes the value of the best panoptic quality. Where several are equally good, the
+model keeps its own. The table, in Markdown, has all that were tried, and the quality of
+trained classes and of the others.
 """
 
 from __future__ import annotations
@@ -129,18 +130,21 @@ def calibrate(
     chosen, tried = {}, []
     with Progress(sum(map(len, grid.values())), 'Calibration', 'value') as progress:
         for number, values in grid.items():
-            part, name = number.split('.')
+            path, name = number.split('.')
+            part = getattr(model, path)
+            before = getattr(part, name)
             for value in values:
-                setattr(getattr(model, part), name, value)
+                setattr(part, name, value)
                 quality = measure(model, text, seen)
                 groups = quality, quality[trained], quality[~trained]
                 tried.append(
                     Tried(number, value, *(float(np.nanmean(x)) for x in groups))
                 )
                 progress.update()
-            best = max(tried[-len(values) :], key=lambda x: x.quality)
-            chosen[number] = best.value
-            setattr(getattr(model, part), name, best.value)
+            rows = tried[-len(values) :]
+            _, _, value = max((x.quality, x.value == before, x.value) for x in rows)
+            chosen[number] = value
+            setattr(part, name, value)
     return chosen, tried
 
 
@@ -166,9 +170,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def check(model: Any, config: str) -> None:
     """Raise a ValueError if a model is none that can be calibrated."""
-    if getattr(model, 'ensemble', None) is None or not (
-        set(SEEN) <= set(model.vocabulary.names)
-    ):
+    if not isinstance(model, EOVSeg):
+        raise ValueError(
+            f'{config} is a {type(model).__name__}: take an EOV-Seg or an FC-CLIP.'
+        )
+    if model.ensemble is None or not (set(SEEN) <= set(model.vocabulary.names)):
         raise ValueError(
             f'{config} has no ensemble, or not all classes of shapeworld_seen.'
         )

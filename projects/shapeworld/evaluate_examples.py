@@ -115,6 +115,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if min(args.counts) < 0:
         parser.error(f'--counts must be at least 0, got {min(args.counts)}.')
+    if args.num_images is not None and args.num_images < 1:
+        parser.error(f'--num-images must be at least 1, got {args.num_images}.')
     if args.image_size < 32:
         parser.error(f'--image-size must be at least 32, got {args.image_size}.')
     args.device = pick_device(args.device)

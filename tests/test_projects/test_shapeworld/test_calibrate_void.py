@@ -1,10 +1,18 @@
 import numpy as np
 import pytest
+import torch
 
 from mmovseg.apis import init_model
 from mmovseg.shapeworld.drawing import SEEN, draw_numbered
 from projects.shapeworld import calibrate_void
-from projects.shapeworld.calibrate_void import calibrate, extract, look, main, measure
+from projects.shapeworld.calibrate_void import (
+    calibrate,
+    check,
+    extract,
+    look,
+    main,
+    measure,
+)
 
 
 def test_the_value_of_the_best_quality_is_chosen(monkeypatch, capsys):
@@ -17,6 +25,15 @@ def test_the_value_of_the_best_quality_is_chosen(monkeypatch, capsys):
     assert rows[2].startswith('| ensemble.void_scale (chosen) | 1 | ')
     assert float(rows[3].split('|')[3]) < float(rows[2].split('|')[3])
     assert rows[-1].startswith('--cfg-options model.ensemble.void_scale=1 ')
+
+
+def test_of_equally_good_values_the_model_keeps_its_own():
+    model = init_model('eovseg_tiny_shapeworld', 'shapeworld')
+    pictures = [draw_numbered(41, 'train', 0, 64)]
+    grid = {'ensemble.void_scale': (0.999999, 1.0, 1.000001)}
+    chosen, tried = calibrate(model, pictures, grid)
+    assert len({x.quality for x in tried}) == 1
+    assert chosen == {'ensemble.void_scale': 1}
 
 
 def test_held_out_classes_are_those_that_the_model_was_not_trained_on():
@@ -41,6 +58,8 @@ def test_held_out_classes_are_those_that_the_model_was_not_trained_on():
 def test_wrong_models():
     with pytest.raises(SystemExit, match='holds the weights of another model'):
         main(['deop_tiny_shapeworld-zs', 'shapeworld'])
+    with pytest.raises(ValueError, match='is a Linear: take an EOV-Seg or an'):
+        check(torch.nn.Linear(1, 1), 'a.py')
 
 
 def test_pictures_show_seen_classes_alone():
