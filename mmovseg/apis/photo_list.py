@@ -56,6 +56,8 @@ def list_photos(
                 endings = ', '.join(sorted(EXTENSIONS))
                 raise ImageError(f'{printable(item)} holds no image file ({endings}).')
             paths += found
+        elif not item.is_file():
+            paths.append(item)  # a pipe: told as a photo that cannot be read
         elif item.suffix.lower() == tar_files.ENDING:
             paths += _read_tar(item)
         elif item.suffix.lower() == '.txt':
@@ -153,7 +155,7 @@ def _refuse(error: OSError) -> None:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding='utf-8').splitlines()
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
     except UnicodeDecodeError as error:
         raise ImageError(f'{printable(path)} is no list of photos in UTF-8.') from error
     return [line.strip() for line in lines if line.strip()]
@@ -162,7 +164,7 @@ def _read_lines(path: Path) -> list[str]:
 def _read_coco(path: Path) -> list[str]:
     try:
         content: Any = json.loads(path.read_bytes())
-        return [image['file_name'] for image in content['images']]
+        return [os.fspath(image['file_name']) for image in content['images']]
     except (ValueError, KeyError, TypeError) as error:
         raise ImageError(
             f'{printable(path)} is no JSON of COCO: it needs "images" with "file_name".'

@@ -105,6 +105,8 @@ class VideoReader:
         self._file.close()
 
     def _open(self) -> Any:
+        if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+            raise ImageError(f'{self.name} is a pipe or a device, no video file.')
         try:
             return open(self.path, 'rb')
         except FileNotFoundError as error:

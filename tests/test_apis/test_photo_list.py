@@ -1,6 +1,7 @@
 """Photos from folders, lists and COCO's JSON files."""
 
 import json
+import os
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_a_photo_given_twice_is_one(folder):
 
 
 def test_lists(folder):
-    (folder / 'list.txt').write_text('sub/c.jpg\n\n  b.jpg\n')
+    (folder / 'list.txt').write_bytes(b'\xef\xbb\xbfsub/c.jpg\r\n\n  b.jpg\n')
     images = [dict(id=1, file_name='a.PNG')]
     (folder / 'coco.json').write_text(json.dumps(dict(images=images)))
     assert names(list_photos([folder / 'list.txt'])) == ['b.jpg', 'sub/c.jpg']
@@ -51,12 +52,22 @@ def test_lists(folder):
 
 @pytest.mark.parametrize(
     'content, message',
-    [('[1, 2]', 'no JSON of COCO'), ('{"images": [{}]}', 'no JSON of COCO')],
+    [
+        ('[1, 2]', 'no JSON of COCO'),
+        ('{"images": [{}]}', 'no JSON of COCO'),
+        ('{"images": [{"file_name": 5}]}', 'no JSON of COCO'),
+    ],
 )
 def test_wrong_lists(folder, content, message):
     (folder / 'x.json').write_text(content)
     with pytest.raises(ImageError, match=message):
         list_photos([folder / 'x.json'])
+
+
+@pytest.mark.parametrize('name', ['x.tar', 'x.txt', 'x.json'])
+def test_pipes_are_not_waited_for(folder, name):
+    os.mkfifo(folder / name)
+    assert names(list_photos([folder / name, folder / 'b.jpg'])) == ['b.jpg', name]
 
 
 def test_what_is_not_there(folder, tmp_path):

@@ -1,5 +1,6 @@
 """Video files: all kinds are read, and bad ones are one sentence."""
 
+import os
 import sys
 from fractions import Fraction
 
@@ -147,6 +148,12 @@ def test_what_is_no_video(tmp_path):
     refuse(tmp_path / 'text.mp4', 'cannot be read as a video')
     write_sound(tmp_path / 'sound.m4a')
     refuse(tmp_path / 'sound.m4a', 'has sound but no pictures')
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'a.mp4')
+    with pytest.raises(ImageError, match='is a pipe or a device'):
+        VideoReader(tmp_path / 'a.mp4')
 
 
 def test_a_video_without_frames(tmp_path):
