@@ -21,8 +21,8 @@ import numpy as np
 
 from ..vocabulary import Vocabulary
 from .images import ImageError
-from .inferencer import OVSegInferencer, _read_vocabulary
-from .results import TASKS, Result, check_min_area
+from .inferencer import OVSegInferencer
+from .results import TASKS, Result, check_limits
 
 try:
     from fiftyone.core import labels as kinds
@@ -66,10 +66,10 @@ class FiftyOneModel(Model):
             )
         if task not in TASKS:
             raise ValueError(f'task must be one of {TASKS}, got {task!r}.')
-        check_min_area(min_area)
+        check_limits(min_area, score_thr)
         if vocabulary is None:
             vocabulary = inferencer.model.vocabulary
-        self.inferencer, self.vocabulary = inferencer, _read_vocabulary(vocabulary)
+        self.inferencer, self.vocabulary = inferencer, Vocabulary.from_user(vocabulary)
         self.task, self.score_thr, self.min_area = task, score_thr, min_area
 
     @property

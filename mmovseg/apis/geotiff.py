@@ -14,7 +14,7 @@ from ..fileio import atomic_path, check_writable, printable
 from ..vocabulary import Vocabulary
 from .images import ImageError
 from .inferencer import OVSegInferencer
-from .results import Result, check_min_area
+from .results import Result, check_limits
 from .tiles import check_task, make_canvas, split
 
 
@@ -68,7 +68,7 @@ def segment_geotiff(
             "GeoTIFFs need rasterio: pip install 'mmovseg[geotiff]'."
         ) from error
     check_task(task)
-    check_min_area(min_area)
+    check_limits(min_area, score_thr)
     check_writable(target, [source])
     try:
         with rasterio.open(source) as file:

@@ -42,7 +42,7 @@ class HubMixin:
         """Save the model, with the classes that it has now.
 
         Args:
-            folder: Made if missing. Files of these names are replaced.
+            folder: Made if missing. A model in it is replaced, but not its card.
             license: Of the weights, as Hugging Face calls it, for the model card.
             name: Of the model, for the model card. None takes that of the folder.
 
@@ -52,9 +52,14 @@ class HubMixin:
         Raises:
             ValueError: If the config has values that are no data, or the vocabulary
                 has examples.
-            OSError: If a file cannot be written.
+            OSError: If a file cannot be written, or a config without a model is there.
         """
         folder = Path(folder)
+        if (folder / CONFIG).exists() and not (folder / WEIGHTS).exists():
+            raise FileExistsError(
+                f'{printable(folder / CONFIG)} is there, and no {WEIGHTS}: it is of '
+                'something else. Take another folder.'
+            )
         config = _describe_config(self.cfg, self.model)
         card = make_card(self.model, name or folder.name, license)
         write_atomic(folder / CONFIG, config)
@@ -62,7 +67,8 @@ class HubMixin:
             state = self.model.state_dict()
             # Copies, as parts of one tensor cannot be saved.
             save_file({key: x.cpu().clone() for key, x in state.items()}, str(draft))
-        write_atomic(folder / CARD, card)
+        if not (folder / CARD).exists():
+            write_atomic(folder / CARD, card)
         return folder
 
     def push_to_hub(

@@ -42,7 +42,7 @@ from .photo_stream import (
     make_failed,
     run_batch,
 )
-from .results import TASKS, Result, check_min_area, find_task, read_result
+from .results import TASKS, Result, check_limits, find_task, read_result
 
 # Inferencers of the packages whose models ours does not run.
 FOREIGN = {
@@ -177,9 +177,9 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         Args:
             vocabulary: A vocabulary, a list of names, a packaged name, a path, or one
                 string such as ``'person; man, dog, stuff: grass'``, where names are
-                things unless marked.
+                things unless marked; see :meth:`Vocabulary.from_user`.
         """
-        self.model.set_vocabulary(_read_vocabulary(vocabulary))
+        self.model.set_vocabulary(Vocabulary.from_user(vocabulary))
 
     def add_examples(self, name: str, examples: Iterable[tuple[Any, Any]]) -> None:
         """Show the model a class by pictures, from the next call on.
@@ -264,7 +264,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
                 are in it.
             ValueError: If there is no such task or class, or no heatmap.
         """
-        _check(task, batch_size, min_area)
+        _check(task, batch_size, min_area, score_thr)
         sources = self._inputs_to_list(inputs)
         chosen = self._choose(vocabulary)
         labels = find_labels(chosen, show_heatmaps or ())
@@ -383,7 +383,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
             ['purple circle', 'red cross', 'sand']
         """
         if isinstance(inputs, EncodedPhoto):
-            _check(task, 1, min_area)
+            _check(task, 1, min_area, score_thr)
             chosen = self._choose(vocabulary)
             names = _list_results(task, top_classes=top_classes)
             sample = segment_encoded(
@@ -436,7 +436,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         Returns:
             Per unusable photo a dict of ``input`` and ``message``.
         """
-        _check(task, batch_size, min_area)
+        _check(task, batch_size, min_area, score_thr)
         sources = self._inputs_to_list(inputs)
         chosen = self._choose(vocabulary)
 
@@ -552,7 +552,7 @@ class OVSegInferencer(HubMixin, BaseInferencer):
         """Return the classes of a call."""
         if vocabulary is None:
             return self.model.vocabulary
-        return _read_vocabulary(vocabulary)
+        return Vocabulary.from_user(vocabulary)
 
     def _inputs_to_list(self, inputs: Any) -> list[Any]:
         """Flatten inputs; the images of a folder take its place."""
@@ -616,12 +616,14 @@ def _keep_photo(result: Result, photo: Photo, path: Path | None) -> Result:
     return replace(result, image=photo.bgr[..., ::-1], photo=photo.name, path=path)
 
 
-def _check(task: str, batch_size: int, min_area: float) -> None:
+def _check(
+    task: str, batch_size: int, min_area: float, score_thr: float | None
+) -> None:
     if task not in TASKS:
         raise ValueError(f'task must be one of {TASKS}, got {task!r}.')
     if batch_size < 1:
         raise ValueError(f'batch_size must be at least 1, got {batch_size}.')
-    check_min_area(min_area)
+    check_limits(min_area, score_thr)
 
 
 def _check_model(model: nn.Module) -> None:
@@ -640,14 +642,6 @@ def _check_model(model: nn.Module) -> None:
             f'{name} of this config names no segments: it is a stage of training. Take '
             'the config of the whole model.'
         )
-
-
-def _read_vocabulary(
-    vocabulary: Vocabulary | str | Path | Sequence[str],
-) -> Vocabulary:
-    if isinstance(vocabulary, str):
-        vocabulary = Vocabulary.from_string(vocabulary)
-    return Vocabulary.load(vocabulary)
 
 
 def _read(

@@ -29,7 +29,7 @@ from ..version import __version__
 from ..vocabulary import Vocabulary, name_key
 from .output_folder import OutputError, OutputFolder
 from .photo_list import RECORDS, RUN, ListedPhoto
-from .results import SCORE_THR, Result, check_min_area, least_pixels
+from .results import SCORE_THR, Result, check_limits, least_pixels
 
 try:
     import fcntl
@@ -106,7 +106,7 @@ class LabelChoice:
     min_area: float = 0.0
 
     def __post_init__(self) -> None:
-        check_min_area(self.min_area)
+        check_limits(self.min_area)
         for name, value in {'score_thr': self.score_thr, **self.thresholds}.items():
             if not 0 <= value <= 1:
                 raise ValueError(f'A threshold is from 0 to 1, got {value} ({name}).')

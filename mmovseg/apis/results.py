@@ -27,8 +27,10 @@ TASKS = ('panoptic', 'instance', 'semantic')
 SCORE_THR = dict(panoptic=0.0, instance=0.3, semantic=0.0)
 
 
-def check_min_area(min_area: float) -> None:
-    """Raise a ValueError unless it is a share of the photo or a number of pixels."""
+def check_limits(min_area: float, score_thr: float | None = None) -> None:
+    """Raise a ValueError unless both are what :func:`read_result` takes."""
+    if score_thr is not None and not 0 <= score_thr <= 1:
+        raise ValueError(f'score_thr is from 0 to 1, got {score_thr}.')
     if not 0 <= min_area < float('inf'):
         raise ValueError(
             'min_area is a number of pixels, or below 1 a share of the photo, got '
@@ -44,7 +46,7 @@ def least_pixels(min_area: float, height: int, width: int) -> float:
         height: Of the photo.
         width: Of the photo.
     """
-    check_min_area(min_area)
+    check_limits(min_area)
     return min_area * height * width if min_area < 1 else min_area
 
 
@@ -159,7 +161,7 @@ class Result:
         image: np.ndarray | None = None,
         text: Mapping[str, str] | None = None,
     ) -> list[Path]:
-        """Write overlay, label map and segments, over files of these names.
+        """Write overlay, label map and segments.
 
         * ``NAME_overlay.png``: the drawing.
         * ``NAME_labels.png``: the label map. Panoptic: ids as COCO does it, ``id = R +
@@ -169,14 +171,25 @@ class Result:
 
         Args:
             folder: Made if missing.
-            name: Start of the file names. None takes that of the photo.
+            name: Start of the file names; files of these names are replaced. None takes
+                that of the photo, or the next free one if others have it, and replaces
+                results of this photo file only.
             image: RGB. None takes the photo.
             text: What the overlay says about itself; see :func:`write_png`.
 
         Returns:
             The paths, in this order.
+
+        Raises:
+            OutputError: If ``name`` is None and the folder cannot be written, or the
+                photo is in it.
         """
-        folder, name = Path(folder), name or self.photo
+        folder = Path(folder)
+        if name is None:
+            name = self._save_beside_others(folder, image)
+            return [
+                folder / f'{name}{x}' for x in ('_overlay.png', '_labels.png', '.json')
+            ]
         overlay = folder / f'{name}_overlay.png'
         labels, segments = folder / f'{name}_labels.png', folder / f'{name}.json'
         drawn = self.overlay() if image is None else self.draw(image)
@@ -184,6 +197,16 @@ class Result:
         write_png(labels, self.encode_labels())
         write_json(segments, self.to_dict(name))
         return [overlay, labels, segments]
+
+    def _save_beside_others(self, folder: Path, image: np.ndarray | None) -> str:
+        from .output_folder import OutputFolder  # which takes results
+
+        out = OutputFolder(folder)
+        out.check_sources([self.path])
+        wanted = self.photo if self.path is not None else f'{self.photo}_0'
+        [name] = out.choose_names([self.path], [wanted])
+        image = self._get_image() if image is None else image
+        return out.save(name, self.path, image, self)
 
     def save_labels(self, folder: str | Path, *formats: str) -> list[Path]:
         """Write label files that other tools read; see :mod:`mmovseg.labels`.

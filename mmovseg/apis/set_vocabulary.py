@@ -35,9 +35,7 @@ def set_vocabulary(
         ValueError: If no part goes by names, or mmdet's own fusion head would take
             stuff for things, because the things are not first.
     """
-    if isinstance(vocabulary, str):
-        vocabulary = Vocabulary.from_string(vocabulary)
-    classes = Vocabulary.load(vocabulary)
+    classes = Vocabulary.from_user(vocabulary)
     module = model if isinstance(model, nn.Module) else model.model
     name = type(module).__name__
     parts: list[Any] = [x for x in module.modules() if has_vocabulary(x)]

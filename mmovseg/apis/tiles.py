@@ -17,7 +17,7 @@ from .photo_stream import read_photo
 from .results import (
     Result,
     Segment,
-    check_min_area,
+    check_limits,
     find_boxes,
     least_pixels,
     number_classes,
@@ -116,7 +116,7 @@ def segment_tiles(
         ValueError: If a tile is too small, or no larger than twice the overlap, or the
             task is another one.
     """
-    check_min_area(min_area)
+    check_limits(min_area, score_thr)
     check_task(task)
     bgr = read_photo(image)
     height, width = bgr.shape[:2]

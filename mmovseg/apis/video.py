@@ -16,7 +16,7 @@ from .inferencer import OVSegInferencer
 from .photo_pipeline import Photo
 from .photo_stream import is_out_of_memory, make_failed, read_photo
 from .regions import RegionEmbedder
-from .results import Result, check_min_area, read_result
+from .results import Result, check_limits, read_result
 from .tracker import MEMORY, Tracker
 from .video_file import VideoReader
 from .visualization import class_color, draw_panoptic
@@ -97,10 +97,8 @@ class VideoSegmenter:
     ) -> None:
         if vocabulary is None:
             vocabulary = inferencer.model.vocabulary
-        elif isinstance(vocabulary, str):
-            vocabulary = Vocabulary.from_string(vocabulary)
-        check_min_area(min_area)
-        self.vocabulary = Vocabulary.load(vocabulary)
+        check_limits(min_area, score_thr)
+        self.vocabulary = Vocabulary.from_user(vocabulary)
         self.score_thr, self.min_area = score_thr, min_area
         self.embed = embed
         self._inferencer = inferencer

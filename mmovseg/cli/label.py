@@ -22,7 +22,7 @@ from .options import (
     add_min_area,
     add_model_options,
     check_batch_size,
-    check_min_area,
+    check_limits,
 )
 
 
@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Check the options together."""
     check_batch_size(parser, args)
-    check_min_area(parser, args)
+    check_limits(parser, args)
     if args.workers < 1:
         parser.error(f'--workers must be at least 1, got {args.workers}.')
     args.format = [x.strip() for x in args.format.split(',') if x.strip()]
@@ -110,4 +110,6 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
             name = ''
         if not name.strip():
             parser.error(f'--thresholds are NAME=SCORE, got {part.strip()!r}.')
+    if thresholds and args.task == 'semantic':
+        parser.error('--thresholds: results of --task semantic have no scores.')
     args.thresholds = thresholds

@@ -88,8 +88,13 @@ def add_min_area(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def check_min_area(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Check the option of :func:`add_min_area`."""
+def check_limits(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Check the option of :func:`add_min_area`, and the least score."""
+    if getattr(args, 'score_thr', None) is not None:
+        if not 0 <= args.score_thr <= 1:
+            parser.error(f'--score-thr is from 0 to 1, got {args.score_thr}.')
+        if getattr(args, 'task', None) == 'semantic':
+            parser.error('--score-thr: results of --task semantic have no scores.')
     if not 0 <= args.min_area < float('inf'):
         parser.error(
             '--min-area is a number of pixels, or below 1 a share of the photo, got '

@@ -18,7 +18,7 @@ from .options import (
     add_min_area,
     add_model_options,
     check_batch_size,
-    check_min_area,
+    check_limits,
 )
 
 
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser, photos: str = '+') -> None:
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Check the options together."""
     check_batch_size(parser, args)
-    check_min_area(parser, args)
+    check_limits(parser, args)
     if args.geotiff is not None and (args.tile is None or len(args.photos) != 1):
         parser.error(
             '--geotiff is for one photo and needs --tile, such as --tile 1024.'

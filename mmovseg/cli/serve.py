@@ -15,7 +15,7 @@ import argparse
 from .options import (
     add_min_area,
     add_model_choice,
-    check_min_area,
+    check_limits,
     check_model_choice,
 )
 
@@ -81,5 +81,5 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         if not 0 < value < float('inf'):
             option = name.replace('_', '-')
             parser.error(f'--{option} must be more than 0, got {value:g}.')
-    check_min_area(parser, args)
+    check_limits(parser, args)
     check_model_choice(parser, args)

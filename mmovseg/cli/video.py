@@ -16,7 +16,7 @@ from .options import (
     CLASSES,
     add_min_area,
     add_model_choice,
-    check_min_area,
+    check_limits,
     check_model_choice,
 )
 
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Check the options together."""
     check_model_choice(parser, args)
-    check_min_area(parser, args)
+    check_limits(parser, args)
     for name in ('every', 'memory'):
         if getattr(args, name) < 1:
             parser.error(f'--{name} must be at least 1, got {getattr(args, name)}.')

@@ -369,6 +369,16 @@ class Vocabulary:
             >>> Vocabulary.from_names(['thing: dog; puppy', 'grass']).is_thing
             (True, False)
         """
+        return cls._from_names(classes, things, default=False)
+
+    @classmethod
+    def _from_names(
+        cls,
+        classes: Iterable[str],
+        things: Iterable[str] | None = None,
+        *,
+        default: bool | None,
+    ) -> Vocabulary:
         if isinstance(classes, str):
             raise TypeError(
                 f'Expected a list with one string per class, got {classes!r}; '
@@ -381,7 +391,7 @@ class Vocabulary:
         if len(parsed) > MAX_CLASSES:
             raise ValueError(f'A vocabulary has at most {MAX_CLASSES} classes.')
         if things is None:
-            return cls._from_parsed(parsed, default=False)
+            return cls._from_parsed(parsed, default=default)
         things = {things} if isinstance(things, str) else set(things)
         for kind, names in parsed:
             if kind is not None:
@@ -400,14 +410,34 @@ class Vocabulary:
         )
 
     @classmethod
+    def from_user(cls, source: Vocabulary | str | Path | Sequence[str]) -> Vocabulary:
+        """Read the classes that somebody asks a model for.
+
+        As :meth:`from_string` and :meth:`load`. In a list and in a file of the user
+        too, a class without a prefix is a **thing**, unless one has ``thing:``.
+
+        Example:
+            >>> Vocabulary.from_user(['dog; puppy', 'stuff: grass']).is_thing
+            (True, False)
+        """
+        if isinstance(source, str):
+            return cls.from_string(source)
+        if isinstance(source, Path):
+            return cls._from_file(source, default=None)
+        known = isinstance(source, (Vocabulary, Mapping))
+        if known or not isinstance(source, Iterable):
+            return cls.load(source)
+        return cls._from_names(source, default=None)
+
+    @classmethod
     def from_string(cls, text: str) -> Vocabulary:
         """Read a vocabulary from one string, as given on a command line.
 
         Args:
             text: Classes separated by ``,`` and names by ``;``, such as
-                ``'person; man, dog, stuff: grass'``. Unlike in a file, a class
-                without a prefix is a **thing**: people ask for objects. Also the
-                name of a packaged vocabulary or the path of a ``.txt`` file.
+                ``'person; man, dog, stuff: grass'``. A class without a prefix is a
+                **thing**: people ask for objects. Also the name of a packaged
+                vocabulary, or the path of a ``.txt`` file as in :meth:`from_user`.
                 :func:`~mmovseg.vocabulary.parsing.split_list` says which notations
                 of other tools are read.
 
@@ -421,8 +451,10 @@ class Vocabulary:
         if not isinstance(text, str):
             raise TypeError(f'Expected one string, got {text!r}; load() reads lists.')
         text = text.strip()
-        if text in cls.available() or text.lower().endswith(('.txt', '.zip')):
+        if text in cls.available():
             return cls.load(text)
+        if text.lower().endswith(('.txt', '.zip')):
+            return cls._from_file(Path(text), default=None)
         if not text:
             raise ValueError('A vocabulary needs at least one class, got none.')
         hint = did_you_mean(text[:200], cls.available(), cutoff=0.7)
@@ -446,13 +478,14 @@ class Vocabulary:
         return cls._from_parsed(parsed, default=True)
 
     @classmethod
-    def _from_file(cls, path: Path) -> Vocabulary:
+    def _from_file(cls, path: Path, *, default: bool | None = False) -> Vocabulary:
         if path.suffix.lower() == '.zip':
             return cls._from_archive(path)
         parsed = read_classes(path)
         is_packaged = DATA_DIR in path.parents
         try:
-            return cls._from_parsed(parsed, default=False, check=not is_packaged)
+            default = False if is_packaged else default
+            return cls._from_parsed(parsed, default=default, check=not is_packaged)
         except ValueError as error:
             raise ValueError(f'{path}: {error}') from error
 
@@ -474,8 +507,10 @@ class Vocabulary:
 
     @classmethod
     def _from_parsed(
-        cls, parsed: list[Parsed], *, default: bool, check: bool = True
+        cls, parsed: list[Parsed], *, default: bool | None, check: bool = True
     ) -> Vocabulary:
+        if default is None:
+            default = not any(kind for kind, _ in parsed)
         vocabulary = cls(
             synonyms=tuple(names for _, names in parsed),
             is_thing=tuple(default if kind is None else kind for kind, _ in parsed),

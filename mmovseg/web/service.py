@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ..apis import EncodedPhoto, ImageError, OVSegInferencer, Result
-from ..apis.results import TASKS, check_min_area
+from ..apis.results import TASKS, check_limits
 from ..fileio import did_you_mean, printable
 from ..formats.image_file import decode_photo, open_image
 from ..labels import FORMATS, check_formats, write_labels
@@ -175,11 +175,9 @@ class Service:
         """
         if task not in TASKS:
             raise RequestError(f'task must be one of {", ".join(TASKS)}, got {task!r}.')
-        if score_thr is not None and not 0 <= score_thr <= 1:
-            raise RequestError(f'score_thr is from 0 to 1, got {score_thr}.')
         min_area = self.min_area if min_area is None else min_area
         try:
-            check_min_area(min_area)
+            check_limits(min_area, score_thr)
         except ValueError as error:
             raise RequestError(str(error)) from error
         vocabulary, notes = self.read_classes(classes)
@@ -237,7 +235,8 @@ class Service:
                 f'The names have {len(text):,} characters, and there can be '
                 f'{CHARACTERS_PER_NAME * most:,} at most.'
             )
-        if text.lower().endswith('.txt'):  # which would be read on this machine
+        # These would be read on this machine.
+        if text.lower().endswith(('.txt', '.zip')):
             raise RequestError(
                 f'{text[:MAX_NAME]!r} looks like a file, and no files of names are '
                 'read here. Type the names.'

@@ -67,6 +67,18 @@ def test_a_config_cannot_run_code(copied, line, message):
         OVSegInferencer.from_pretrained(copied)
 
 
+def test_files_of_others_stay(inferencer, tmp_path):
+    (tmp_path / 'README.md').write_text('mine')
+    inferencer.save_pretrained(tmp_path)
+    assert (tmp_path / 'README.md').read_text() == 'mine'
+    inferencer.save_pretrained(tmp_path)  # over the model
+    (tmp_path / 'model.safetensors').unlink()
+    (tmp_path / 'config.yaml').write_text('mine')
+    with pytest.raises(FileExistsError, match='something else'):
+        inferencer.save_pretrained(tmp_path)
+    assert (tmp_path / 'config.yaml').read_text() == 'mine'
+
+
 def test_a_folder_that_is_no_model(copied):
     (copied / 'model.safetensors').unlink()
     with pytest.raises(FileNotFoundError, match=r'no model\.safetensors'):

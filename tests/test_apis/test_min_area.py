@@ -82,6 +82,26 @@ def test_wrong_sizes_are_refused(sample, min_area):
         LabelChoice(CLASSES, min_area=min_area)
 
 
+@pytest.mark.parametrize('score', [-0.1, float('nan'), 30])
+def test_wrong_scores_are_refused(score, capsys):
+    with pytest.raises(ValueError, match='score_thr is from 0 to 1'):
+        segment_tiles(Stripes(), np.zeros((99, 99, 3), np.uint8), score_thr=score)
+    for command in ('predict', 'video'):
+        with pytest.raises(SystemExit):
+            read_arguments(command, ['x', '-c', 'cat', '--score-thr', str(score)])
+        assert '--score-thr is from 0 to 1' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'option', [('--score-thr', '0.5'), ('--thresholds', 'cat=0.5')]
+)
+def test_semantic_results_have_no_scores(option, capsys):
+    words = ['x', '-c', 'cat', '-o', 'out', '--task', 'semantic', *option]
+    with pytest.raises(SystemExit):
+        read_arguments('label', words)
+    assert 'have no scores' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('task', ['panoptic', 'semantic'])
 def test_labels_drop_the_same(sample, task):
     labels = PhotoLabels.from_result(read(sample, task, 0), 'a.png')

@@ -12,6 +12,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from PIL import Image
 from pycocotools import mask as rle
 
+from mmovseg.apis import OutputError
 from mmovseg.apis.results import read_result
 
 NAMES, THINGS = ('cat', 'grass', 'cup'), (True, False, True)
@@ -163,8 +164,25 @@ def test_masks_are_those_of_the_segments(kept, task):
 
 
 def test_save_takes_photo_and_name_from_the_result(kept, tmp_path):
-    paths = kept['panoptic'].save(tmp_path)
+    result = replace(kept['panoptic'], path=tmp_path / 'photos' / 'p.jpg')
+    paths = result.save(tmp_path)
     assert [x.name for x in paths] == ['p_overlay.png', 'p_labels.png', 'p.json']
+
+
+def test_save_replaces_only_results_of_the_same_photo(kept, tmp_path):
+    result = replace(kept['panoptic'], path=tmp_path / 'a' / 'p.jpg')
+    out = tmp_path / 'out'
+    out.mkdir()
+    (out / 'p.json').write_text('mine')
+    other = replace(result, path=tmp_path / 'b' / 'p.jpg')
+    for saved, name in ((result, 'p_2'), (other, 'p_3'), (result, 'p_2')):
+        assert saved.save(out)[2] == out / f'{name}.json'
+    for number in (0, 1):  # frames of a video
+        assert kept['panoptic'].save(out)[2] == out / f'p_{number}.json'
+    assert (out / 'p.json').read_text() == 'mine'
+    (tmp_path / 'a').mkdir()
+    with pytest.raises(OutputError, match='the photos are in it'):
+        result.save(tmp_path / 'a')
 
 
 def test_labels_of_one_photo(kept, tmp_path):

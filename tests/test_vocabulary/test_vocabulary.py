@@ -240,6 +240,24 @@ def test_seen_in_compares_names_as_the_tokenizer_sees_them():
     assert things.is_thing == (True, False)
 
 
+@pytest.mark.parametrize(
+    'classes, is_thing',
+    [
+        (['cat', 'sky'], (True, True)),
+        (['cat', 'stuff: sky'], (True, False)),
+        (['thing: cat', 'sky'], (True, False)),
+    ],
+)
+def test_what_is_asked_for_is_a_thing_in_every_form(classes, is_thing, tmp_path):
+    path = tmp_path / 'names.txt'
+    path.write_text('\n'.join(classes))
+    for source in (classes, iter(classes), path, str(path)):
+        assert Vocabulary.from_user(source).is_thing == is_thing
+    # Lists of data sets and configs are as they were.
+    assert Vocabulary.load(path).is_thing[1] is False
+    assert Vocabulary.from_user('plain/voc_20') == Vocabulary.load('plain/voc_20')
+
+
 def test_a_class_without_a_name_of_its_own_is_told():
     with pytest.warns(UserWarning, match="'dog' can never score higher than 'cat'"):
         Vocabulary.from_string('dog, cat; Dog')

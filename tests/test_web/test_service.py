@@ -149,6 +149,7 @@ def test_a_cut_photo(service, drawing):
         ('a; b; c; d, e; f; g; h, i; j; k', '11 names'),
         ('x' * 2000, '2,000 characters'),
         ('/etc/passwd.txt', 'no files of names are read'),
+        ('/srv/names.ZIP', 'no files of names are read'),
         ('secret.TXT ', 'no files of names are read'),
         ('ade20k_15', "Did you mean 'ade20k_150'"),
         ('cat, cat', 'both called'),
