@@ -52,6 +52,7 @@ if __name__ == '__main__':
 
 from mmovseg.apis.images import write_png
 from mmovseg.cli.runs.predict import print_results, segment_photos
+from mmovseg.command_line import counted
 from mmovseg.shapeworld.drawing import draw_numbered
 
 
@@ -71,8 +72,10 @@ def show(args: argparse.Namespace, results: Mapping[str, list]) -> None:
     done = [x for x in results['predictions'] if x is not None]
     for result in done:
         names = ', '.join(dict.fromkeys(x['name'] for x in result['segments']))
-        print(f'{result["image"]}: {len(result["segments"])} segments ({names})')
-    print(f'{len(done)} photos done; drawings, label maps, lists: {args.out}')
+        number = counted(len(result['segments']), 'segment')
+        print(f'{result["image"]}: {number} ({names})')
+    photos = counted(len(done), 'photo')
+    print(f'{photos} done; drawings, label maps, lists: {args.out}')
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -102,6 +102,16 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things.
+
+    Example:
+        >>> counted(1, 'photo'), counted(2, 'photo')
+        ('1 photo', '2 photos')
+    """
+    return f'{number} {noun}{"" if number == 1 else "s"}'
+
+
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows on stdout, the first one as the head, columns below each other."""
     rows = [[printable(x) for x in row] for row in rows]

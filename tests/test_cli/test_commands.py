@@ -225,7 +225,7 @@ def test_label(loaded, photos, tmp_path, capsys):
         failed={},
     )
     assert main([*words, '-o', 'parts', '--shard', '2/2']) == 0
-    assert '2 photos of other parts are not done' in capsys.readouterr().out
+    assert 'still have 2 photos to do' in capsys.readouterr().out
     assert not (tmp_path / 'parts' / 'coco').exists()
     assert main([*words, '-o', 'parts', '--shard', '1/2']) == 0
     whole, parts = read_files(tmp_path / 'whole'), read_files(tmp_path / 'parts')

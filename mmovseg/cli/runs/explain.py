@@ -11,7 +11,14 @@ from ...analysis.explain import Explanation, draw_explanations, explain
 from ...apis import ImageError, OutputError
 from ...apis.images import list_sources, write_png
 from ...apis.output_folder import OutputFolder, describe_source
-from ...command_line import BAD_INPUT, FAILED, NOT_WRITTEN, print_json, without_log
+from ...command_line import (
+    BAD_INPUT,
+    FAILED,
+    NOT_WRITTEN,
+    counted,
+    print_json,
+    without_log,
+)
 from ...fileio import printable, printable_lines
 from .models import load_model
 
@@ -53,12 +60,13 @@ def run(args: argparse.Namespace) -> int:
             photo['segments'] = [_to_dict(x) for x in photo['segments']]
         print_json(dict(folder=args.out, **report))
     else:
-        print(f'{len(report["photos"])} photos done; drawings: {Path(args.out)}')
+        done = counted(len(report['photos']), 'photo')
+        print(f'{done} done; drawings: {Path(args.out)}')
     return FAILED if report['errors'] else 0
 
 
 def _show(photo: str, found: list[Explanation]) -> None:
-    print(f'{printable(photo)}: {len(found)} segments')
+    print(f'{printable(photo)}: {counted(len(found), "segment")}')
     for explanation in found:
         print(printable_lines(str(explanation)))
     print()

@@ -17,7 +17,14 @@ from ...apis.label_run import LEAST_SCORE, LabelChoice, LabelRun, Shard, hash_we
 from ...apis.photo_list import ListedPhoto, list_photos
 from ...apis.ray_run import WorkError, import_ray, run_with_ray
 from ...apis.results import SCORE_THR
-from ...command_line import BAD_INPUT, FAILED, NOT_WRITTEN, print_json, without_log
+from ...command_line import (
+    BAD_INPUT,
+    FAILED,
+    NOT_WRITTEN,
+    counted,
+    print_json,
+    without_log,
+)
 from ...fileio import printable, printable_lines
 from ...labels import check_formats
 from ...vocabulary import Vocabulary
@@ -91,7 +98,7 @@ def work(
     todo = labels.find_open(shard)
     done = len(shard.take(photos)) - len(todo)
     if done:
-        print(f'{done} photos are done already.', file=sys.stderr)
+        print(f'Done already: {counted(done, "photo")}.', file=sys.stderr)
     if todo:
         with without_log():
             labels.work(todo, for_each)
@@ -243,11 +250,12 @@ def finish(args: argparse.Namespace, labels: LabelRun, choice: LabelChoice) -> i
         )
     elif count:
         print(
-            f'{count} photos of other parts are not done yet. The part that ends last '
-            'writes the labels; so does the same command again.'
+            f'Other parts still have {counted(count, "photo")} to do. The part that '
+            'ends last writes the labels; so does the same command again.'
         )
     else:
-        print(f'{len(labels.photos) - len(failed)} photos are labeled: {args.out}')
+        done = counted(len(labels.photos) - len(failed), 'photo')
+        print(f'{done} labeled: {args.out}')
         for folder in folders:
             print(f'  {printable(folder)}')
     for name, message in list(failed.items())[:SHOWN]:

@@ -17,6 +17,7 @@ from ...command_line import (
     BAD_INPUT,
     FAILED,
     NOT_WRITTEN,
+    counted,
     print_json,
     print_table,
     without_log,
@@ -150,11 +151,13 @@ def print_results(args: argparse.Namespace, results: Mapping[str, list]) -> None
         print_json(dict(folder=place, photos=done, errors=results['errors']))
         return
     for result in done:
-        print(f'{printable(result["image"])}: {len(result["segments"])} segments')
+        number = counted(len(result['segments']), 'segment')
+        print(f'{printable(result["image"])}: {number}')
         if result['segments']:
             print_table([HEAD, *make_table(result)])
         print()
     if args.geotiff is not None:
         print(f'Label map: {printable(args.geotiff)}')
         return
-    print(f'{len(done)} photos done; drawings, label maps, lists: {args.out}')
+    photos = counted(len(done), 'photo')
+    print(f'{photos} done; drawings, label maps, lists: {args.out}')
