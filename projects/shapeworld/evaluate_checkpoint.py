@@ -39,7 +39,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--size', type=int, default=128, help='of an image, in pixels')
     parser.add_argument('--seed', type=int, default=1, help='of the pictures')
     parser.add_argument('--write', action='store_true', help='write metrics.json')
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.num_images < 1:
+        parser.error(f'--num-images must be at least 1, got {args.num_images}.')
+    return args
 
 
 def evaluate(

@@ -62,11 +62,13 @@ class AttentionRepairLayer(nn.Module):
             of the mode.
         feed_forward: Whether the block goes on with its feed-forward network; None is
             what the mode says.
-        gaussian_std: Standard deviation of ``w``, in patches; of ``'naclip'`` only.
+        gaussian_std: Standard deviation of ``w``, in patches, for ``naclip`` only;
+            None is 5.
 
     Raises:
         ValueError: If the mode is unknown, ``residual_scale`` is not finite,
-            ``feed_forward`` is no bool, or ``gaussian_std`` is not above 0.
+            ``feed_forward`` is no bool, or ``gaussian_std`` is not above 0 or given for
+            another mode.
     """
 
     needs_masks = False
@@ -78,15 +80,19 @@ class AttentionRepairLayer(nn.Module):
         *,
         residual_scale: float | None = None,
         feed_forward: bool | None = None,
-        gaussian_std: float = 5.0,
+        gaussian_std: float | None = None,
     ) -> None:
         super().__init__()
         if mode not in tuple(MODES):
             raise ValueError(f'mode must be one of {tuple(MODES)}, got {mode!r}.')
-        if not gaussian_std > 0:
-            raise ValueError(f'gaussian_std must be above 0, got {gaussian_std}.')
         self.mode = mode
         self._form = form = MODES[mode]
+        if gaussian_std is None:
+            gaussian_std = 5.0
+        elif not form.near:
+            raise ValueError(f"gaussian_std is for mode 'naclip', not {mode!r}.")
+        if not gaussian_std > 0:
+            raise ValueError(f'gaussian_std must be above 0, got {gaussian_std}.')
         if residual_scale is None:
             residual_scale = 0.0 if form.plain else 1.0
         if not math.isfinite(residual_scale):

@@ -153,5 +153,7 @@ def test_wrong_arguments():
         AttentionRepairLayer('sclip', feed_forward='no')
     with pytest.raises(ValueError, match=r'gaussian_std must be above 0, got 0\.'):
         AttentionRepairLayer('naclip', gaussian_std=0)
+    with pytest.raises(ValueError, match="is for mode 'naclip', not 'sclip'"):
+        AttentionRepairLayer('sclip', gaussian_std=3.0)
     with pytest.raises(ValueError, match='residual_scale must be finite, got nan'):
         AttentionRepairLayer('sclip', residual_scale=float('nan'))

@@ -42,3 +42,9 @@ def test_figures_are_written_and_can_be_repeated(tool, tmp_path, monkeypatch):
 def test_mistakes_are_explained(tool, arguments, words):
     with pytest.raises(SystemExit, match=words):
         tool.main(arguments)
+
+
+def test_there_must_be_a_picture(tool, capsys):
+    with pytest.raises(SystemExit):
+        tool.main(['--num-images', '0'])
+    assert '--num-images must be at least 1, got 0.' in capsys.readouterr().err
