@@ -93,7 +93,7 @@ def check_limits(parser: argparse.ArgumentParser, args: argparse.Namespace) -> N
     if getattr(args, 'score_thr', None) is not None:
         if not 0 <= args.score_thr <= 1:
             parser.error(f'--score-thr is from 0 to 1, got {args.score_thr}.')
-        if getattr(args, 'task', None) == 'semantic':
+        if args.score_thr and getattr(args, 'task', None) == 'semantic':
             parser.error('--score-thr: results of --task semantic have no scores.')
     if not 0 <= args.min_area < float('inf'):
         parser.error(
