@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
@@ -191,6 +191,7 @@ class OutputFolder:
         image: np.ndarray,
         result: Result,
         heatmaps: np.ndarray | None = None,
+        text: Mapping[str, str] | None = None,
     ) -> str:
         """Write what was found in a photo, under a name that :meth:`claim` gives.
 
@@ -200,6 +201,7 @@ class OutputFolder:
             image: The photo, RGB.
             result: What was found.
             heatmaps: Their drawing, RGB. None deletes that of an earlier run.
+            text: What the drawing says about itself besides its photo.
 
         Returns:
             The name that the files have.
@@ -208,7 +210,8 @@ class OutputFolder:
             OutputError: If the folder is gone, or a file cannot be written.
         """
         with self.claim(name, source) as free:
-            result.save(self.path, free, image, describe_source(source))
+            about = {**(text or {}), **describe_source(source)}
+            result.save(self.path, free, image, about)
             path = self.path / f'{free}_heatmaps.png'
             if heatmaps is not None:
                 write_png(path, heatmaps)

@@ -186,7 +186,7 @@ class Result:
         """
         folder = Path(folder)
         if name is None:
-            name = self._save_beside_others(folder, image)
+            name = self._save_beside_others(folder, image, text)
             return [
                 folder / f'{name}{x}' for x in ('_overlay.png', '_labels.png', '.json')
             ]
@@ -198,7 +198,9 @@ class Result:
         write_json(segments, self.to_dict(name))
         return [overlay, labels, segments]
 
-    def _save_beside_others(self, folder: Path, image: np.ndarray | None) -> str:
+    def _save_beside_others(
+        self, folder: Path, image: np.ndarray | None, text: Mapping[str, str] | None
+    ) -> str:
         from .output_folder import OutputFolder  # which takes results
 
         out = OutputFolder(folder)
@@ -206,7 +208,7 @@ class Result:
         wanted = self.photo if self.path is not None else f'{self.photo}_0'
         [name] = out.choose_names([self.path], [wanted])
         image = self._get_image() if image is None else image
-        return out.save(name, self.path, image, self)
+        return out.save(name, self.path, image, self, text=text)
 
     def save_labels(self, folder: str | Path, *formats: str) -> list[Path]:
         """Write label files that other tools read; see :mod:`mmovseg.labels`.

@@ -180,6 +180,8 @@ def test_save_replaces_only_results_of_the_same_photo(kept, tmp_path):
     for number in (0, 1):  # frames of a video
         assert kept['panoptic'].save(out)[2] == out / f'p_{number}.json'
     assert (out / 'p.json').read_text() == 'mine'
+    with Image.open(result.save(out, text={'note': 'x'})[0]) as drawing:
+        assert drawing.text['note'] == 'x'
     (tmp_path / 'a').mkdir()
     with pytest.raises(OutputError, match='the photos are in it'):
         result.save(tmp_path / 'a')
