@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -254,11 +254,18 @@ class LabelRun:
 
         Returns:
             The folders of the formats.
+
+        Raises:
+            OutputError: If a label file was changed since it was written.
+            ValueError: As :func:`mmovseg.labels.write_labels`.
         """
         check_formats(formats, choice.vocabulary)
         photos = _RecordedPhotos(self, choice)
         made_by = f'mmovseg {__version__}, {self.about["model"]}'
         with _locked(self.folder / LOCK):  # the last two parts may end together
+            check_unchanged(self.folder, formats)
+            # Written last: without it the files are of a run that was stopped.
+            (self.folder / FAILED).unlink(missing_ok=True)
             for name in formats:  # files of photos that are no longer there
                 shutil.rmtree(self.folder / name, ignore_errors=True)
             folders = write_labels(
@@ -324,6 +331,33 @@ class _RecordedPhotos:
             if 'error' not in record:
                 labels = PhotoLabels.from_dict(record, photo.path)
                 yield self.choice.keep(labels)
+
+
+def check_unchanged(folder: str | Path, formats: Iterable[str]) -> None:
+    """Check that nobody has corrected label files that would be written anew.
+
+    Args:
+        folder: Of a :class:`LabelRun`; may be missing.
+        formats: Names of :data:`mmovseg.labels.FORMATS`.
+
+    Raises:
+        OutputError: If a file is newer than the end of the run that wrote it.
+    """
+    folder = Path(folder)
+    try:
+        end = (folder / FAILED).stat().st_mtime_ns
+    except FileNotFoundError:
+        return
+    for name in formats:
+        for path in (folder / name).rglob('*'):
+            # Not what programs leave for themselves, as YOLO does.
+            if path.name.startswith('.') or path.suffix == '.cache' or path.is_dir():
+                continue
+            if path.lstat().st_mtime_ns > end:
+                raise OutputError(
+                    f'{printable(path)} was changed after it was written, and would be '
+                    f'written anew: move {printable(folder / name)} away first.'
+                )
 
 
 def hash_weights(model: nn.Module) -> str:

@@ -103,12 +103,14 @@ def check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         parser.error('--format needs at least one name.')
     thresholds = {}
     for part in filter(str.strip, args.thresholds.split(',')):
-        name, _, score = part.rpartition('=')
+        name, _, score = (x.strip() for x in part.rpartition('='))
+        if name in thresholds:
+            parser.error(f'--thresholds has {name!r} twice.')
         try:
-            thresholds[name.strip()] = float(score)
+            thresholds[name] = float(score)
         except ValueError:
             name = ''
-        if not name.strip():
+        if not name:
             parser.error(f'--thresholds are NAME=SCORE, got {part.strip()!r}.')
     if thresholds and args.task == 'semantic':
         parser.error('--thresholds: results of --task semantic have no scores.')

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from ..fileio import did_you_mean
 from ..vocabulary import Vocabulary
-from .names import FORMATS, Format
+from .names import FORMATS, Format, check_names
 
 __all__ = ['FORMATS', 'Format', 'check_formats', 'write_labels']
 
 
-def check_formats(formats: Iterable[str], vocabulary: Vocabulary) -> None:
+def check_formats(
+    formats: Iterable[str], vocabulary: Vocabulary, file_names: Sequence[str] = ()
+) -> None:
     """Find out before the work whether labels can be written.
 
     Args:
         formats: Names of :data:`FORMATS`.
         vocabulary: The classes.
+        file_names: Names of the photos, if they are known, as in
+            :class:`~mmovseg.labels.photo_labels.PhotoLabels`.
 
     Raises:
         ValueError: If a format is unknown, cannot have these classes, or needs a
             package that is not installed; the message has the line that installs it.
+            Or if two photos would share a file.
     """
     for name in formats:
         if name not in FORMATS:
@@ -34,6 +39,8 @@ def check_formats(formats: Iterable[str], vocabulary: Vocabulary) -> None:
         check = getattr(_load(name), 'check', None)
         if check is not None:
             check(vocabulary)
+        if FORMATS[name].per_photo:
+            check_names(file_names)
 
 
 def write_labels(
@@ -64,6 +71,8 @@ def write_labels(
     """
     formats = list(formats)
     check_formats(formats, vocabulary)
+    if any(FORMATS[name].per_photo for name in formats):
+        check_names(photo.file_name for photo in photos)
     folders = []
     for name in formats:
         place = Path(folder) / name

@@ -14,7 +14,7 @@ import numpy as np
 from ..fileio import write_atomic
 from ..vocabulary import Vocabulary
 from .images import voc_palette, write_png
-from .photo_labels import MAX_GRAY, Photos, check_count, check_names
+from .photo_labels import MAX_GRAY, Photos, check_count
 
 
 def check(vocabulary: Vocabulary) -> None:
@@ -24,7 +24,6 @@ def check(vocabulary: Vocabulary) -> None:
 
 def write(photos: Photos, vocabulary: Vocabulary, folder: Path, made_by: str) -> None:
     """Write the labels of all photos; see :func:`mmovseg.labels.write_labels`."""
-    check_names(photos)
     small = len(vocabulary) < 256
     kind, palette = (np.uint8, voc_palette()) if small else (np.uint16, None)
     for photo in photos:

@@ -13,7 +13,7 @@ import numpy as np
 from ..fileio import did_you_mean
 from ..vocabulary import Vocabulary
 from .images import write_png
-from .photo_labels import PhotoLabels, Photos, check_names
+from .photo_labels import PhotoLabels, Photos
 
 # Id, whether it has instances, color. Source: cityscapesScripts, helpers/labels.py.
 IDS: dict[str, tuple[int, bool, tuple[int, int, int]]] = {
@@ -67,7 +67,6 @@ def check(vocabulary: Vocabulary) -> None:
 
 def write(photos: Photos, vocabulary: Vocabulary, folder: Path, made_by: str) -> None:
     """Write the labels of all photos; see :func:`mmovseg.labels.write_labels`."""
-    check_names(photos)
     for photo in photos:
         ids = [IDS[x['name']][0] for x in photo.segments]
         start = folder / f'{photo.stem}_gtFine'

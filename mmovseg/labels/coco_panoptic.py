@@ -16,12 +16,11 @@ from ..vocabulary import Vocabulary
 from .coco_instances import list_categories, list_images
 from .images import find_box, write_png
 from .json_lists import write_json_lists
-from .photo_labels import Photos, check_names
+from .photo_labels import Photos
 
 
 def write(photos: Photos, vocabulary: Vocabulary, folder: Path, made_by: str) -> None:
     """Write the labels of all photos; see :func:`mmovseg.labels.write_labels`."""
-    check_names(photos)
     categories = [
         dict(x, isthing=int(x['supercategory'] == 'thing'))
         for x in list_categories(vocabulary)

@@ -21,7 +21,7 @@ from PIL import Image
 from .. import tar_files
 from ..fileio import write_atomic
 from ..vocabulary import Vocabulary
-from .photo_labels import PhotoLabels, Photos, check_names
+from .photo_labels import PhotoLabels, Photos
 from .polygons import trace_centers
 
 VERSION = '5.5.0'  # of labelme, whose form of files this is
@@ -29,7 +29,6 @@ VERSION = '5.5.0'  # of labelme, whose form of files this is
 
 def write(photos: Photos, vocabulary: Vocabulary, folder: Path, made_by: str) -> None:
     """Write the labels of all photos; see :func:`mmovseg.labels.write_labels`."""
-    check_names(photos)
     for photo in photos:
         path = folder / f'{photo.stem}.json'
         content = dict(

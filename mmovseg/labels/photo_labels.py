@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from pycocotools import mask as rle
 
 from ..vocabulary import Vocabulary
+from .names import photo_stem
 
 MAX_GRAY = 1 << 16  # values of a PNG with one channel
 
@@ -83,7 +84,7 @@ class PhotoLabels:
     @property
     def stem(self) -> str:
         """The path of the photo without its ending; its files are named after it."""
-        return str(PurePosixPath(self.file_name).with_suffix(''))
+        return photo_stem(self.file_name)
 
     def keep(self, wanted: Callable[[Mapping[str, Any]], bool]) -> PhotoLabels:
         """Return the same without some segments."""
@@ -129,22 +130,6 @@ class Photos(Protocol):
 def decode_mask(mask: Mapping[str, Any]) -> np.ndarray:
     """Decode COCO's compressed RLE, ``[H, W]`` uint8."""
     return np.ascontiguousarray(rle.decode(dict(mask)))
-
-
-def check_names(photos: Iterable[PhotoLabels]) -> None:
-    """Check that no two photos have the same name but for the ending.
-
-    Raises:
-        ValueError: If two have, since their files would be the same.
-    """
-    seen: dict[str, str] = {}
-    for photo in photos:
-        other = seen.setdefault(photo.stem.casefold(), photo.file_name)
-        if other != photo.file_name:
-            raise ValueError(
-                f'The photos {other} and {photo.file_name} would share a label file: '
-                'rename one of them.'
-            )
 
 
 def check_count(vocabulary: Vocabulary, limit: int, what: str) -> None:

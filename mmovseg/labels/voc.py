@@ -16,7 +16,7 @@ import numpy as np
 from ..fileio import write_atomic
 from ..vocabulary import Vocabulary
 from .images import voc_palette, write_png
-from .photo_labels import Photos, check_count, check_names
+from .photo_labels import Photos, check_count
 
 BORDER = 255
 
@@ -31,7 +31,6 @@ def check(vocabulary: Vocabulary) -> None:
 
 def write(photos: Photos, vocabulary: Vocabulary, folder: Path, made_by: str) -> None:
     """Write the labels of all photos; see :func:`mmovseg.labels.write_labels`."""
-    check_names(photos)
     palette = voc_palette()
     names = ['background', *vocabulary.names]
     lines = [

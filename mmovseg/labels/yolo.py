@@ -16,7 +16,7 @@ import numpy as np
 from ..fileio import write_atomic
 from ..vocabulary import Vocabulary
 from .images import link_photo
-from .photo_labels import PhotoLabels, Photos, check_names
+from .photo_labels import PhotoLabels, Photos
 from .polygons import join_parts, trace_centers
 
 MIN_POINTS = 3  # fewer are read as a box
@@ -24,7 +24,6 @@ MIN_POINTS = 3  # fewer are read as a box
 
 def write(photos: Photos, vocabulary: Vocabulary, folder: Path, made_by: str) -> None:
     """Write the labels of all photos; see :func:`mmovseg.labels.write_labels`."""
-    check_names(photos)
     for photo in photos:
         # YOLO looks for it where the last folder "images" is called "labels".
         start, _, end = f'/images/{photo.stem}.txt'.rpartition('/images/')

@@ -361,6 +361,7 @@ class Vocabulary:
                 ``thing:`` and ``stuff:`` decide, and a class without one is stuff.
 
         Raises:
+            TypeError: If the classes are one string, or a set.
             ValueError: If the prefix is neither, or both ``things`` and prefixes are
                 given, or ``things`` names a class that is not there, or as in the
                 constructor.
@@ -383,6 +384,11 @@ class Vocabulary:
             raise TypeError(
                 f'Expected a list with one string per class, got {classes!r}; '
                 'Vocabulary.from_string() reads one string.'
+            )
+        if isinstance(classes, (set, frozenset)):
+            raise TypeError(
+                'A set has no order, and classes are numbered: give a list, such as '
+                'sorted(names).'
             )
         parsed = [
             parse_class(text, f'class {index}')

@@ -164,6 +164,35 @@ def test_files_of_photos_that_are_gone_go_too(photos, tmp_path):
     assert photos[0].path.is_file()
 
 
+def test_labels_corrected_by_hand_are_not_written_anew(photos, tmp_path):
+    out = tmp_path / 'out'
+    label(out, photos)
+    (out / 'yolo/labels.cache').touch()  # YOLO does that
+    label(out, photos)
+    path = out / 'yolo/labels/0.txt'
+    path.write_text('corrected')
+    os.utime(path, (4e9, 4e9))
+    with pytest.raises(OutputError, match=r'0\.txt was changed .* move .*yolo away'):
+        label(out, photos)
+    assert path.read_text() == 'corrected'
+    (out / 'yolo').rename(tmp_path / 'mine')
+    label(out, photos)
+    assert path.read_text() != 'corrected'
+
+
+def test_labels_of_a_stopped_run_are_written_anew(photos, tmp_path, monkeypatch):
+    out = tmp_path / 'out'
+    label(out, photos)
+    with monkeypatch.context() as patch:
+        patch.setattr(LabelRun, 'read_failed', lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            label(out, photos)
+    path = out / 'yolo/labels/0.txt'
+    path.write_text('half of')
+    label(out, photos)
+    assert path.read_text() != 'half of'
+
+
 def test_another_run_is_refused(photos, tmp_path):
     label(tmp_path / 'out', photos)
     with pytest.raises(OutputError, match='another run, with other weights'):

@@ -264,8 +264,29 @@ def test_label_refuses_what_is_wrong_before_the_work(photos, capsys, options, me
     assert not Path('out').exists()
 
 
+def test_label_refuses_photos_and_files_before_the_work(photos, tmp_path, capsys):
+    words = ['label', 'photos', '-c', NAMES, '-f', 'voc', *TINY, '-o']
+    (tmp_path / 'out/voc').mkdir(parents=True)
+    (tmp_path / 'out/failed.json').touch()
+    corrected = tmp_path / 'out/voc/0.png'
+    corrected.touch()
+    os.utime(corrected, (4e9, 4e9))
+    assert main([*words, 'out']) == 3
+    assert '0.png was changed after it was written' in capsys.readouterr().err
+    Image.open('photos/0.png').save('photos/0.jpg')
+    assert main([*words, 'new']) == 2
+    assert '0.jpg and 0.png would share a label file' in capsys.readouterr().err
+    assert not Path('new').exists()
+
+
 @pytest.mark.parametrize(
-    'options', [('--thresholds', 'red star'), ('--workers', '0'), ('-f', ' , ')]
+    'options',
+    [
+        ('--thresholds', 'red star'),
+        ('--thresholds', 'cup=0.5, cup=0.9'),
+        ('--workers', '0'),
+        ('-f', ' , '),
+    ],
 )
 def test_label_refuses_wrong_words(options, capsys):
     with pytest.raises(SystemExit) as ended:

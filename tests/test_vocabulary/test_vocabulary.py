@@ -397,6 +397,12 @@ def test_one_word_may_be_a_class():
     assert Vocabulary.from_string('stop_sign, car').names == ('stop_sign', 'car')
 
 
+@pytest.mark.parametrize('read', [Vocabulary.from_names, Vocabulary.from_user])
+def test_sets_are_refused_as_they_have_no_order(read):
+    with pytest.raises(TypeError, match='A set has no order'):
+        read({'cat', 'dog'})
+
+
 @pytest.mark.parametrize('source', [5, None, {'dog': 1}])
 def test_a_vocabulary_is_no_number_and_no_mapping(source):
     with pytest.raises(TypeError, match=r'name, a \.txt file or a list'):

@@ -13,7 +13,14 @@ from typing import Any
 from ...analysis.run_card import hash_config
 from ...apis import ImageError, OutputError
 from ...apis.hub import list_classes
-from ...apis.label_run import LEAST_SCORE, LabelChoice, LabelRun, Shard, hash_weights
+from ...apis.label_run import (
+    LEAST_SCORE,
+    LabelChoice,
+    LabelRun,
+    Shard,
+    check_unchanged,
+    hash_weights,
+)
 from ...apis.photo_list import ListedPhoto, list_photos
 from ...apis.ray_run import WorkError, import_ray, run_with_ray
 from ...apis.results import SCORE_THR
@@ -57,9 +64,11 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(
             f'Instances below {LEAST_SCORE[args.task]} are not kept, got {least}.'
         )
-    check_formats(args.format, kept)
+    check_formats(args.format, kept)  # before a long list is read
     shard = Shard.parse(args.shard)
     photos = list_photos(args.photos, args.root)
+    check_formats(args.format, kept, [photo.name for photo in photos])
+    check_unchanged(args.out, args.format)
     print(
         f'{len(photos)} photos, {len(shard.take(photos))} of them in this part.'
         if shard.step > 1

@@ -159,7 +159,7 @@ def build_severance(
                 f'An entry of severance needs block, the number of a block: {entry}.'
             )
         block = arguments.pop('block')
-        if not isinstance(block, int):
+        if not isinstance(block, int) or isinstance(block, bool):
             raise TypeError(f'block is a whole number, got {block!r}: {entry}.')
         index = block + total if block < 0 else block
         if not 0 <= index < total:

@@ -131,6 +131,7 @@ def test_wrong_arguments_are_named(arguments, message):
         ('gps', "severance is a list such as .*, got 'gps'"),
         ([-1], r'severance is a list such as .*, got \[-1\]'),
         ([dict(block='-1')], "block is a whole number, got '-1'"),
+        ([dict(block=True)], 'block is a whole number, got True'),
     ],
 )
 def test_what_is_no_list_of_blocks(entries, message):
