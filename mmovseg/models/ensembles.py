@@ -43,12 +43,10 @@ class Ensemble(BaseModule):
         super().__init__(init_cfg)
         shares = dict(alpha=alpha, beta=beta, void_gamma=void_gamma)
         for name, value in shares.items():
-            if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-                raise ValueError(f'ensemble.{name} must be in [0, 1], got {value!r}.')
-        if not isinstance(void_scale, (int, float)) or not 0 < void_scale < math.inf:
-            raise ValueError(
-                f'ensemble.void_scale must be above 0, got {void_scale!r}.'
-            )
+            if not 0 <= value <= 1:
+                raise ValueError(f'ensemble.{name} must be in [0, 1], got {value}.')
+        if not 0 < void_scale < math.inf:
+            raise ValueError(f'ensemble.void_scale must be above 0, got {void_scale}.')
         self.void_gamma = void_gamma
         self.void_scale = void_scale
         self.alpha = alpha
