@@ -134,13 +134,13 @@ $(VENV_WEB)/.stamp: $(VENV)/.stamp
 	  $(if $(shell command -v chromium chromium-browser),playwright)
 	@touch $@
 
-# A quarter of an hour on two cores the first time; later pip's cache has the wheel.
+# Six minutes on two idle cores the first time; later pip's cache has the wheel.
 # Python compiles extensions with -g, which doubles the time: hence CFLAGS.
 # A cached wheel without ops, or for another torch, does not import: build anew then.
 $(VENV_OPS)/.mmcv: $(ENV_FILES)
 	$(call new_venv,$(VENV_OPS))
 	$(PY_OPS) -m pip install -q $(PIN) torch torchvision setuptools wheel ninja psutil
-	@echo 'Installing $(MMCV) with compiled ops; building it takes up to half an hour.'
+	@echo 'Installing $(MMCV) with compiled ops; building it takes up to a quarter of an hour.'
 	MMCV_WITH_OPS=1 CFLAGS='-O2 -g0' $(PY_OPS) -m pip install -q $(PIN) --no-build-isolation $(MMCV)
 	$(PY_OPS) -c 'import mmcv.ops' || { \
 	  $(PY_OPS) -m pip cache remove 'onedl_mmcv*'; \
