@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import multiprocessing.util
 import os
-import signal
+import select
 import sys
 import threading
 import time
 from typing import Any
-
-_SET_PARENT_DEATH_SIGNAL = 1  # of Linux's prctl
 
 
 class _Guard:
@@ -36,33 +33,41 @@ def guard_workers() -> None:
 
 
 def _follow_parent(guard: Any = None) -> None:
-    """Ask the system for a signal when the parent ends, and end then."""
-    parent = multiprocessing.parent_process()
-    if parent is None or not multiprocessing.current_process().daemon:
-        return
-    if sys.platform != 'linux' or os.getppid() != parent.pid:
-        # Elsewhere, or started by a server of processes, or the parent has ended.
+    """Start the thread that waits for the end of the parent, in a daemonic process."""
+    if multiprocessing.parent_process() and multiprocessing.current_process().daemon:
         threading.Thread(target=_wait_for_parent, daemon=True).start()
-        return
-
-    def check(number: int = 0, frame: Any = None) -> None:
-        # Linux sends the signal also if only the thread ends that started this one.
-        if os.getppid() != parent.pid:
-            os._exit(1)
-
-    # The last of the real-time signals, which nothing of ours or PyTorch's uses.
-    signal.signal(signal.SIGRTMAX, check)
-    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGRTMAX), 0, 0, 0)
-    check()  # the parent may have ended before
 
 
 def _wait_for_parent() -> None:
-    """End this process when the program that started it has ended."""
+    """End this process when the program that started it has ended.
+
+    A signal would not do: Python handles signals only in the main thread, which may be
+    waiting in native code.
+    """
     while (parent := multiprocessing.parent_process()) is None:
         time.sleep(0.1)  # it is still being unpacked
     if multiprocessing.current_process().daemon:
-        parent.join()
+        _wait_for(parent)
         os._exit(1)
+
+
+def _wait_for(parent: Any) -> None:
+    """Wait until the process has ended."""
+    if sys.platform == 'linux':
+        # What "join" waits for stays open as long as any process that the parent forked
+        # later, so ask the system.
+        try:
+            handle = os.pidfd_open(parent.pid)
+        except ProcessLookupError:
+            return
+        except (AttributeError, OSError):
+            pass  # Linux before 5.3, or a sandbox that forbids it
+        else:
+            poll = select.poll()
+            poll.register(handle, select.POLLIN)
+            poll.poll()
+            return
+    parent.join()
 
 
 guard_workers()

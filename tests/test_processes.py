@@ -12,11 +12,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # Starts two workers that wait for ever, and says so.
 PROGRAM = """
-import multiprocessing, os, sys, threading, time
+import ctypes, multiprocessing, os, sys, threading, time
 import mmovseg.processes
 
 def work(queue):
     queue.put(os.getpid())
+    if sys.argv[1] == 'fork-native':  # waits where Python handles no signal
+        mutex = ctypes.create_string_buffer(128)
+        ctypes.CDLL(None).pthread_mutex_lock(mutex)
+        ctypes.CDLL(None).pthread_mutex_lock(mutex)
     time.sleep(600)
 
 if __name__ == '__main__':
@@ -29,7 +33,7 @@ if __name__ == '__main__':
     thread = threading.Thread(target=start)
     if sys.argv[1] == 'fork-thread':
         thread.start()
-        thread.join()  # Linux sends the workers the signal of a dead parent
+        thread.join()  # to Linux the parent is this thread
     else:
         start()
     print(queue.get(), queue.get(), flush=True)
@@ -84,7 +88,9 @@ def end(workers):
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 
 
-@pytest.mark.parametrize('how', ['fork', 'fork-thread', 'spawn', 'forkserver'])
+@pytest.mark.parametrize(
+    'how', ['fork', 'fork-thread', 'fork-native', 'spawn', 'forkserver']
+)
 def test_workers_end_with_a_killed_program(tmp_path, how):
     program, workers = start(tmp_path, PROGRAM, how)
     assert len(workers) == 2 and all(map(is_alive, workers))
