@@ -288,3 +288,8 @@ def test_weights_of_hubs_are_here_if_all_their_files_are(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True)
         path.touch()
     assert model.is_here and zoo.get_weights(model) is None
+
+
+def test_a_name_has_its_own_weights(tmp_path):
+    with pytest.raises(ValueError, match=r"'tiny' has .*mine\.pth'.*tiny_shapeworld'"):
+        OVSegInferencer('tiny', tmp_path / 'mine.pth')
