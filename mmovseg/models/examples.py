@@ -12,6 +12,8 @@ from torchvision.io import ImageReadMode, decode_png
 
 from mmovseg.vocabulary import Example
 
+from .ops import resize_masks
+
 # Lead in cosine that many examples shall give their class over other names.
 MARGIN = 0.05
 PRIOR = 1.0  # so many examples give half of it
@@ -29,11 +31,35 @@ class RegionEmbeds(NamedTuple):
     Attributes:
         trained: By the trained classifier; None where there is none, or no mask of the
             model fits the object.
-        clip: By CLIP itself; None where CLIP does not count by itself.
+        clip: By CLIP itself; None where CLIP does not count by itself, or cannot see
+            one of both.
+        unseen: What CLIP cannot see, see :func:`unseen_part`.
     """
 
     trained: tuple[Tensor, Tensor] | None = None
     clip: tuple[Tensor, Tensor] | None = None
+    unseen: str = ''
+
+
+# What a user is told.
+UNSEEN_PARTS = {
+    'object': 'its object is too small for this model. Crop the image around it',
+    'rest': 'its object fills the image. Take an image that shows something else, too',
+}
+
+
+def unseen_part(mask: Tensor, size: Sequence[int]) -> str:
+    """Return what has no position on a map: ``'object'``, ``'rest'``, or ``''``.
+
+    Args:
+        mask: Positive on the object, negative on the rest of the image, and 0 where the
+            image is padded, ``[1, 1, H, W]``.
+        size: Height and width of the map.
+    """
+    resized = resize_masks(mask, size)
+    if not (resized > 0).any():
+        return 'object'
+    return '' if (resized < 0).any() else 'rest'
 
 
 def decode_example(example: Example) -> tuple[Tensor, Tensor]:
@@ -114,6 +140,25 @@ def mix_rows(
         if gain > LEAST_GAIN:
             mixed[rows] += missing / gain * way
     return mixed
+
+
+def move_rows(
+    weight: Tensor,
+    class_ids: Tensor,
+    seen: Sequence[Sequence[RegionEmbeds]],
+    margin: float = MARGIN,
+) -> tuple[Tensor, Tensor]:
+    """Move rows towards the examples of every class; see :func:`mix_rows`.
+
+    Returns:
+        Rows for the trained classifier and for CLIP, ``[V + 1, D]`` each.
+    """
+    trained = [[x.trained for x in group if x.trained] for group in seen]
+    clip = [[x.clip for x in group if x.clip] for group in seen]
+    return (
+        mix_rows(weight, class_ids, trained, margin),
+        mix_rows(weight, class_ids, clip, margin),
+    )
 
 
 def nearest_mask(mask_logits: Tensor, mask: Tensor) -> tuple[int, float]:

@@ -23,9 +23,8 @@ import torch
 from mmovseg.apis import init_model
 from mmovseg.command_line import exit_on_error, pick_device
 from mmovseg.evaluation.label_maps import harmonic_mean
-from mmovseg.models.examples import MARGIN, RegionEmbeds, mix_rows
+from mmovseg.models.examples import MARGIN, move_rows
 from mmovseg.models.segmentors import EOVSeg
-from mmovseg.models.structures import TextEmbeddings
 from mmovseg.progress import Progress
 from mmovseg.shapeworld.drawing import SEEN, ShapeSample
 from mmovseg.vocabulary import Vocabulary
@@ -57,22 +56,6 @@ class Tried(NamedTuple):
         return harmonic_mean(self.stand_ins, self.others)
 
 
-def move(
-    text: TextEmbeddings, seen: Sequence[Sequence[RegionEmbeds]], margin: float
-) -> TextEmbeddings:
-    """Move the rows of classes with examples, as a segmentor does."""
-    rows = [
-        mix_rows(
-            text.weight,
-            text.class_ids,
-            [[e for x in group if (e := x[kind]) is not None] for group in seen],
-            margin,
-        )
-        for kind in (0, 1)
-    ]
-    return text._replace(weight=rows[0], clip=rows[1])
-
-
 @torch.no_grad()
 def try_margins(
     model: EOVSeg,
@@ -89,7 +72,7 @@ def try_margins(
         model: With an ensemble; it gets the classes of the examples.
         pictures: Of seen classes.
         examples: The seen classes, with as many examples of stand-ins as are needed.
-        margins: Leads in cosine; see :func:`mix_rows`.
+        margins: Leads in cosine; see :func:`move_rows`.
         counts: Numbers of examples of each stand-in.
         named: Whether stand-ins have their names; else :data:`WORDS`.
     """
@@ -107,7 +90,9 @@ def try_margins(
     found = []
     with Progress(len(tries) * len(pictures), 'Margins', 'picture') as progress:
         for margin, count in tries:
-            moved = move(text, [group[:count] for group in seen], margin)
+            some = [group[:count] for group in seen]
+            rows = move_rows(text.weight, text.class_ids, some, margin)
+            moved = text._replace(weight=rows[0], clip=rows[1])
             looks = []
             for picture, own in zip(pictures, features, strict=True):
                 looks.append(look(model, moved, picture, own))

@@ -1,4 +1,5 @@
 import copy
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -133,6 +134,57 @@ def test_models_see_examples(config, weights, snow):
     model.train()
     with pytest.raises(ValueError, match='Examples are for inference'):
         model.encode_vocabulary(stars)
+
+
+def embed_mask(model, mask, size=192):
+    """Return what a model sees in an example, and the warnings of its rows."""
+    [(image, _)] = draw_examples('snow', 1, size)
+    names = WORLD.add_examples('red star', [(image, mask)])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        text = model.encode_vocabulary(names)
+    [example] = names.examples[CLASSES.index('red star')]
+    seen = model.see_example(example, model.encode_vocabulary(WORLD))
+    return seen, text, ' '.join(str(x.message) for x in caught)
+
+
+@pytest.mark.parametrize(
+    ('config', 'weights'),
+    [
+        ('eovseg_tiny_shapeworld', 'shapeworld'),
+        ('fcclip_tiny_shapeworld', 'tiny'),
+        ('deop_tiny_shapeworld-zs', None),
+        ('simbaseline_tiny_shapeworld-zs', None),
+    ],
+)
+def test_what_clip_cannot_see_moves_nothing(config, weights):
+    torch.manual_seed(0)
+    model = init_model(config, weights)
+    names = model.encode_vocabulary(WORLD)
+    whole, speck = np.ones((192, 192), bool), np.zeros((192, 192), bool)
+    speck[33:35, 33:35] = True
+    for mask, unseen, advice in (
+        (speck, 'object', 'Crop the image around it'),
+        (whole, 'rest', 'something else, too'),
+    ):
+        seen, text, warned = embed_mask(model, mask)
+        # DeOP compares with its other proposals, SimBaseline crops the object.
+        fine = ('deop', 'rest'), ('simbaseline', 'object')
+        if (config.split('_')[0], unseen) in fine:
+            assert not warned and not seen.unseen
+            continue
+        assert seen.clip is None and seen.unseen == unseen
+        assert torch.equal(
+            text.clip, names.clip if names.clip is not None else names.weight
+        )
+        assert "Example 1 of 'red star' counts little or not at all" in warned
+        assert advice in warned
+
+
+def test_padding_is_not_the_rest_of_an_image():
+    model = init_model('eovseg_tiny_shapeworld', 'shapeworld')
+    seen, _, warned = embed_mask(model, np.ones((100, 100), bool), 100)
+    assert seen.unseen == 'rest' and 'fills the image' in warned
 
 
 def test_examples_that_cannot_be_used():

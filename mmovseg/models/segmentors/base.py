@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -18,7 +19,7 @@ from mmovseg.registry import MODELS, build_criterion
 from mmovseg.vocabulary import Example, Vocabulary
 
 from .. import ops
-from ..examples import RegionEmbeds, decode_example, mix_rows
+from ..examples import UNSEEN_PARTS, RegionEmbeds, decode_example, move_rows
 from ..structures import MaskPrediction, TextEmbeddings
 from ..targets import collect_targets
 
@@ -225,7 +226,8 @@ class OVSegmentor(BaseModel):
 
         Args:
             inputs: The image, normalized and padded, ``[1, 3, H, W]``.
-            masks: 1 on the object and -1 elsewhere, ``[1, 1, H, W]``.
+            masks: 1 on the object, -1 elsewhere in the image, and 0 in the padding,
+                ``[1, 1, H, W]``.
             text: The names alone.
 
         Raises:
@@ -256,17 +258,8 @@ class OVSegmentor(BaseModel):
                 [self.see_example(x, text) for x in group]
                 for group in vocabulary.examples
             ]
-            rows = [
-                mix_rows(
-                    text.weight,
-                    text.class_ids,
-                    [
-                        [e for x in group if (e := x[kind]) is not None]
-                        for group in seen
-                    ],
-                )
-                for kind in (0, 1)
-            ]
+            _warn_of_unseen(vocabulary.names, seen)
+            rows = move_rows(text.weight, text.class_ids, seen)
             while len(known) >= MAX_EXAMPLE_ROWS:
                 known.pop(next(iter(known)), None)
             known[key] = rows
@@ -286,7 +279,7 @@ class OVSegmentor(BaseModel):
         inputs = data['inputs']
         masks = F.interpolate(mask[None, None].float(), size, mode='area') * 2 - 1
         padding = (0, inputs.shape[-1] - size[1], 0, inputs.shape[-2] - size[0])
-        masks = F.pad(masks, padding, value=-1.0).to(inputs)
+        masks = F.pad(masks, padding).to(inputs)
         return self.embed_example(inputs, masks, text)
 
     def embed(self, vocabulary: Vocabulary) -> TextEmbeddings:
@@ -561,6 +554,20 @@ def _build_filter(config: dict | None) -> Any:
     if config is None:
         return None
     return MODELS.build(config, default_args=dict(type='PresenceFilter'))
+
+
+def _warn_of_unseen(
+    names: Sequence[str], seen: Sequence[Sequence[RegionEmbeds]]
+) -> None:
+    """Warn of examples that CLIP cannot use."""
+    for name, group in zip(names, seen, strict=True):
+        for number, example in enumerate(group, 1):
+            if example.unseen:
+                warnings.warn(
+                    f'Example {number} of {name!r} counts little or not at all: '
+                    f'{UNSEEN_PARTS[example.unseen]}.',
+                    stacklevel=2,
+                )
 
 
 def _join(predictions: Sequence[MaskPrediction]) -> MaskPrediction:

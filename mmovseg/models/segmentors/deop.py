@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmovseg.registry import MODELS, build_part, takes
 
-from ..examples import RegionEmbeds, nearest_mask
+from ..examples import RegionEmbeds, nearest_mask, unseen_part
 from ..layers import measure_one_map
 from ..ops import mask_pool, resize_masks
 from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
@@ -106,6 +106,9 @@ class DeOP(OVSegmentor):
     ) -> RegionEmbeds:
         """Let the object be a proposal; see :meth:`OVSegmentor.embed_example`."""
         proposals = self.proposals(inputs)[-1].mask_logits.clone()
+        if unseen_part(masks, proposals.shape[-2:]) == 'object':
+            return RegionEmbeds(unseen='object')
+        masks = masks.where(masks != 0, -1)  # the object is not in the padding
         # A head may have a query per proposal: it takes the place of the nearest one.
         index, _ = nearest_mask(proposals[0], masks[0, 0])
         proposals[0, index] = 20 * resize_masks(masks, proposals.shape[-2:])[0, 0]

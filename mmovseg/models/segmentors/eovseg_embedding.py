@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..examples import RegionEmbeds, best_query
+from ..examples import RegionEmbeds, best_query, unseen_part
 from ..structures import MaskPrediction, TextEmbeddings
 from .base import OVSegmentor
 
@@ -40,11 +40,12 @@ class EOVSegEmbedding(OVSegmentor):
     ) -> RegionEmbeds:
         """Embed the query that fits, and the mask; see the base class."""
         features = self.extract_feat(inputs)
-        clip = None
+        clip, unseen = None, ''
         if self.ensemble is not None:
-            both = torch.cat([masks, -masks], 1)
-            embeds = self.backbone.pool_masks(features[0][-1], both)[0]
-            clip = embeds[0], embeds[1:]
+            coarse = features[0][-1]
+            unseen = unseen_part(masks, coarse.shape[-2:])
+            embeds = self.backbone.pool_masks(coarse, torch.cat([masks, -masks], 1))[0]
+            clip = None if unseen else (embeds[0], embeds[1:])
         # Cosines with unit rows are the embedding itself, times a factor.
         width = self.text_classifier.embed_dims
         rows = torch.eye(width, device=inputs.device)
@@ -52,6 +53,6 @@ class EOVSegEmbedding(OVSegmentor):
         prediction = self.decode(features, text, unit)[-1]
         query = best_query(prediction.mask_logits[0], masks[0, 0])
         if query is None:
-            return RegionEmbeds(clip=clip)
+            return RegionEmbeds(clip=clip, unseen=unseen)
         queries = prediction.class_logits[0]
-        return RegionEmbeds((queries[query], queries), clip)
+        return RegionEmbeds((queries[query], queries), clip, unseen)

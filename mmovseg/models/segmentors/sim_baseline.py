@@ -12,7 +12,7 @@ from torch import Tensor
 from mmovseg.registry import MODELS
 
 from ..ensembles import build_ensemble, with_void
-from ..examples import RegionEmbeds
+from ..examples import RegionEmbeds, unseen_part
 from ..ops import at_least_float32, resize_masks
 from ..structures import LOGIT_SCALE, MaskPrediction, TextEmbeddings
 from .base import image_sizes
@@ -93,8 +93,10 @@ class SimBaseline(ZeroShotMaskFormer):
         self, inputs: Tensor, masks: Tensor, text: TextEmbeddings
     ) -> RegionEmbeds:
         """Cut the object out; see :meth:`OVSegmentor.embed_example`."""
+        if unseen := unseen_part(masks, masks.shape[-2:]):
+            return RegionEmbeds(unseen=unseen)
         image = at_least_float32(inputs[0]) * self.to_clip_scale + self.to_clip_shift
-        inside = torch.cat([masks[0] > 0, masks[0] <= 0])
+        inside = torch.cat([masks[0] > 0, masks[0] < 0])
         embeds = self._embed_crops(image, inside, inside.flatten(1).any(1))
         return RegionEmbeds(clip=(embeds[0], embeds[1:]))
 

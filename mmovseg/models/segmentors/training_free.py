@@ -12,7 +12,7 @@ from mmovseg.registry import MODELS, build_part
 from mmovseg.vocabulary import Vocabulary
 
 from ..ensembles import build_ensemble
-from ..examples import RegionEmbeds
+from ..examples import RegionEmbeds, unseen_part
 from ..ops import mask_pool, resize_masks, without_autocast
 from ..structures import MaskPrediction, MaskProposals, TextEmbeddings
 from .base import OVSegmentor
@@ -146,7 +146,11 @@ class TrainingFreeSegmentor(OVSegmentor):
         self, inputs: Tensor, masks: Tensor, text: TextEmbeddings
     ) -> RegionEmbeds:
         """Take the object for a mask; see :meth:`OVSegmentor.embed_example`."""
-        embeds = self._embed_masks(inputs, torch.cat([masks, -masks], 1))[0]
+        both = torch.cat([masks, -masks], 1)
+        features = self._run_clip(inputs, both)
+        if unseen := unseen_part(masks, features.shape[-2:]):
+            return RegionEmbeds(unseen=unseen)
+        embeds = self._pool_masks(features, both)[0]
         return RegionEmbeds(clip=(embeds[0], embeds[1:]))
 
     def segment(
@@ -179,12 +183,19 @@ class TrainingFreeSegmentor(OVSegmentor):
 
     def _embed_masks(self, inputs: Tensor, mask_logits: Tensor) -> Tensor:
         """Embed masks ``[B, N, h, w]`` by CLIP, ``[B, N, D]``."""
+        return self._pool_masks(self._run_clip(inputs, mask_logits), mask_logits)
+
+    def _run_clip(self, inputs: Tensor, mask_logits: Tensor) -> Tensor:
+        """Return CLIP's last map; a ViT may be severed by the masks."""
         if hasattr(self.backbone, 'pool_masks'):
-            features = self.backbone(inputs)[-1]
-            masks = _never_empty(resize_masks(mask_logits, features.shape[-2:]))
-            return self.backbone.pool_masks(features, masks)
-        features = self.backbone(inputs, mask_logits)
+            return self.backbone(inputs)[-1]
+        return self.backbone(inputs, mask_logits)
+
+    def _pool_masks(self, features: Tensor, mask_logits: Tensor) -> Tensor:
+        """Embed masks by CLIP's map, ``[B, N, D]``."""
         masks = _never_empty(resize_masks(mask_logits, features.shape[-2:]))
+        if hasattr(self.backbone, 'pool_masks'):
+            return self.backbone.pool_masks(features, masks)
         return mask_pool(features, masks)
 
     def _combine_known(self, known: Tensor, rows: Tensor) -> Tensor:
