@@ -392,15 +392,22 @@ class Lab:
             for parent, future in parents.items()
         ]
         path, checkpoint = self.path(run), self.checkpoint(run)
-        start = time.perf_counter()
+        note = path / 'train_seconds.json'
+        before = read_json(note)['seconds'] if note.is_file() else 0.0
         if not checkpoint.is_file():
-            self.train(run, checkpoints)
+            start = time.perf_counter()
+            try:
+                self.train(run, checkpoints)
+            finally:
+                # A run that is stopped goes on another time.
+                before += time.perf_counter() - start
+                write_card(note, dict(seconds=before))
         if self.find_results(run) is not None:
             return checkpoint
-        seconds = [time.perf_counter() - start]
+        start = time.perf_counter()
         tested = run.loaded.model.type not in STAGES_ALONE
         metrics = self.test(run) if tested else {}
-        seconds.append(time.perf_counter() - start - seconds[0])
+        seconds = before, time.perf_counter() - start
         results = dict(
             key=self.key(run),
             **run._replace(

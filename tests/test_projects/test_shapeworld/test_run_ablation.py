@@ -5,6 +5,7 @@ import importlib
 import json
 import shutil
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,22 @@ def test_a_run_that_was_trained_is_only_tested(tool, lab):
     lab.calls.clear()
     lab.run_all([run])
     assert [name for name, *_ in lab.calls] == ['test']
+
+
+def test_seconds_of_a_training_add_up_over_its_starts(tool, lab, monkeypatch):
+    clock = iter([100.0, 107.0, 200.0, 230.0, 300.0, 301.0, 400.0, 402.0])
+    timer = types.SimpleNamespace(perf_counter=lambda: next(clock))
+    monkeypatch.setattr(tool, 'time', timer)
+    run = tool.Run('eovseg_tiny_shapeworld', 0)
+    lab.broken = {run.config}
+    assert len(lab.run_all([run])) == 1  # stopped after 7 seconds
+    lab.broken = set()
+    lab.run_all([run])  # 30 seconds, and 1 of evaluation
+    results = lab.path(run) / 'results.json'
+    assert json.loads(results.read_text())['seconds'] == dict(train=37.0, test=1.0)
+    results.unlink()
+    lab.run_all([run])  # evaluated once more
+    assert json.loads(results.read_text())['seconds'] == dict(train=37.0, test=2.0)
 
 
 def test_published_results_are_not_run_again(tool, lab, monkeypatch, tmp_path):
