@@ -32,7 +32,8 @@ COMMANDS = {
 }
 EPILOG = """\
 Exit status: 0, or 1 after an error, also if some photos could not be used; 2 if
-options, names or a model cannot be used; 3 if results cannot be written.
+options, names or a model cannot be used; 3 if results cannot be written. train, test,
+export, validate, bench and vocabulary end with 1 after any error but one of options.
 """
 _PACKAGE = Path(__file__).resolve().parents[1]
 

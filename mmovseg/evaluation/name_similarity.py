@@ -56,6 +56,8 @@ def read_similarity(source: str, names: Sequence[str]) -> np.ndarray:
         return compare_words(names)
     if not str(source).lower().endswith('.json'):
         raise ValueError(f'similarity is {WORDS!r} or a .json file, got {source!r}.')
+    if not Path(source).exists():
+        raise FileNotFoundError(f'There is no file of similarity {str(source)!r}.')
     try:
         content = json.loads(Path(source).read_text(encoding='utf-8'))
         keys = [name_key(name) for name in content['names']]

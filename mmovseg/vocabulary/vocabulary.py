@@ -485,6 +485,8 @@ class Vocabulary:
 
     @classmethod
     def _from_file(cls, path: Path, *, default: bool | None = False) -> Vocabulary:
+        if not path.exists():
+            raise FileNotFoundError(f'There is no vocabulary file {str(path)!r}.')
         if path.suffix.lower() == '.zip':
             return cls._from_archive(path)
         parsed = read_classes(path)

@@ -1,6 +1,6 @@
 """Train and evaluate the methods of ShapeWorld's leaderboard, and write its page.
 
-    python tools/leaderboard.py --benchmark shapeworld --size small
+    python tools/leaderboard.py --benchmark shapeworld --size tiny
     python tools/leaderboard.py --benchmark shapeworld --rows EOV-Seg --seeds 1
 
 Every method sees the same pictures and the same CLIPs. A row is trained and evaluated
@@ -311,12 +311,12 @@ def render(cards: Sequence[dict]) -> str:
         'Numbers are means ± standard deviations over the seeds. "Exchanged names": '
         'every class is asked for by the names of another one; what a method scores '
         'then, it scores without reading.\n',
-        '```shell\npython tools/leaderboard.py --benchmark shapeworld --size small '
+        '```shell\npython tools/leaderboard.py --benchmark shapeworld --size tiny '
         '--publish\n```\n',
         'runs all rows and writes this page; `--rows NAME` runs one. It goes on where '
         'it was stopped. [Contribute](developer/contributing.md) says how to add a '
-        'row. A small size trains for a minute or two: it shows what is learned soon, '
-        'not what a method can do.\n',
+        'row. With `--size tiny` a training takes a few minutes: it shows what is '
+        'learned soon, not what a method can do.\n',
     ]
     for size in SIZES:
         chosen = [card for card in cards if card['size'] == size]

@@ -136,9 +136,10 @@ def test_models_see_examples(config, weights, snow):
         model.encode_vocabulary(stars)
 
 
-def embed_mask(model, mask, size=192):
-    """Return what a model sees in an example, and the warnings of its rows."""
-    [(image, _)] = draw_examples('snow', 1, size)
+def embed_mask(model, mask):
+    """Return what a model sees in an example, its rows, and their warnings."""
+    [(image, _)] = draw_examples('snow', 1)
+    image = np.ascontiguousarray(image[: mask.shape[0], : mask.shape[1]])
     names = WORLD.add_examples('red star', [(image, mask)])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
@@ -183,7 +184,7 @@ def test_what_clip_cannot_see_moves_nothing(config, weights):
 
 def test_padding_is_not_the_rest_of_an_image():
     model = init_model('eovseg_tiny_shapeworld', 'shapeworld')
-    seen, _, warned = embed_mask(model, np.ones((100, 100), bool), 100)
+    seen, _, warned = embed_mask(model, np.ones((192, 100), bool))
     assert seen.unseen == 'rest' and 'fills the image' in warned
 
 

@@ -8,6 +8,7 @@ shows, no void. One forward pass per image serves all rows. The table is Markdow
 """
 
 import argparse
+import sys
 
 from mmovseg.command_line import (
     exit_on_error,
@@ -50,6 +51,7 @@ from mmovseg.analysis.oracle import evaluate_oracles
 from mmovseg.analysis.run_card import describe_place, write_card
 from mmovseg.apis import init_model
 from mmovseg.apis.runtime import load_run_config
+from mmovseg.fileio import did_you_mean
 
 
 def evaluate(args):
@@ -71,11 +73,9 @@ def main():
         found = evaluate(args)
         if args.out:
             write_card(args.out, dict(**describe_place(), oracles=found))
-        known = next(iter(found.values()))
-        unknown = [name for name in args.metrics or () if name not in known]
-        if unknown:
-            raise ValueError(f'--metrics {unknown}: there are {sorted(known)}.')
-    metrics = args.metrics or [name for name in METRICS if name in known]
+    known = next(iter(found.values()))
+    asked = args.metrics or METRICS
+    metrics = [name for name in asked if name in known]
     rows = [['', *metrics], ['---'] * (len(metrics) + 1)]
     rows += [[name, *(f'{x[key]:.1f}' for key in metrics)] for name, x in found.items()]
     for row in rows:
@@ -86,6 +86,13 @@ def main():
             f'{known["masks/IoU"]:.1f} in the mean, above 50 for '
             f'{known["masks/above_50"]:.1f} and above 75 for '
             f'{known["masks/above_75"]:.1f} % of the segments.'
+        )
+    unknown = [name for name in args.metrics or () if name not in known]
+    if unknown:
+        hint = did_you_mean(unknown[0], known, cutoff=0.5)
+        sys.exit(
+            f'error: --metrics: there is no {unknown[0]!r}.{hint} There are '
+            f'{", ".join(sorted(known))}.'
         )
 
 
