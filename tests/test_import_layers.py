@@ -48,7 +48,7 @@ RULES = {
     'moved_parts': ({'registry'}, set()),
     'protocols': ({'ops', 'structures'}, _TORCH),
     'ensembles': ({'registry'}, _PART_LIBRARIES - {'open_clip'}),
-    'examples': ({'vocabulary'}, _TORCH),
+    'examples': ({'ops', 'vocabulary'}, _TORCH),
     'presence_filter': (
         {'ops', 'registry', 'structures'},
         _PART_LIBRARIES - {'open_clip'},
