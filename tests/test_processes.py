@@ -26,6 +26,8 @@ def work(queue):
 if __name__ == '__main__':
     method, daemon = sys.argv[1].split('-')[0], sys.argv[1] != 'fork-free'
     context = multiprocessing.get_context(method)
+    if sys.argv[1] == 'fork-old':  # a system without it
+        del os.pidfd_open
     queue = context.Queue()
     def start():
         for _ in range(2):
@@ -89,7 +91,7 @@ pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
 
 
 @pytest.mark.parametrize(
-    'how', ['fork', 'fork-thread', 'fork-native', 'spawn', 'forkserver']
+    'how', ['fork', 'fork-thread', 'fork-native', 'fork-old', 'spawn', 'forkserver']
 )
 def test_workers_end_with_a_killed_program(tmp_path, how):
     program, workers = start(tmp_path, PROGRAM, how)

@@ -299,6 +299,15 @@ def find_config(name: str) -> Path:
         if stem.startswith(old):
             now = stem.replace(old, new, 1)
             raise FileNotFoundError(f'Config {name!r} is called {now!r} today.')
+    if folders:
+        from .zoo import find_model
+
+        model = find_model(name)
+        if model is not None:
+            raise FileNotFoundError(
+                f'{name!r} is a model with its own weights, not a config. Its config, '
+                f'for other weights, is {model.config!r}.'
+            )
     hint = did_you_mean(stem, known, cutoff=0.5)
     if not hint and known:
         hint = f' {folders[0]} has all of them; `mmovseg models` lists models.'

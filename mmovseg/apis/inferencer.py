@@ -140,13 +140,6 @@ class OVSegInferencer(HubMixin, BaseInferencer):
                 known = zoo.find_model(model)
                 if known is not None:
                     model, weights = known.config, zoo.get_weights(known)
-            elif isinstance(model, str) and not Path(model).is_file():
-                known = zoo.find_model(model)
-                if known is not None and known.config != model:
-                    raise ValueError(
-                        f'Model {model!r} has weights of its own. To load '
-                        f'{str(weights)!r}, name its config, {known.config!r}, instead.'
-                    )
             cfg = load_config(model, cfg_options)
         init_default_scope(cfg.get('default_scope', 'mmovseg'))
         super().__init__(

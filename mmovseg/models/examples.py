@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -41,13 +42,6 @@ class RegionEmbeds(NamedTuple):
     unseen: str = ''
 
 
-# What a user is told.
-UNSEEN_PARTS = {
-    'object': 'its object is too small for this model. Crop the image around it',
-    'rest': 'its object fills the image. Take an image that shows something else, too',
-}
-
-
 def unseen_part(mask: Tensor, size: Sequence[int]) -> str:
     """Return what has no position on a map: ``'object'``, ``'rest'``, or ``''``.
 
@@ -60,6 +54,24 @@ def unseen_part(mask: Tensor, size: Sequence[int]) -> str:
     if not (resized > 0).any():
         return 'object'
     return '' if (resized < 0).any() else 'rest'
+
+
+def warn_of_unseen(
+    names: Sequence[str], seen: Sequence[Sequence[RegionEmbeds]]
+) -> None:
+    """Warn of the examples of every class that CLIP cannot use."""
+    advice = {
+        'object': 'is too small for this model. Crop the image around it',
+        'rest': 'fills the image. Take an image that shows something else, too',
+    }
+    for name, group in zip(names, seen, strict=True):
+        for number, example in enumerate(group, 1):
+            if example.unseen:
+                warnings.warn(
+                    f'Example {number} of {name!r} counts little or not at all: its '
+                    f'object {advice[example.unseen]}.',
+                    stacklevel=2,
+                )
 
 
 def decode_example(example: Example) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ import resource
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from mmovseg.fileio import did_you_mean, write_atomic
 from mmovseg.vocabulary import Vocabulary
 
 from .ablation_report import Value
-from .run_ablation import ROOT, SIZES, Lab, Run, list_stages
+from .run_ablation import ROOT, SIZES, Lab, Run, add_seconds, list_stages
 
 ROWS = Path(__file__).parent / 'configs/leaderboard.yml'
 CARDS = ROOT / 'results/shapeworld'
@@ -170,13 +171,9 @@ class Board(Lab):
 
     def train(self, run: Run, parents: Sequence[Path]) -> None:
         """Train a run, and note the processor's time where it is that of one run."""
-        path, start = self.path(run) / PROCESSOR, count_seconds()
-        before = read_json(path)['seconds'] if path.is_file() else 0.0
-        try:
+        path = self.path(run) / PROCESSOR
+        with add_seconds(path, count_seconds) if self.jobs == 1 else nullcontext():
             super().train(run, parents)
-        finally:
-            if self.jobs == 1:
-                write_card(path, dict(seconds=before + count_seconds() - start))
 
     def count_minutes(self, run: Run) -> float:
         """Return what a run and its stages took to train.

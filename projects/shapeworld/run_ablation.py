@@ -25,8 +25,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -251,6 +252,21 @@ def list_seeds(name: str, num_seeds: int) -> range:
     return range(min(num_seeds, TABLES[name].get('Seeds', num_seeds)))
 
 
+def read_seconds(path: Path) -> float:
+    """Read what :func:`add_seconds` wrote; 0 if it never did."""
+    return read_json(path)['seconds'] if path.is_file() else 0.0
+
+
+@contextmanager
+def add_seconds(path: Path, clock: Callable[[], float]) -> Iterator[None]:
+    """Add what passes inside to a file: a run that is stopped goes on another time."""
+    start = clock()
+    try:
+        yield
+    finally:
+        write_card(path, dict(seconds=read_seconds(path) + clock() - start))
+
+
 class Lab:
     """Runs runs, each in a folder named after all that its result depends on.
 
@@ -393,21 +409,15 @@ class Lab:
         ]
         path, checkpoint = self.path(run), self.checkpoint(run)
         note = path / 'train_seconds.json'
-        before = read_json(note)['seconds'] if note.is_file() else 0.0
         if not checkpoint.is_file():
-            start = time.perf_counter()
-            try:
+            with add_seconds(note, time.perf_counter):
                 self.train(run, checkpoints)
-            finally:
-                # A run that is stopped goes on another time.
-                before += time.perf_counter() - start
-                write_card(note, dict(seconds=before))
         if self.find_results(run) is not None:
             return checkpoint
         start = time.perf_counter()
         tested = run.loaded.model.type not in STAGES_ALONE
         metrics = self.test(run) if tested else {}
-        seconds = before, time.perf_counter() - start
+        seconds = read_seconds(note), time.perf_counter() - start
         results = dict(
             key=self.key(run),
             **run._replace(

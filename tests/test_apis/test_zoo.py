@@ -291,5 +291,5 @@ def test_weights_of_hubs_are_here_if_all_their_files_are(tmp_path, monkeypatch):
 
 
 def test_a_name_has_its_own_weights(tmp_path):
-    with pytest.raises(ValueError, match=r"'tiny' has .*mine\.pth'.*tiny_shapeworld'"):
+    with pytest.raises(FileNotFoundError, match=r"'tiny' is a model.*tiny_shapeworld'"):
         OVSegInferencer('tiny', tmp_path / 'mine.pth')

@@ -175,9 +175,7 @@ def test_what_clip_cannot_see_moves_nothing(config, weights):
             assert not warned and not seen.unseen
             continue
         assert seen.clip is None and seen.unseen == unseen
-        assert torch.equal(
-            text.clip, names.clip if names.clip is not None else names.weight
-        )
+        assert torch.equal(text.clip, names.weight)
         assert "Example 1 of 'red star' counts little or not at all" in warned
         assert advice in warned
 

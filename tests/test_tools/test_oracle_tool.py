@@ -66,7 +66,7 @@ def test_a_wrong_metric_loses_no_result(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(oracle, 'evaluate', lambda args: found)
     words = ['oracle.py', 'a', 'b', '--device', 'cpu', '--metrics', 'PQ']
     monkeypatch.setattr(sys, 'argv', [*words, '--out', str(out)])
-    with pytest.raises(SystemExit, match=r"no 'PQ'.* There are panoptic/PQ"):
+    with pytest.raises(SystemExit, match=r'no PQ\..* There are panoptic/PQ'):
         oracle.main()
     assert json.loads(out.read_text())['oracles'] == found
-    assert 'as it is' in capsys.readouterr().out
+    assert '| as it is | 5.0 |' in capsys.readouterr().out

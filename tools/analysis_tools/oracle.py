@@ -74,7 +74,8 @@ def main():
         if args.out:
             write_card(args.out, dict(**describe_place(), oracles=found))
     known = next(iter(found.values()))
-    asked = args.metrics or METRICS
+    unknown = [name for name in args.metrics or () if name not in known]
+    asked = METRICS if unknown else args.metrics or METRICS
     metrics = [name for name in asked if name in known]
     rows = [['', *metrics], ['---'] * (len(metrics) + 1)]
     rows += [[name, *(f'{x[key]:.1f}' for key in metrics)] for name, x in found.items()]
@@ -87,11 +88,10 @@ def main():
             f'{known["masks/above_50"]:.1f} and above 75 for '
             f'{known["masks/above_75"]:.1f} % of the segments.'
         )
-    unknown = [name for name in args.metrics or () if name not in known]
     if unknown:
         hint = did_you_mean(unknown[0], known, cutoff=0.5)
         sys.exit(
-            f'error: --metrics: there is no {unknown[0]!r}.{hint} There are '
+            f'error: --metrics: there is no {", ".join(unknown)}.{hint} There are '
             f'{", ".join(sorted(known))}.'
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -19,7 +18,7 @@ from mmovseg.registry import MODELS, build_criterion
 from mmovseg.vocabulary import Example, Vocabulary
 
 from .. import ops
-from ..examples import UNSEEN_PARTS, RegionEmbeds, decode_example, move_rows
+from ..examples import RegionEmbeds, decode_example, move_rows, warn_of_unseen
 from ..structures import MaskPrediction, TextEmbeddings
 from ..targets import collect_targets
 
@@ -258,7 +257,7 @@ class OVSegmentor(BaseModel):
                 [self.see_example(x, text) for x in group]
                 for group in vocabulary.examples
             ]
-            _warn_of_unseen(vocabulary.names, seen)
+            warn_of_unseen(vocabulary.names, seen)
             rows = move_rows(text.weight, text.class_ids, seen)
             while len(known) >= MAX_EXAMPLE_ROWS:
                 known.pop(next(iter(known)), None)
@@ -554,20 +553,6 @@ def _build_filter(config: dict | None) -> Any:
     if config is None:
         return None
     return MODELS.build(config, default_args=dict(type='PresenceFilter'))
-
-
-def _warn_of_unseen(
-    names: Sequence[str], seen: Sequence[Sequence[RegionEmbeds]]
-) -> None:
-    """Warn of examples that CLIP cannot use."""
-    for name, group in zip(names, seen, strict=True):
-        for number, example in enumerate(group, 1):
-            if example.unseen:
-                warnings.warn(
-                    f'Example {number} of {name!r} counts little or not at all: '
-                    f'{UNSEEN_PARTS[example.unseen]}.',
-                    stacklevel=2,
-                )
 
 
 def _join(predictions: Sequence[MaskPrediction]) -> MaskPrediction:

@@ -44,8 +44,10 @@ class EOVSegEmbedding(OVSegmentor):
         if self.ensemble is not None:
             coarse = features[0][-1]
             unseen = unseen_part(masks, coarse.shape[-2:])
-            embeds = self.backbone.pool_masks(coarse, torch.cat([masks, -masks], 1))[0]
-            clip = None if unseen else (embeds[0], embeds[1:])
+            if not unseen:
+                both = torch.cat([masks, -masks], 1)
+                embeds = self.backbone.pool_masks(coarse, both)[0]
+                clip = embeds[0], embeds[1:]
         # Cosines with unit rows are the embedding itself, times a factor.
         width = self.text_classifier.embed_dims
         rows = torch.eye(width, device=inputs.device)

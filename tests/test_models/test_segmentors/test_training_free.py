@@ -3,6 +3,7 @@
 import sys
 import warnings
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -141,6 +142,24 @@ def test_masks_smaller_than_a_position_are_named(clip):
     assert found.isfinite().all()
     flat = torch.full((3,), 1 / 3)
     assert not torch.allclose(found[0, 1, :-1].exp(), flat, atol=1e-3)
+
+
+@pytest.mark.parametrize('clip', ['convnext', 'rn', 'vit'])
+def test_examples_that_clip_cannot_see_move_nothing(clip):
+    model = make(clip, data_preprocessor=dict(type='ImgDataPreprocessor'))
+    names = Vocabulary.load(['thing: cat', 'thing: kite', 'sky'])
+    image, half = np.zeros((96, 64, 3), np.uint8), np.zeros((96, 64), bool)
+    half[:48] = True
+    speck = np.zeros((96, 64), bool)
+    speck[33:35, 33:35] = True
+    plain = model.encode_vocabulary(names).weight
+    for mask, told in ((speck, 'too small'), (half | True, 'fills the image')):
+        with pytest.warns(UserWarning, match=f"Example 1 of 'kite'.*{told}"):
+            text = model.encode_vocabulary(names.add_examples('kite', [(image, mask)]))
+        assert torch.equal(text.clip, plain)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        model.encode_vocabulary(names.add_examples('kite', [(image, half)]))
 
 
 def test_results_of_all_tasks_come_from_one_forward_and_batches_are_images():
